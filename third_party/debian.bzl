@@ -1,0 +1,214 @@
+"""Gives Debian's packages the labels that upstream uses.
+
+BUILD files name their dependencies as upstream does, @com_google_absl//absl/status
+for one. Under Bazel 7 MODULE.bazel stands behind those names;
+debian_repositories() puts the system's packages there, so that a plain Debian
+builds everything without a download. Headers come from /usr/include, which every
+compiler searches anyway; the repositories only carry the archives to link.
+"""
+
+def _library_directory(repository_ctx, file):
+    """The first of the system's library directories that has `file`, or None."""
+    machine = repository_ctx.execute(["uname", "-m"]).stdout.strip()
+    for directory in ["/usr/lib/%s-linux-gnu" % machine, "/usr/lib64", "/usr/lib"]:
+        if repository_ctx.path("%s/%s" % (directory, file)).exists:
+            return directory
+    return None
+
+def _not_installed(repository_ctx):
+    package = repository_ctx.attr.package
+    fail(("@%s needs the package %s, which is not installed: run ./bazelw, " +
+          "which installs it, or `apt-get install %s`.") %
+         (repository_ctx.name, package, package))
+
+def _system_repository_impl(repository_ctx):
+    for label, path in repository_ctx.attr.overlay.items():
+        repository_ctx.symlink(label, path)
+    for header in repository_ctx.attr.headers:
+        if not repository_ctx.path("/usr/include/" + header).exists:
+            _not_installed(repository_ctx)
+    for library in repository_ctx.attr.libraries:
+        directory = _library_directory(repository_ctx, library)
+        if not directory:
+            _not_installed(repository_ctx)
+        repository_ctx.symlink("%s/%s" % (directory, library), library)
+
+_system_repository = repository_rule(
+    implementation = _system_repository_impl,
+    attrs = {
+        "overlay": attr.label_keyed_string_dict(doc = "Files of third_party/, and where they go."),
+        "headers": attr.string_list(doc = "What must exist in /usr/include."),
+        "libraries": attr.string_list(doc = "Archives that the overlay refers to by name."),
+        "package": attr.string(doc = "The Debian package that has them, for the error message."),
+    },
+    local = True,
+    doc = "A repository made of an overlay and of libraries that the system has.",
+)
+
+# Upstream's packages, and in each the public targets that BUILD files may name,
+# with the pkg-config module that describes it ("" for absl_<target>).
+_ABSL = {
+    "algorithm": {"algorithm": "", "container": "absl_algorithm_container"},
+    "base": {
+        "base": "",
+        "config": "",
+        "core_headers": "",
+        "dynamic_annotations": "",
+        "log_severity": "",
+    },
+    "cleanup": {"cleanup": ""},
+    "container": {
+        "btree": "",
+        "fixed_array": "",
+        "flat_hash_map": "",
+        "flat_hash_set": "",
+        "inlined_vector": "",
+        "node_hash_map": "",
+        "node_hash_set": "",
+    },
+    "debugging": {
+        "failure_signal_handler": "",
+        "leak_check": "",
+        "stacktrace": "",
+        "symbolize": "",
+    },
+    "flags": {
+        "flag": "absl_flags",
+        "parse": "absl_flags_parse",
+        "usage": "absl_flags_usage",
+    },
+    "functional": {"any_invocable": "", "bind_front": "", "function_ref": ""},
+    "hash": {"hash": ""},
+    "memory": {"memory": ""},
+    "meta": {"type_traits": ""},
+    "numeric": {"bits": "", "int128": ""},
+    "random": {
+        "bit_gen_ref": "absl_random_bit_gen_ref",
+        "distributions": "absl_random_distributions",
+        "random": "absl_random_random",
+    },
+    "status": {"status": "", "statusor": ""},
+    "strings": {"cord": "", "str_format": "", "strings": ""},
+    "synchronization": {"synchronization": ""},
+    "time": {"time": ""},
+    "types": {"any": "", "compare": "", "optional": "", "span": "", "variant": ""},
+    "utility": {"utility": ""},
+}
+
+_PUBLIC = "package(default_visibility = [\"//visibility:public\"])\n"
+
+_ABSL_LIBRARY = """
+cc_library(
+    name = "{name}",
+    srcs = {srcs},
+    linkstatic = True,
+    deps = {deps},
+)
+"""
+
+_ABSL_ALIAS = """
+alias(
+    name = "{name}",
+    actual = "//:{module}",
+)
+"""
+
+def _absl_repository_impl(repository_ctx):
+    # A cc_library for each pkg-config module: its archive, if it has one, and its
+    # dependencies. Bazel then finds the link order, and a consumer of one target
+    # links what that target needs and nothing else.
+    directory = _library_directory(repository_ctx, "pkgconfig/absl_config.pc")
+    if not directory:
+        _not_installed(repository_ctx)
+    build = [_PUBLIC]
+    for module in repository_ctx.path(directory + "/pkgconfig").readdir():
+        if not module.basename.startswith("absl_"):
+            continue
+        srcs = []
+        deps = []
+        for line in repository_ctx.read(module).split("\n"):
+            key, _, value = line.partition(":")
+            if key == "Requires":
+                # "absl_config = 20220623, absl_strings = 20220623"
+                for requirement in value.split(","):
+                    deps.append(":" + requirement.strip().split(" ")[0])
+            elif key == "Libs":
+                for flag in value.split(" "):
+                    if flag.startswith("-labsl_"):
+                        archive = "lib%s.a" % flag[len("-l"):]
+                        repository_ctx.symlink("%s/%s" % (directory, archive), archive)
+                        srcs.append(archive)
+        build.append(_ABSL_LIBRARY.format(
+            name = module.basename[:-len(".pc")],
+            srcs = repr(srcs),
+            deps = repr([dep for dep in deps if dep != ":"]),
+        ))
+    repository_ctx.file("BUILD", "".join(build), executable = False)
+    for package, targets in _ABSL.items():
+        build = [_PUBLIC]
+        for name, module in targets.items():
+            build.append(_ABSL_ALIAS.format(name = name, module = module or "absl_" + name))
+        repository_ctx.file("absl/%s/BUILD" % package, "".join(build), executable = False)
+
+_absl_repository = repository_rule(
+    implementation = _absl_repository_impl,
+    attrs = {"package": attr.string(default = "libabsl-dev")},
+    local = True,
+    doc = "Abseil as the system has it, generated from its pkg-config modules.",
+)
+
+def debian_repositories():
+    """Every repository that greenback's BUILD files name, from Debian's packages."""
+    _absl_repository(name = "com_google_absl")
+    _system_repository(
+        name = "com_google_googletest",
+        overlay = {Label("//third_party:googletest.BUILD"): "BUILD"},
+        headers = ["gtest/gtest.h", "gmock/gmock.h"],
+        libraries = ["libgtest.a", "libgmock.a", "libgmock_main.a"],
+        package = "libgmock-dev",
+    )
+    _system_repository(
+        name = "com_github_google_benchmark",
+        overlay = {Label("//third_party:benchmark.BUILD"): "BUILD"},
+        headers = ["benchmark/benchmark.h"],
+        libraries = ["libbenchmark_main.a"],
+        package = "libbenchmark-dev",
+    )
+    _system_repository(
+        name = "boost",
+        overlay = {Label("//third_party:boost.BUILD"): "BUILD"},
+        headers = ["boost/url.hpp"],  # Boost.URL is new in 1.81: older ones will not do.
+        libraries = ["libboost_context.a"],
+        package = "libboost-context1.81-dev",
+    )
+
+    # Debian's own rules_cc is too new for its Bazel, which has these rules built in.
+    _system_repository(
+        name = "rules_cc",
+        overlay = {
+            Label("//third_party:empty.BUILD"): "cc/BUILD",
+            Label("//third_party:rules_cc.bzl"): "cc/defs.bzl",
+        },
+    )
+
+    _system_repository(
+        name = "rules_shell",
+        overlay = {
+            Label("//third_party:empty.BUILD"): "shell/BUILD",
+            Label("//third_party:rules_shell.bzl"): "shell/sh_test.bzl",
+        },
+    )
+
+    # `bazel test` asks for the coverage tools even when nobody measures coverage.
+    _system_repository(
+        name = "remote_coverage_tools",
+        overlay = {Label("//third_party:coverage_tools.BUILD"): "BUILD"},
+    )
+
+    # Bazel would download these; Debian packages them.
+    for name, path in {
+        "platforms": "/usr/share/bazel/tools/platforms",
+        "rules_java": "/usr/share/bazel/rules/java",
+        "rules_proto": "/usr/share/bazel/rules/proto",
+    }.items():
+        native.local_repository(name = name, path = path)
