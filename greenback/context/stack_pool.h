@@ -1,0 +1,170 @@
+// A pool of guarded stacks for fibers.
+//
+//   StackPool pool({.stack_size = 256 << 10});
+//   StackOrError made = pool.Acquire();
+//   if (!made.stack) return Report(made.error);   // names the setting to raise
+//   ... run something between made.stack.limit() and made.stack.top() ...
+//                                                 // ~Stack gives it back
+//
+// Use it when you make contexts yourself; RunOnFiber() and the portals have
+// pools of their own.
+//
+// Every stack has a guard below it, or is not handed out. Where the kernel has
+// MADV_GUARD_INSTALL (Linux 6.13) a guard costs no mapping and the number of
+// stacks is bounded by memory alone; elsewhere mprotect() is used, which
+// splits the mapping, so that vm.max_map_count (65,530 by default) allows
+// about 32,000. Memory is committed as stacks grow into it: an address space of
+// 1 MiB with 4 KiB used costs 4 KiB and a page-table entry.
+//
+// Threads: all functions may be called from any thread. A Stack may be given
+// back on another thread than the one that acquired it.
+// Lifetime: the pool must outlive its stacks; the destructor dies with a
+// message otherwise. Nobody may run on a stack that is given back.
+// Errors: never an exception; StackOrError::error says what ran out, and which
+// setting to raise. Nothing here suspends.
+#ifndef GREENBACK_CONTEXT_STACK_POOL_H_
+#define GREENBACK_CONTEXT_STACK_POOL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace greenback::context {
+
+class StackPool;
+struct StackSlab;
+
+struct StackPoolOptions {
+  // Usable bytes of a stack, rounded up to whole pages. Address space, not
+  // memory: pages are committed when first touched.
+  size_t stack_size = size_t{1} << 20;
+
+  // Bytes below each stack that no access survives, rounded up to whole pages.
+  // More than a page, since a function with large locals may step over a page
+  // without touching it.
+  size_t guard_size = size_t{64} << 10;
+
+  // Stacks that may be out at the same time.
+  size_t max_stacks = std::numeric_limits<size_t>::max();
+
+  // Stacks given back that keep their memory, for speed. That of further ones
+  // goes back to the system at once.
+  size_t max_warm = 256;
+
+  // How to guard. kAuto: madvise, and mprotect where the kernel refuses.
+  enum class Guard { kAuto, kMprotect };
+  Guard guard = Guard::kAuto;
+};
+
+// What a pool holds at this moment.
+struct StackPoolStats {
+  size_t in_use = 0;            // stacks that are out
+  size_t warm = 0;              // given back, memory kept
+  size_t mapped_bytes = 0;      // address space of all slabs
+  size_t madvise_guards = 0;    // guards installed so far, by method
+  size_t mprotect_guards = 0;
+};
+
+// A stack on loan from its pool. Move-only; empty when default-constructed or
+// moved from.
+class Stack {
+ public:
+  Stack() = default;
+  Stack(Stack&& other) noexcept { *this = std::move(other); }
+  Stack& operator=(Stack&& other) noexcept;
+  ~Stack() { GiveBack(); }
+
+  explicit operator bool() const { return slab_ != nullptr; }
+
+  // The lowest usable address; the guard ends here.
+  char* limit() const { return limit_; }
+  // One past the highest usable address, 16-byte aligned. Tops are spread over
+  // the cache lines of a page: stacks that all begin at the same offset evict
+  // each other's hottest lines (round robin over 1,024 fibers took twice the
+  // time).
+  char* top() const { return top_; }
+  size_t size() const { return static_cast<size_t>(top_ - limit_); }
+
+ private:
+  friend class StackPool;
+  void GiveBack() noexcept;
+
+  StackSlab* slab_ = nullptr;
+  uint32_t index_ = 0;  // which stack of the slab
+  char* limit_ = nullptr;
+  char* top_ = nullptr;
+};
+
+// `error` is empty if and only if there is a stack.
+struct StackOrError {
+  Stack stack;
+  std::string error;
+};
+
+class StackPool {
+ public:
+  explicit StackPool(StackPoolOptions options = {});
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+  ~StackPool();
+
+  // The process's own pool, with default options; never destroyed.
+  static StackPool& Default();
+
+  // A guarded stack. Its contents are unspecified.
+  StackOrError Acquire();
+
+  // Gives the memory of every stack that is not out back to the system.
+  void Trim();
+
+  StackPoolStats stats() const;
+  const StackPoolOptions& options() const { return options_; }
+
+ private:
+  friend class Stack;
+  struct Slot {
+    StackSlab* slab;
+    uint32_t index;
+  };
+
+  StackSlab* MapSlab(std::string& error);
+  void UnmapSlab(StackSlab* slab);
+  bool InstallGuard(char* guard, std::string& error);
+  void MakeCold(Slot slot);
+  void GiveBack(Slot slot);
+
+  const StackPoolOptions options_;  // sizes rounded up
+  const size_t stride_;             // guard and stack
+
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<StackSlab>> slabs_;
+  std::vector<StackSlab*> with_room_;  // slabs that have a cold or fresh stack
+  std::vector<Slot> warm_;             // last in, first out
+  StackPoolStats stats_;
+};
+
+// For the overflow report: the bounds of the stack, or of the guard below it,
+// that holds `address`, in whatever pool; false if it is in none.
+// Async-signal-safe.
+struct StackBounds {
+  const char* guard = nullptr;
+  const char* limit = nullptr;
+  const char* end = nullptr;
+};
+bool FindStack(const void* address, StackBounds& bounds) noexcept;
+
+// Whether it is in a stack of a pool, or in the guard of one.
+bool IsPooledStack(const void* address) noexcept;
+
+// How many slabs have been unmapped so far: while the number stays, so do the
+// bounds that FindStack() found. Async-signal-safe.
+uint64_t SlabsGone() noexcept;
+
+}  // namespace greenback::context
+
+#endif  // GREENBACK_CONTEXT_STACK_POOL_H_

@@ -1,0 +1,113 @@
+// The switch: leaves one flow of control where it stands and goes on with
+// another, in the same thread.
+//
+//   SavedContext loop, fiber;
+//   fiber = SavedContext::Create(stack, [](void* argument) {
+//     ...                                   // on `stack`
+//     FinalSwitch(*static_cast<SavedContext*>(argument));
+//   }, &loop);
+//   Switch(/*from=*/loop, /*to=*/fiber);    // returns when `fiber` ends
+//
+// This is the layer that portals stand on; use RunOnFiber() or Await() unless
+// you write a host of your own.
+//
+// What goes along with a flow: its registers, its floating-point control words,
+// its exceptions in flight (exception_state.h), and what sanitizers know of it.
+// Thread-locals do not: after a switch a flow may find itself on another thread,
+// and must read them through functions that are not inlined.
+//
+// Threads: a flow runs on one thread at a time, and may go on on any. Between
+// the moment somebody can see that a flow waits and the moment it has left its
+// stack, another thread must not continue it: hand the news to SwitchThen(),
+// which delivers it from the other side.
+// Errors: none; to continue a context that is not saved is undefined, and
+// asserted in debug builds.
+#ifndef GREENBACK_CONTEXT_SWITCH_H_
+#define GREENBACK_CONTEXT_SWITCH_H_
+
+#include "greenback/context/sanitizer.h"
+#include "greenback/context/stack_pool.h"
+
+namespace greenback::context {
+
+namespace internal {
+struct Jump;
+}
+
+// Where a flow of control stands while it does not run. Owns nothing: the
+// stack must stay until the flow has ended. A flow that is never continued
+// again leaks what its frames own (and, under sanitizers, their records of it).
+class SavedContext {
+ public:
+  SavedContext() = default;
+
+  // A flow that, when first switched to, calls entry(argument) on `stack`, with
+  // no exception in flight. `entry` must not return or throw: it ends with
+  // FinalSwitch(). Backtraces end at it.
+  static SavedContext Create(const Stack& stack, void (*entry)(void*),
+                             void* argument);
+
+  // Whether a flow is saved here.
+  explicit operator bool() const { return stack_pointer_ != nullptr; }
+
+ private:
+  friend struct internal::Jump;
+
+  void* stack_pointer_ = nullptr;  // an fcontext_t
+  // Until the first switch:
+  void (*entry_)(void*) = nullptr;
+  void* argument_ = nullptr;
+  [[no_unique_address]] sanitizer::FlowState sanitizer_;
+};
+
+namespace internal {
+
+// What one side of a jump hands to the other. Lives on the stack of the side
+// that leaves, so it is read before that side may go on.
+struct Jump {
+  // What a new flow begins with.
+  struct First {
+    void (*entry)(void*);
+    void* argument;
+  };
+
+  SavedContext* from;
+  SavedContext* to;
+  void (*left)(void*);
+  void* argument;
+  bool last;
+
+  GREENBACK_SWITCHES void Go();
+  GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack, void* stack_pointer,
+                                        const Jump& jump);
+  GREENBACK_SWITCHES static First Start(void* stack_pointer, const Jump& jump);
+};
+
+}  // namespace internal
+
+// These are inline for speed: after a jump the processor mispredicts each
+// return from a call made before it, so the fewer calls around it the better.
+
+// Saves the running flow in `from` and goes on with `to`, which is then empty.
+// Returns when somebody switches to `from`, perhaps on another thread.
+GREENBACK_SWITCHES_INLINE void Switch(SavedContext& from, SavedContext& to) {
+  internal::Jump{&from, &to, nullptr, nullptr, false}.Go();
+}
+
+// The same; `left(argument)` is called on the side of `to`, before anything
+// else there, at the moment when `from` is saved and may be continued by
+// anybody. It must not throw or switch.
+GREENBACK_SWITCHES_INLINE void SwitchThen(SavedContext& from, SavedContext& to,
+                                          void (*left)(void*),
+                                          void* argument) {
+  internal::Jump{&from, &to, left, argument, false}.Go();
+}
+
+// Ends the running flow and goes on with `to`. `left(argument)`, if given, is
+// called on that side, when the stack of the ended flow may be given back.
+[[noreturn]] void FinalSwitch(SavedContext& to, void (*left)(void*) = nullptr,
+                              void* argument = nullptr);
+
+}  // namespace greenback::context
+
+#endif  // GREENBACK_CONTEXT_SWITCH_H_
