@@ -1,0 +1,179 @@
+// Await(awaitable): waits for an awaitable in a plain, synchronous function.
+//
+//   // A streambuf, a callback of SQLite, an operator[], a destructor ...
+//   int Reader::underflow() {
+//     absl::StatusOr<Page> page = greenback::Await(FetchPage(next_));
+//     ...
+//   }
+//
+// The calling stack, from here up to the coroutine that runs the task, is left
+// standing on its fiber, and the thread goes on with other tasks; when the
+// awaitable completes, Await() returns its result or throws its exception.
+//
+// Use it where a function cannot be a coroutine. Where it can, `co_await` is
+// cheaper. The task must have a portal (portal.h); to wait in the middle of a
+// synchronous function is a decision, since other tasks run meanwhile: what the
+// frames above hold (locks, iterators, half-made changes) stays held. NoAwaitScope
+// refuses it where that would be wrong.
+//
+// Suspends: when the awaitable does, and not otherwise: an awaitable that is
+// ready, or completes while it starts, costs no switch. Await(Checkpoint()) is
+// exactly one checkpoint.
+// Cancellation: reaches the awaitable as if it was awaited natively.
+// Resumed by: the task's host, on a thread of the task; whoever completes the
+// awaitable, on whatever thread, only says that it is done.
+// Ownership: the awaitable lives until the end of the caller's full expression.
+// Errors: those of the awaitable pass through. Misuse (no task, no portal, below
+// a NoAwaitScope) throws PortalError, and without exceptions prints its text and
+// aborts; a stack pool at its limits gives ResourceExhausted where the result can
+// carry a status, throws StackExhausted elsewhere. In all these cases nothing has
+// been started and the awaitable is destroyed as usual. TryAwait() gives both as
+// a status.
+#ifndef GREENBACK_AWAIT_H_
+#define GREENBACK_AWAIT_H_
+
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "greenback/awaitable.h"
+#include "greenback/portal_task.h"
+#include "greenback/waker.h"
+
+namespace greenback {
+
+namespace internal {
+
+// Hides from the optimiser who else knows of `object`. clang elides the frame of
+// a coroutine that a plain function creates and destroys, although somebody else
+// resumes it in between, and then drops the stores into it; see docs/principle.md.
+template <class T>
+inline __attribute__((always_inline)) void LetEscape(T& object) {
+  asm volatile("" : : "r"(std::addressof(object)) : "memory");
+}
+
+// A result that can say that something could not be started.
+template <class T>
+inline constexpr bool kCarriesStatus =
+    std::is_same_v<T, absl::Status> ||
+    (std::is_constructible_v<T, absl::Status> &&
+     std::is_convertible_v<absl::Status, T>);
+
+// Throws StackExhausted, or prints its text and aborts.
+[[noreturn]] void ReportStackExhausted(const absl::Status& status);
+
+// From await_suspend to the moment when `point` has fired.
+template <class A>
+void SuspendUntilFired(A& awaiter, ParkPoint& point) {
+  WakerLease waker(point);
+  using Suspend = decltype(awaiter.await_suspend(waker.handle()));
+  if constexpr (std::is_void_v<Suspend>) {
+    awaiter.await_suspend(waker.handle());
+  } else if constexpr (std::is_same_v<Suspend, bool>) {
+    if (!awaiter.await_suspend(waker.handle())) return;
+  } else {
+    // A coroutine to go on with: it runs here, on top of the waiting frames,
+    // until it suspends or is done.
+    awaiter.await_suspend(waker.handle()).resume();
+  }
+  if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
+    PortalAccess::Park(point);
+  }
+}
+
+}  // namespace internal
+
+template <class T>
+AwaitResult<T> Await(
+    T&& awaitable,
+    std::source_location where = std::source_location::current()) {
+  static_assert(Awaitable<T>,
+                "greenback::Await() wants an awaitable: an awaiter, a type with "
+                "operator co_await, or one with an AwaitableAdapter");
+  if constexpr (Awaitable<T>) {
+    internal::LetEscape(awaitable);
+    PortalTask* const task = internal::TaskWithPortal();
+    if (task == nullptr) internal::ReportMisuse(where);
+    auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
+    internal::LetEscape(awaiter);
+    if (!awaiter.await_ready()) {
+      absl::Status reserved = internal::PortalAccess::ReserveFiber(*task);
+      if (!reserved.ok()) {
+        if constexpr (internal::kCarriesStatus<AwaitResult<T>>) {
+          return reserved;
+        } else {
+          internal::ReportStackExhausted(reserved);
+        }
+      }
+      internal::ParkPoint point(task);
+      internal::SuspendUntilFired(awaiter, point);
+    }
+    return awaiter.await_resume();
+  }
+}
+
+namespace internal {
+
+// StatusOr's argument for a result type; void and Status need no value.
+template <class T>
+struct TryResultOf {
+  using type = absl::StatusOr<T>;
+};
+template <class T>
+struct TryResultOf<T&> {
+  using type = absl::StatusOr<std::reference_wrapper<T>>;
+};
+template <class T>
+struct TryResultOf<T&&> {
+  using type = absl::StatusOr<T>;
+};
+template <>
+struct TryResultOf<void> {
+  using type = absl::Status;
+};
+template <>
+struct TryResultOf<absl::Status> {
+  using type = absl::Status;
+};
+
+}  // namespace internal
+
+// absl::StatusOr of what Await() gives; plain absl::Status for an awaitable that
+// gives nothing or a Status, and a reference_wrapper for a reference.
+template <class T>
+using TryAwaitResult = typename internal::TryResultOf<AwaitResult<T>>::type;
+
+// Await() for callers that have a way out: FailedPrecondition, with the text of
+// the PortalError, where Await() would refuse, and ResourceExhausted when there
+// is no stack left. What the awaitable throws is still thrown.
+template <class T>
+TryAwaitResult<T> TryAwait(
+    T&& awaitable,
+    std::source_location where = std::source_location::current()) {
+  static_assert(Awaitable<T>,
+                "greenback::TryAwait() wants an awaitable: an awaiter, a type "
+                "with operator co_await, or one with an AwaitableAdapter");
+  internal::LetEscape(awaitable);
+  PortalTask* const task = internal::TaskWithPortal();
+  if (task == nullptr) {
+    return absl::FailedPreconditionError(
+        internal::ExplainMisuse(where).message);
+  }
+  absl::Status reserved = internal::PortalAccess::ReserveFiber(*task);
+  if (!reserved.ok()) return reserved;
+  if constexpr (std::is_void_v<AwaitResult<T>>) {
+    Await(std::forward<T>(awaitable), where);
+    return absl::OkStatus();
+  } else {
+    return TryAwaitResult<T>(Await(std::forward<T>(awaitable), where));
+  }
+}
+
+}  // namespace greenback
+
+#endif  // GREENBACK_AWAIT_H_

@@ -1,0 +1,15 @@
+// Everything that greenback has for a program on its own runtime. Depend on the
+// single targets instead where less will do.
+#ifndef GREENBACK_GREENBACK_H_
+#define GREENBACK_GREENBACK_H_
+
+// IWYU pragma: begin_exports
+#include "greenback/await.h"
+#include "greenback/awaitable.h"
+#include "greenback/no_await_scope.h"
+#include "greenback/portal.h"
+#include "greenback/portal_error.h"
+#include "greenback/runtime/runtime.h"
+// IWYU pragma: end_exports
+
+#endif  // GREENBACK_GREENBACK_H_

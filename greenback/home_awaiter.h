@@ -1,0 +1,118 @@
+// ComeHome(awaitable): awaits something of another library natively, and goes on
+// where the task belongs. Internal to greenback's coroutine types.
+//
+// Greenback's own awaiters resume a task from its host's queue. Others resume
+// their continuation where they please: on a thread of theirs, or in the middle
+// of another task's step. So they are given a waker, as Await() gives them one,
+// and the task's host then resumes the coroutine. Outside a task there is no
+// home, and the awaitable gets the coroutine's own handle.
+#ifndef GREENBACK_HOME_AWAITER_H_
+#define GREENBACK_HOME_AWAITER_H_
+
+#include <coroutine>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/awaitable.h"
+#include "greenback/portal_task.h"
+#include "greenback/waker.h"
+
+namespace greenback::internal {
+
+// Awaiters that resume the task from its host's queue, or not at all, say so.
+template <class T>
+concept HomeAwaiter = std::remove_cvref_t<T>::kGreenbackHomeAwaiter;
+
+template <class A>
+class ForeignAwaiter {
+  using Inner = decltype(GetAwaiter(std::declval<A>()));
+
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  explicit ForeignAwaiter(A&& awaitable)
+      : inner_(GetAwaiter(std::forward<A>(awaitable))) {}
+
+  bool await_ready() { return static_cast<bool>(inner_.await_ready()); }
+
+  // What to go on with.
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) {
+    PortalTask* const task = ThisThread().current_task;
+    if (task == nullptr) return Suspend(caller, caller);
+    point_.emplace(task);
+    point_->node.handle = caller;
+    point_->node.point = nullptr;  // a coroutine waits here, not a fiber
+    waker_.emplace(*point_);
+    const std::coroutine_handle<> next = Suspend(waker_->handle(), caller);
+    if (next == caller) return caller;
+    ParkPoint::State running = ParkPoint::kRunning;
+    if (point_->state.compare_exchange_strong(running, ParkPoint::kParked,
+                                              std::memory_order_acq_rel)) {
+      return next;
+    }
+    next.resume();  // has fired already
+    return caller;
+  }
+
+  decltype(auto) await_resume() {
+    waker_.reset();
+    return inner_.await_resume();
+  }
+
+ private:
+  // Suspends on the awaitable. Gives what it wants to run next: `caller` when it
+  // is done already.
+  std::coroutine_handle<> Suspend(std::coroutine_handle<> continuation,
+                                  std::coroutine_handle<> caller) {
+    using Result = decltype(inner_.await_suspend(continuation));
+    if constexpr (std::is_void_v<Result>) {
+      inner_.await_suspend(continuation);
+      return std::noop_coroutine();
+    } else if constexpr (std::is_same_v<Result, bool>) {
+      return inner_.await_suspend(continuation) ? std::noop_coroutine() : caller;
+    } else {
+      return inner_.await_suspend(continuation);
+    }
+  }
+
+  Inner inner_;
+  std::optional<ParkPoint> point_;
+  std::optional<WakerLease> waker_;
+};
+
+// Stands for an awaiter that is somewhere else. g++ 12 copies an awaiter that
+// await_transform hands on by reference.
+template <class Awaiter>
+class AwaiterRef {
+ public:
+  explicit AwaiterRef(Awaiter& awaiter) : awaiter_(&awaiter) {}
+  bool await_ready() { return static_cast<bool>(awaiter_->await_ready()); }
+  decltype(auto) await_suspend(std::coroutine_handle<> handle) {
+    return awaiter_->await_suspend(handle);
+  }
+  decltype(auto) await_resume() { return awaiter_->await_resume(); }
+
+ private:
+  Awaiter* awaiter_;
+};
+
+// What a greenback coroutine awaits in place of `awaitable`.
+template <class A>
+auto ComeHome(A&& awaitable) {
+  static_assert(Awaitable<A>,
+                "co_await wants an awaitable: an awaiter, a type with operator "
+                "co_await, or one with a greenback::AwaitableAdapter");
+  using Inner = decltype(GetAwaiter(std::declval<A>()));
+  if constexpr (!HomeAwaiter<Inner>) {
+    return ForeignAwaiter<A>(std::forward<A>(awaitable));
+  } else if constexpr (std::is_reference_v<Inner>) {
+    return AwaiterRef(GetAwaiter(std::forward<A>(awaitable)));
+  } else {
+    return GetAwaiter(std::forward<A>(awaitable));
+  }
+}
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_HOME_AWAITER_H_

@@ -1,0 +1,194 @@
+// Portals: a task's permission to Await() in synchronous code.
+//
+//   greenback::Co<absl::Status> Import(Database& db) {
+//     absl::Status opened = co_await greenback::EnsurePortal();
+//     if (!opened.ok()) co_return opened;   // cancelled at the checkpoint
+//     co_return db.Import();       // plain code; may call greenback::Await()
+//   }
+//
+// or, for one call only:
+//
+//   Co<int> Count() { co_return co_await WithPortalRunSync(CountRows, table); }
+//
+// A portal is its task's alone: tasks that it spawns, and the one that spawned
+// it, have none. It costs nothing until something is awaited through it.
+#ifndef GREENBACK_PORTAL_H_
+#define GREENBACK_PORTAL_H_
+
+#include <concepts>
+#include <coroutine>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "greenback/awaitable.h"
+#include "greenback/home_awaiter.h"
+#include "greenback/in_place.h"
+#include "greenback/no_await_scope.h"  // IWYU pragma: export
+#include "greenback/portal_task.h"
+
+namespace greenback {
+
+// Whether Await() would be let through: the running task has a usable portal.
+// False outside a task. Never fails or suspends.
+bool HasPortal() noexcept;
+// Whether `task` has one, usable now or as soon as it next runs.
+bool HasPortal(const PortalTask& task) noexcept;
+
+// Gives `task` a portal. Another task may Await() as soon as it next runs; on the
+// running task itself the portal is usable after the next checkpoint only, as
+// HasPortal() and Await() say until then. Does nothing if there is one. Call it on
+// the thread that runs `task`. Never suspends.
+void BestowPortal(PortalTask& task);
+
+namespace internal {
+
+class EnsurePortalAwaiter {
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  explicit EnsurePortalAwaiter(std::source_location where) : where_(where) {}
+
+  bool await_ready();
+  void await_suspend(std::coroutine_handle<> handle) {
+    node_.handle = handle;
+    PortalAccess::ScheduleCheckpoint(node_);
+  }
+  absl::Status await_resume() {
+    return PortalAccess::FinishCheckpoint(*node_.task);
+  }
+
+ private:
+  std::source_location where_;
+  ReadyNode node_;
+};
+
+// The portal of a WithPortalRun[Sync](): opened for a call, and put back to what
+// there was before.
+class PortalForCall {
+ public:
+  explicit PortalForCall(const char* caller);
+  PortalForCall(const PortalForCall&) = delete;
+  PortalForCall& operator=(const PortalForCall&) = delete;
+  ~PortalForCall();
+
+ private:
+  PortalTask& task_;
+  const PortalAccess::Portal before_;
+};
+
+}  // namespace internal
+
+// co_await EnsurePortal(): the running task has a portal from now on, until it
+// ends (or until the WithPortalRun[Sync]() around it does). OK, or kCancelled when
+// the task's cancel scope is cancelled; the portal is there in both cases.
+// A full checkpoint, also when there is a portal already: a schedule point and a
+// cancellation point. Outside a task: PortalError.
+inline auto EnsurePortal(
+    std::source_location where = std::source_location::current()) {
+  return internal::EnsurePortalAwaiter(where);
+}
+
+namespace internal {
+
+// Runs sync_fn(args...) where it is awaited: the coroutine that awaits is not
+// even suspended.
+template <class Fn, class... Args>
+class [[nodiscard]] SyncRun {
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  explicit SyncRun(Fn fn, Args... args)
+      : fn_(std::move(fn)), args_(std::move(args)...) {}
+
+  bool await_ready() const noexcept { return true; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  decltype(auto) await_resume() {
+    PortalForCall portal("WithPortalRunSync");
+    return std::apply(std::move(fn_), std::move(args_));
+  }
+
+ private:
+  Fn fn_;
+  std::tuple<Args...> args_;
+};
+
+// Calls async_fn(args...) and awaits the result, with a portal open meanwhile.
+template <class Fn, class... Args>
+class [[nodiscard]] AsyncRun {
+  using Made = std::invoke_result_t<Fn, Args...>;
+  using Inner = decltype(GetAwaiter(std::declval<Made>()));
+
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = HomeAwaiter<Inner>;
+
+  explicit AsyncRun(Fn fn, Args... args)
+      : fn_(std::move(fn)), args_(std::move(args)...) {}
+
+  bool await_ready() {
+    portal_.Emplace([] { return PortalForCall("WithPortalRun"); });
+    made_.Emplace(
+        [&]() -> Made { return std::apply(std::move(fn_), std::move(args_)); });
+    inner_.Emplace(
+        [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });
+    return inner_->await_ready();
+  }
+  auto await_suspend(std::coroutine_handle<> handle) {
+    return inner_->await_suspend(handle);
+  }
+  decltype(auto) await_resume() {
+    // The portal ends with the call, not with this object, on all paths out.
+    struct CloseAtEnd {
+      InPlace<PortalForCall>& portal;
+      ~CloseAtEnd() { portal.Reset(); }
+    } close{portal_};
+    return inner_->await_resume();
+  }
+
+ private:
+  Fn fn_;
+  std::tuple<Args...> args_;
+  InPlace<PortalForCall> portal_;  // outlives what runs below it
+  InPlace<Made> made_;
+  InPlace<Inner> inner_;
+};
+
+}  // namespace internal
+
+// co_await WithPortalRun(async_fn, args...): gives what `co_await
+// async_fn(args...)` gives, result or exception, with a portal that is there for
+// this call: one that was there before stays, one that was not ends with the
+// call, as does one that is ensured inside it. Adds no checkpoint.
+// `async_fn` and `args` are kept by value until the call ends (std::ref for
+// references).
+template <class Fn, class... Args>
+auto WithPortalRun(Fn&& async_fn, Args&&... args) {
+  static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
+                "greenback::WithPortalRun(async_fn, args...): async_fn cannot "
+                "be called with these arguments");
+  if constexpr (std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>) {
+    using Made = std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>;
+    static_assert(Awaitable<Made>,
+                  "greenback::WithPortalRun(async_fn, args...): async_fn gives "
+                  "nothing to co_await; use WithPortalRunSync()");
+    return internal::AsyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
+        std::forward<Fn>(async_fn), std::forward<Args>(args)...);
+  }
+}
+
+// co_await WithPortalRunSync(sync_fn, args...): the same for a plain function,
+// which may Await(). In the runtime it costs a few nanoseconds over the call.
+template <class Fn, class... Args>
+auto WithPortalRunSync(Fn&& sync_fn, Args&&... args) {
+  static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
+                "greenback::WithPortalRunSync(sync_fn, args...): sync_fn cannot "
+                "be called with these arguments");
+  return internal::SyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
+      std::forward<Fn>(sync_fn), std::forward<Args>(args)...);
+}
+
+}  // namespace greenback
+
+#endif  // GREENBACK_PORTAL_H_

@@ -1,0 +1,69 @@
+#include "greenback/portal_task.h"
+
+#include <source_location>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "greenback/context/exceptions.h"
+
+namespace greenback::internal {
+
+__attribute__((noinline)) ThreadState& ThisThread() noexcept {
+  thread_local constinit ThreadState state;
+  // Keeps the compiler from finding out that this function is pure, and thus
+  // from using one thread's answer on another.
+  asm volatile("" ::: "memory");
+  return state;
+}
+
+PortalTask* TaskWithPortal() noexcept {
+  PortalTask* task = ThisThread().current_task;
+  if (task == nullptr || !PortalAccess::IsOpen(*task) ||
+      PortalAccess::NoAwait(*task) != nullptr) {
+    return nullptr;
+  }
+  return task;
+}
+
+std::string Describe(const std::source_location& where) {
+  return absl::StrCat(where.file_name(), ":", where.line(), " (",
+                      where.function_name(), ")");
+}
+
+Misuse ExplainMisuse(const std::source_location& where) {
+  using Reason = PortalError::Reason;
+  const std::string place =
+      absl::StrCat("greenback::Await at ", Describe(where), ": ");
+  PortalTask* task = ThisThread().current_task;
+  if (task == nullptr) {
+    return {Reason::kNoTask,
+            absl::StrCat(place,
+                         "no task is running on this thread; call it below a "
+                         "coroutine that greenback::Run() runs")};
+  }
+  const std::string name = absl::StrCat("task \"", task->name(), "\"");
+  if (const std::source_location* scope = PortalAccess::NoAwait(*task)) {
+    return {Reason::kNoAwaitScope,
+            absl::StrCat(place, name, " is inside the NoAwaitScope of ",
+                         Describe(*scope),
+                         "; end that scope first, or await outside it")};
+  }
+  if (PortalAccess::Get(*task) == PortalAccess::Portal::kBestowed) {
+    return {Reason::kBestowedNow,
+            absl::StrCat(place, name,
+                         " has bestowed a portal on itself, which is usable "
+                         "after its next checkpoint; co_await "
+                         "greenback::EnsurePortal() instead")};
+  }
+  return {Reason::kNoPortal,
+          absl::StrCat(place, name,
+                       " has no portal; co_await greenback::EnsurePortal(), or "
+                       "run this through greenback::WithPortalRunSync()")};
+}
+
+void ReportMisuse(const std::source_location& where) {
+  Misuse misuse = ExplainMisuse(where);
+  context::ThrowOrDie(PortalError(misuse.reason, misuse.message));
+}
+
+}  // namespace greenback::internal

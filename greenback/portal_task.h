@@ -1,0 +1,176 @@
+// PortalTask: a task as portals see it, and what a host (the thing that runs
+// tasks) does to give its tasks portals.
+//
+// Users meet it as the argument of HasPortal() and BestowPortal(); the runtime's
+// Task is one. To write a host:
+//
+//  - derive a task type, and implement the private virtual functions below;
+//  - around each step of a task, point ThisThread().current_task at it;
+//  - call PromoteBestowed() on a task before its next step when
+//    OnSelfBestowed() has asked for it.
+//
+// Threads: a task runs on one thread at a time. Everything here is called by the
+// thread that runs the task, but Wake().
+#ifndef GREENBACK_PORTAL_TASK_H_
+#define GREENBACK_PORTAL_TASK_H_
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <source_location>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "greenback/context/switch.h"
+#include "greenback/portal_error.h"
+
+namespace greenback {
+
+class NoAwaitScope;
+class PortalTask;
+
+namespace internal {
+
+struct ParkPoint;
+
+// Something in its host's queue: a coroutine or a fiber to go on with. Lives in
+// what waits.
+struct ReadyNode {
+  ReadyNode* next = nullptr;
+  PortalTask* task = nullptr;
+  std::coroutine_handle<> handle;
+  ParkPoint* point = nullptr;  // instead of a handle
+};
+
+// One Await() that waits: what it and its host know of each other. Lives on the
+// stack that waits.
+struct ParkPoint {
+  enum State : uint8_t { kRunning, kParked, kFired };
+
+  explicit ParkPoint(PortalTask* waiting) : task(waiting) {
+    node.task = waiting;
+    node.point = this;
+  }
+
+  PortalTask* const task;
+  // kFired before kParked: the awaitable completed before there was a need to
+  // park. Hosts of one thread use relaxed loads and stores.
+  std::atomic<State> state{kRunning};
+  context::SavedContext context;  // while parked
+  void* host_fiber = nullptr;     // the host's record of the parked fiber
+  ReadyNode node;                 // for a host that queues the woken fiber
+};
+
+struct PortalAccess;
+
+}  // namespace internal
+
+class PortalTask {
+ public:
+  PortalTask(const PortalTask&) = delete;
+  PortalTask& operator=(const PortalTask&) = delete;
+
+  // For messages; not empty, and followed by a null character.
+  virtual absl::string_view name() const = 0;
+
+ protected:
+  PortalTask() = default;
+  virtual ~PortalTask() = default;
+
+  // What was bestowed on the running task becomes usable.
+  void PromoteBestowed() {
+    if (portal_ == Portal::kBestowed) portal_ = Portal::kOpen;
+  }
+
+ private:
+  friend struct internal::PortalAccess;
+  friend class NoAwaitScope;
+
+  enum class Portal : uint8_t { kNone, kBestowed, kOpen };
+
+  // Makes sure that a following Park() cannot fail; ResourceExhausted that names
+  // the setting otherwise. Called before anything is awaited.
+  virtual absl::Status ReserveFiber() = 0;
+
+  // Leaves the calling stack, so that the thread can go on with other tasks,
+  // until Wake() is called for `point`.
+  virtual void Park(internal::ParkPoint& point) = 0;
+
+  // What was awaited has completed: `point` fires. Called once for each point,
+  // on any thread, also before or during Park().
+  virtual void Wake(internal::ParkPoint& point) noexcept = 0;
+
+  // Puts `node` (with its handle set) at the end of the host's queue: the
+  // suspending half of a checkpoint.
+  virtual void ScheduleCheckpoint(internal::ReadyNode& node) = 0;
+  // The resuming half: OK, or kCancelled when the task is.
+  virtual absl::Status FinishCheckpoint() = 0;
+
+  // The running task had a portal bestowed on itself: see PromoteBestowed().
+  virtual void OnSelfBestowed() = 0;
+
+  Portal portal_ = Portal::kNone;
+  // Of the innermost NoAwaitScope.
+  const std::source_location* no_await_ = nullptr;
+};
+
+namespace internal {
+
+// What greenback knows of the running thread.
+struct ThreadState {
+  PortalTask* current_task = nullptr;  // null between steps
+  void* loop = nullptr;                // the runtime's, in a run
+};
+
+// Never inlined, and the reference must not be kept across a point where the
+// flow may change threads: compilers keep the address of a thread-local in a
+// register over a switch.
+ThreadState& ThisThread() noexcept;
+
+// The private side of PortalTask, for the portal manager.
+struct PortalAccess {
+  using Portal = PortalTask::Portal;
+
+  static bool IsOpen(const PortalTask& task) {
+    return task.portal_ == Portal::kOpen;
+  }
+  static Portal Get(const PortalTask& task) { return task.portal_; }
+  static void Set(PortalTask& task, Portal portal) { task.portal_ = portal; }
+  static const std::source_location* NoAwait(const PortalTask& task) {
+    return task.no_await_;
+  }
+  static absl::Status ReserveFiber(PortalTask& task) {
+    return task.ReserveFiber();
+  }
+  static void Park(ParkPoint& point) { point.task->Park(point); }
+  static void Wake(ParkPoint& point) noexcept { point.task->Wake(point); }
+  static void ScheduleCheckpoint(ReadyNode& node) {
+    node.task->ScheduleCheckpoint(node);
+  }
+  static absl::Status FinishCheckpoint(PortalTask& task) {
+    return task.FinishCheckpoint();
+  }
+  static void OnSelfBestowed(PortalTask& task) { task.OnSelfBestowed(); }
+};
+
+// Why Await() may not suspend here.
+struct Misuse {
+  PortalError::Reason reason;
+  std::string message;
+};
+
+// The running task if Await() may suspend it; null otherwise.
+PortalTask* TaskWithPortal() noexcept;
+// Why TaskWithPortal() gave null, for an Await() at `where`.
+Misuse ExplainMisuse(const std::source_location& where);
+// Throws PortalError, or prints its text and aborts.
+[[noreturn]] void ReportMisuse(const std::source_location& where);
+
+// "file.cc:12 (Function)"
+std::string Describe(const std::source_location& where);
+
+}  // namespace internal
+}  // namespace greenback
+
+#endif  // GREENBACK_PORTAL_TASK_H_
