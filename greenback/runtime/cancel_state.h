@@ -1,0 +1,121 @@
+// The tree of cancel scopes, and what waits below it. Internal: CancelScope is
+// the public side.
+//
+// Each scope knows whether it is cancelled in effect (itself, or one around it
+// with no shield between), so that a cancellation point is one load. Cancelling
+// walks down: to the tasks in a scope, and to the scopes inside it.
+#ifndef GREENBACK_RUNTIME_CANCEL_STATE_H_
+#define GREENBACK_RUNTIME_CANCEL_STATE_H_
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "greenback/portal_task.h"
+#include "greenback/runtime/loop.h"
+
+namespace greenback::internal {
+
+class CancelState;
+struct Cancellable;
+
+// A wait that can be cancelled. Lives in the awaiter.
+class CancellableWait {
+ public:
+  CancellableWait(const CancellableWait&) = delete;
+  CancellableWait& operator=(const CancellableWait&) = delete;
+
+
+ protected:
+  CancellableWait() = default;
+  ~CancellableWait() = default;
+
+  // `waiter`, which runs, waits from now on, until Finish(). False when it is
+  // cancelled already: then it is scheduled at once, and must still suspend.
+  bool Begin(Cancellable& waiter, std::coroutine_handle<> handle);
+  // What was waited for has come: the task is scheduled. Must be waiting.
+  void Finish();
+  bool waiting() const { return waiting_; }
+  // For a wait whose Abort() gave false, when it ended because of that.
+  void MarkCancelled() { cancelled_ = true; }
+  // Whether the wait ended because it was cancelled.
+  bool cancelled() const { return cancelled_; }
+  // For await_resume: OK, or kCancelled and noted in the scope that caused it.
+  absl::Status result() const;
+
+ private:
+  friend class CancelState;
+
+  // The task is cancelled. True: what was waited for will never be delivered,
+  // and the task goes on at once. False: it cannot be called off, or only in its
+  // own time; the wait goes on until Finish().
+  virtual bool Abort() = 0;
+  void Schedule();
+
+  ReadyNode node_;
+  Cancellable* waiter_ = nullptr;
+  bool waiting_ = false;
+  CancellableWait* next_ = nullptr;
+  CancellableWait** link_ = nullptr;
+  bool cancelled_ = false;
+};
+
+// The part of a task that scopes see.
+struct Cancellable {
+  PortalTask* task = nullptr;
+  Loop* loop = nullptr;
+  CancelState* scope = nullptr;  // innermost
+  CancellableWait* waits = nullptr;
+  // Among the tasks of `scope`.
+  Cancellable* next = nullptr;
+  Cancellable** link = nullptr;
+
+  void MoveTo(CancelState* scope);
+  bool is_cancelled() const;
+  // kCancelled, noted in the scope that caused it.
+  absl::Status Cancelled();
+};
+
+class CancelState : private Timer {
+ public:
+  // Inside `parent`; null for the outermost scope of a run.
+  CancelState(Loop& loop, CancelState* parent);
+  CancelState(const CancelState&) = delete;
+  CancelState& operator=(const CancelState&) = delete;
+  ~CancelState();
+
+  void Cancel();
+  void SetShield(bool shield);
+  void SetDeadline(absl::Time deadline);
+
+  bool cancel_called() const { return called_; }
+  bool cancelled_caught() const { return caught_; }
+  bool is_cancelled() const { return effective_; }
+  bool shield() const { return shield_; }
+  absl::Time deadline() const { return deadline_; }
+  CancelState* parent() const { return parent_; }
+
+ private:
+  friend struct Cancellable;
+
+  void Fire() override { Cancel(); }
+  // Works out effective_ here and below, and cancels the waits of what has
+  // become cancelled.
+  void Update();
+
+  Loop& loop_;
+  CancelState* const parent_;
+  CancelState* children_ = nullptr;
+  CancelState* next_ = nullptr;
+  CancelState** link_ = nullptr;
+  Cancellable* tasks_ = nullptr;
+  absl::Time deadline_ = absl::InfiniteFuture();
+  bool called_ = false;
+  bool shield_ = false;
+  bool effective_ = false;
+  bool caught_ = false;
+};
+
+inline bool Cancellable::is_cancelled() const { return scope->is_cancelled(); }
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_RUNTIME_CANCEL_STATE_H_

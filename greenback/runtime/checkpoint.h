@@ -1,0 +1,78 @@
+// Checkpoints: where a task lets others run, and learns that it is cancelled.
+//
+//   for (Row& row : rows) {
+//     Process(row);
+//     absl::Status status = co_await greenback::Checkpoint();
+//     if (!status.ok()) co_return status;
+//   }
+//
+// A schedule point is where other tasks may run; a cancellation point is where
+// kCancelled comes out if the task's cancel scope is cancelled; a checkpoint is
+// both. In synchronous code with a portal: Await(Checkpoint()).
+//
+// Resumed by the run's loop, on its thread, after all tasks that were ready
+// before. Only in a task of a run.
+#ifndef GREENBACK_RUNTIME_CHECKPOINT_H_
+#define GREENBACK_RUNTIME_CHECKPOINT_H_
+
+#include <coroutine>
+
+#include "absl/status/status.h"
+#include "greenback/portal_task.h"
+#include "greenback/runtime/loop.h"
+#include "greenback/runtime/task.h"
+
+namespace greenback {
+
+namespace internal {
+
+class ScheduleAwaiter {
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    Task& task = CurrentTask();
+    node_.task = &task;
+    node_.handle = handle;
+    TaskAccess::Cancellation(task).loop->Schedule(node_);
+  }
+  void await_resume() const noexcept {}
+
+ protected:
+  ReadyNode node_;
+};
+
+class CheckpointAwaiter : public ScheduleAwaiter {
+ public:
+  absl::Status await_resume() {
+    return TaskAccess::CancellationPoint(static_cast<Task&>(*node_.task));
+  }
+};
+
+class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
+ public:
+  bool await_ready() {
+    Task& task = CurrentTask();
+    node_.task = &task;
+    return !TaskAccess::Cancellation(task).is_cancelled();
+  }
+};
+
+}  // namespace internal
+
+// co_await -> absl::Status. A schedule point and a cancellation point, always.
+inline auto Checkpoint() { return internal::CheckpointAwaiter(); }
+
+// co_await -> absl::Status. A cancellation point, and a schedule point only when
+// the task is cancelled: for cheap work inside a loop that waits elsewhere.
+inline auto CheckpointIfCancelled() {
+  return internal::CheckpointIfCancelledAwaiter();
+}
+
+// co_await -> void. A schedule point, and no cancellation point.
+inline auto CancelShieldedCheckpoint() { return internal::ScheduleAwaiter(); }
+
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_CHECKPOINT_H_

@@ -1,0 +1,72 @@
+// Event: something that happens once, for any number of tasks to wait for.
+//
+//   greenback::Event connected;
+//   ...
+//   absl::Status waited = co_await connected.Wait();   // here
+//   connected.Set();                                   // there
+//
+// Belongs to one run, and is used on its thread. Set() never suspends and never
+// runs a waiter itself: waiters are scheduled in order of waiting.
+// Lifetime: must outlive the waits for it.
+#ifndef GREENBACK_RUNTIME_EVENT_H_
+#define GREENBACK_RUNTIME_EVENT_H_
+
+#include <coroutine>
+#include <cstddef>
+
+#include "absl/status/status.h"
+#include "greenback/runtime/cancel_state.h"
+
+namespace greenback {
+
+class Event {
+ public:
+  class Waiter;
+
+  Event() = default;
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  bool is_set() const { return set_; }
+
+  // All who wait go on, and whoever waits later does not. Again: does nothing.
+  void Set();
+
+  // co_await -> absl::Status: OK, or kCancelled. Always a schedule point and a
+  // cancellation point, also when the event is set.
+  Waiter Wait();
+
+  size_t waiters() const { return count_; }
+
+ private:
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
+  size_t count_ = 0;
+  bool set_ = false;
+};
+
+class [[nodiscard]] Event::Waiter final : private internal::CancellableWait {
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  explicit Waiter(Event& event) : event_(event) {}
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle);
+  absl::Status await_resume() { return result(); }
+
+ private:
+  friend class Event;
+  bool Abort() override;
+  void Leave();
+
+  Event& event_;
+  Waiter* previous_ = nullptr;
+  Waiter* next_ = nullptr;
+};
+
+inline Event::Waiter Event::Wait() { return Waiter(*this); }
+
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_EVENT_H_

@@ -1,0 +1,274 @@
+#include "greenback/runtime/loop.h"
+
+#include <chrono>
+#include <coroutine>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "greenback/context/stack_overflow.h"
+
+namespace greenback {
+
+absl::Time CurrentTime() { return internal::Loop::Current()->clock().Now(); }
+
+namespace internal {
+namespace {
+
+// Often enough for I/O to be prompt, seldom enough to cost a checkpoint nothing.
+constexpr int kStepsBetweenPolls = 64;
+
+// Idle fibers that a loop keeps; the stacks of others go back to the pool, which
+// decides about their memory.
+constexpr size_t kMostIdleFibers = 64;
+
+class MonotonicClock final : public Clock {
+ public:
+  absl::Time Now() override {
+    return start_ + absl::FromChrono(std::chrono::steady_clock::now() -
+                                     steady_start_);
+  }
+  absl::Duration TimeToWait(absl::Time deadline) override {
+    return deadline == absl::InfiniteFuture() ? absl::InfiniteDuration()
+                                              : deadline - Now();
+  }
+
+ private:
+  const absl::Time start_ = absl::Now();
+  const std::chrono::steady_clock::time_point steady_start_ =
+      std::chrono::steady_clock::now();
+};
+
+context::RunningTask DescribeRunningTask() {
+  const PortalTask* task = ThisThread().current_task;
+  if (task == nullptr) return {};
+  return {task->name().data(), "raise RunOptions::stack_size"};
+}
+
+}  // namespace
+
+struct Loop::Fiber {
+  Loop* loop;
+  size_t index;  // in fibers_
+  context::Stack stack;
+  context::SavedContext context;  // while idle
+};
+
+Loop::Loop(context::StackPoolOptions stacks, Clock* clock)
+    : thread_(std::this_thread::get_id()),
+      stacks_(stacks),
+      own_clock_(clock ? nullptr : std::make_unique<MonotonicClock>()),
+      clock_(clock ? clock : own_clock_.get()) {}
+
+Loop::~Loop() = default;
+
+absl::Status Loop::Run() {
+  context::ReportStackOverflows();
+  context::SetDescribeRunningTask(DescribeRunningTask);
+  absl::Status made = MakeIdleFiber();
+  if (!made.ok()) return made;
+  thread_state_ = &ThisThread();
+  outer_state_ = *thread_state_;
+  *thread_state_ = {nullptr, this};
+
+  running_ = idle_.back();
+  idle_.pop_back();
+  Switch(outside_, running_->context);
+  // The loop has stopped and its last fiber has ended. The idle ones see that as
+  // soon as they go on.
+  for (Fiber* fiber : idle_) Switch(outside_, fiber->context);
+  idle_.clear();
+  fibers_.clear();
+  *thread_state_ = outer_state_;
+  return absl::OkStatus();
+}
+
+void Loop::FiberMain(void* argument) {
+  Fiber* const fiber = static_cast<Fiber*>(argument);
+  fiber->loop->RunOnThisFiber();
+  context::FinalSwitch(fiber->loop->outside_);
+}
+
+void Loop::RunOnThisFiber() {
+  while (!stopped_) RunOne();
+}
+
+inline void Loop::RunOne() {
+  if (ready_ == nullptr || --steps_to_poll_ < 0) [[unlikely]] {
+    PollOrWait(/*may_wait=*/true);
+  }
+  ReadyNode* const node = ready_;
+  ready_ = node->next;
+  if (ready_ == nullptr) ready_end_ = &ready_;
+  thread_state_->current_task = node->task;
+  if (node->point != nullptr) [[unlikely]] {
+    SwitchTo(*node->point);
+  } else {
+    node->handle.resume();
+    if (attention_) [[unlikely]] AfterStep();
+  }
+  thread_state_->current_task = nullptr;
+}
+
+void Loop::AfterStep() {
+  while (std::exchange(attention_, false)) {
+    Promote();
+    if (fired_in_step_ == nullptr) continue;
+    // What fired in its own task's step goes on at once: to its task it is the
+    // rest of the step. Only here, at the top level, is there nothing else of
+    // the step left to stand below it.
+    ParkPoint& point = *std::exchange(fired_in_step_, nullptr);
+    if (point.node.point != nullptr) {
+      SwitchTo(point);
+      return;
+    }
+    point.node.handle.resume();
+  }
+}
+
+void Loop::Promote() {
+  for (const Promotion& promotion : promotions_) {
+    promotion.promote(*promotion.task);
+  }
+  promotions_.clear();
+}
+
+void Loop::PollOrWait(bool may_wait) {
+  steps_to_poll_ = kStepsBetweenPolls;
+  PortalTask* const task = std::exchange(thread_state_->current_task, nullptr);
+  if (reactor_.has_work()) reactor_.Poll();
+  if (!timers_.empty()) FireTimers();
+  while (may_wait && ready_ == nullptr) {
+    reactor_.Wait(clock_->TimeToWait(timers_.empty()
+                                         ? absl::InfiniteFuture()
+                                         : timers_.begin()->first.first));
+    if (!timers_.empty()) FireTimers();
+  }
+  thread_state_->current_task = task;
+}
+
+void Loop::FireTimers() {
+  const absl::Time now = clock_->Now();
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
+    Timer* timer = timers_.begin()->second;
+    Disarm(*timer);
+    timer->Fire();
+  }
+}
+
+void Loop::Arm(Timer& timer, absl::Time deadline) {
+  Disarm(timer);
+  timer.deadline = deadline;
+  timer.order = ++timer_order_;
+  timers_.emplace(std::pair(deadline, timer.order), &timer);
+}
+
+void Loop::Disarm(Timer& timer) {
+  if (timer.order == 0) return;
+  timers_.erase({timer.deadline, timer.order});
+  timer.order = 0;
+}
+
+void Loop::PromoteAfterStep(PortalTask& task, void (*promote)(PortalTask&)) {
+  promotions_.push_back({&task, promote});
+  attention_ = true;
+}
+
+absl::Status Loop::MakeIdleFiber() {
+  context::StackOrError made = stacks_.Acquire();
+  if (!made.stack) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        made.error, " (in a run: RunOptions::max_fibers)"));
+  }
+  auto fiber = std::make_unique<Fiber>(
+      Fiber{this, fibers_.size(), std::move(made.stack), {}});
+  fiber->context =
+      context::SavedContext::Create(fiber->stack, FiberMain, fiber.get());
+  idle_.push_back(fiber.get());
+  fibers_.push_back(std::move(fiber));
+  return absl::OkStatus();
+}
+
+void Loop::RemoveFiber(void* argument) {
+  Fiber* const fiber = static_cast<Fiber*>(argument);
+  auto& fibers = fiber->loop->fibers_;
+  const size_t index = fiber->index;
+  std::swap(fibers[index], fibers.back());
+  fibers[index]->index = index;
+  fibers.pop_back();
+}
+
+// Only Park() takes an idle fiber, and each switch to a woken one files one, so
+// what is reserved here is still there when this fiber parks.
+absl::Status Loop::ReserveFiber() {
+  if (!idle_.empty()) [[likely]] return absl::OkStatus();
+  return MakeIdleFiber();
+}
+
+void Loop::Park(ParkPoint& point) {
+  // Nobody else is ready, and this fiber is: a round trip through another fiber
+  // would only lead back here.
+  if (ready_ != nullptr && ready_->next == nullptr &&
+      ready_->task == point.task && ready_->point == nullptr &&
+      promotions_.empty()) {
+    if (--steps_to_poll_ < 0) [[unlikely]] PollOrWait(/*may_wait=*/false);
+    if (ready_->next == nullptr) {
+      ReadyNode* const node = std::exchange(ready_, nullptr);
+      ready_end_ = &ready_;
+      node->handle.resume();
+      if (point.state.load(std::memory_order_relaxed) == ParkPoint::kFired) {
+        return;
+      }
+    }
+  }
+  // The step ends here for what it has left to do, too.
+  if (attention_) [[unlikely]] {
+    attention_ = false;
+    Promote();
+    if (fired_in_step_ != nullptr) {
+      Schedule(std::exchange(fired_in_step_, nullptr)->node);
+    }
+  }
+  point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
+  point.host_fiber = running_;
+  running_ = idle_.back();
+  idle_.pop_back();
+  ++switch_count_;
+  context::Switch(point.context, running_->context);
+  // Woken by SwitchTo(), which has made this task the current one again.
+}
+
+void Loop::SwitchTo(ParkPoint& point) {
+  Fiber* const self = running_;
+  running_ = static_cast<Fiber*>(point.host_fiber);
+  thread_state_->current_task = point.task;
+  ++switch_count_;
+  if (idle_.size() >= kMostIdleFibers) [[unlikely]] {
+    context::FinalSwitch(point.context, RemoveFiber, self);
+  }
+  idle_.push_back(self);
+  context::Switch(self->context, point.context);
+  // Taken from the idle ones, by Park() or at the end of the run.
+}
+
+void Loop::Wake(ParkPoint& point) noexcept {
+  if (!OnThisThread()) {
+    RunSoonFromAnyThread([this, &point] { Wake(point); });
+    return;
+  }
+  if (point.state.exchange(ParkPoint::kFired, std::memory_order_relaxed) !=
+      ParkPoint::kParked) {
+    return;  // Await() sees it before it parks
+  }
+  if (point.task == current_task() && fired_in_step_ == nullptr) {
+    fired_in_step_ = &point;
+    attention_ = true;
+  } else {
+    Schedule(point.node);
+  }
+}
+
+}  // namespace internal
+}  // namespace greenback

@@ -1,0 +1,150 @@
+// The loop of a run: its ready queue, its fibers and its timers. Internal.
+//
+// The loop runs *on* fibers. A step that does not park costs nothing extra: the
+// loop, the coroutine and its synchronous frames are plain calls on one fiber.
+// When a step parks, its fiber is left standing, the loop's frame at its base,
+// and the loop goes on on another one. When the parked fiber is woken, the loop,
+// at its top level, files the fiber that it runs on as idle and switches to the
+// woken one, whose loop frame goes on being the loop once the step ends. So every
+// idle fiber stands at the same place, in SwitchTo(), with nothing to unwind; and
+// all state of the loop is here, none in locals.
+//
+// Threads: one; only RunSoonFromAnyThread() may be called from others.
+#ifndef GREENBACK_RUNTIME_LOOP_H_
+#define GREENBACK_RUNTIME_LOOP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "greenback/context/switch.h"
+#include "greenback/portal_task.h"
+#include "greenback/runtime/clock.h"
+#include "greenback/runtime/reactor.h"
+
+namespace greenback::internal {
+
+// Something to do at a time. Lives in what waits for it.
+struct Timer {
+  virtual void Fire() = 0;
+  absl::Time deadline;
+  uint64_t order = 0;  // among equal deadlines; not 0 while armed
+
+ protected:
+  ~Timer() = default;
+};
+
+class Loop {
+ public:
+  Loop(context::StackPoolOptions stacks, Clock* clock);
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  ~Loop();
+
+  // The loop of the run on this thread, or null.
+  static Loop* Current() { return static_cast<Loop*>(ThisThread().loop); }
+
+  // Runs what is ready, until Stop(). ResourceExhausted when there is no stack
+  // to begin on.
+  absl::Status Run();
+  void Stop() { stopped_ = true; }
+
+  // At the end of the ready queue.
+  void Schedule(ReadyNode& node) {
+    node.next = nullptr;
+    *ready_end_ = &node;
+    ready_end_ = &node.next;
+  }
+
+  // PortalTask's private functions, for tasks of this loop.
+  absl::Status ReserveFiber();
+  void Park(ParkPoint& point);
+  void Wake(ParkPoint& point) noexcept;
+
+  // Calls promote(task) when the present step ends.
+  void PromoteAfterStep(PortalTask& task, void (*promote)(PortalTask&));
+
+  void Arm(Timer& timer, absl::Time deadline);
+  void Disarm(Timer& timer);
+
+  bool OnThisThread() const { return std::this_thread::get_id() == thread_; }
+  void RunSoonFromAnyThread(std::function<void()> fn) {
+    reactor_.Post(std::move(fn));
+  }
+
+  PortalTask* current_task() const { return thread_state_->current_task; }
+  Clock& clock() { return *clock_; }
+  Reactor& reactor() { return reactor_; }
+
+  // For the names of tasks.
+  uint64_t NextTaskNumber() { return ++task_number_; }
+
+  // Fibers that exist; all but one of them are parked or idle.
+  size_t fiber_count() const { return fibers_.size(); }
+  size_t idle_fiber_count() const { return idle_.size(); }
+  // Switches between fibers so far.
+  uint64_t switch_count() const { return switch_count_; }
+
+ private:
+  struct Fiber;
+  struct Promotion {
+    PortalTask* task;
+    void (*promote)(PortalTask&);
+  };
+
+  static void FiberMain(void* fiber);
+  // Until Stop(), on whatever fiber calls it.
+  void RunOnThisFiber();
+  void RunOne();
+  // What a step that returned to the loop's top level has left to do there.
+  void AfterStep();
+  void Promote();
+  // The slow part of taking from the ready queue: I/O, timers, waiting.
+  void PollOrWait(bool may_wait);
+  void FireTimers();
+  // Files the running fiber as idle, or ends it where there are enough, and goes
+  // on with the one that waits at `point`. At the loop's top level only.
+  void SwitchTo(ParkPoint& point);
+  absl::Status MakeIdleFiber();
+  static void RemoveFiber(void* fiber);
+
+  ThreadState* thread_state_ = nullptr;  // of the run's thread
+  ThreadState outer_state_;              // what there was before the run
+  const std::thread::id thread_;
+
+  ReadyNode* ready_ = nullptr;
+  ReadyNode** ready_end_ = &ready_;
+  // Steps until the next look at I/O and timers, so that a task that never
+  // waits starves neither.
+  int steps_to_poll_ = 0;
+  bool stopped_ = false;
+  // Something for AfterStep().
+  bool attention_ = false;
+  ParkPoint* fired_in_step_ = nullptr;
+  std::vector<Promotion> promotions_;
+
+  context::StackPool stacks_;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> idle_;
+  Fiber* running_ = nullptr;
+  context::SavedContext outside_;  // the caller of Run()
+  uint64_t switch_count_ = 0;
+  uint64_t task_number_ = 0;
+
+  absl::btree_map<std::pair<absl::Time, uint64_t>, Timer*> timers_;
+  uint64_t timer_order_ = 0;
+  std::unique_ptr<Clock> own_clock_;
+  Clock* clock_;
+  Reactor reactor_;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_RUNTIME_LOOP_H_

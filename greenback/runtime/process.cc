@@ -1,0 +1,310 @@
+#include "greenback/runtime/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/system/error_code.hpp>
+#include <cerrno>
+#include <coroutine>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "greenback/runtime/cancel_scope.h"
+#include "greenback/runtime/cancel_state.h"
+#include "greenback/runtime/loop.h"
+#include "greenback/runtime/nursery.h"
+#include "greenback/runtime/reactor.h"
+#include "greenback/runtime/reactor_context.h"
+#include "greenback/runtime/task.h"
+
+extern char** environ;
+
+namespace greenback {
+namespace {
+
+using Descriptor = boost::asio::posix::stream_descriptor;
+
+absl::Status ErrnoStatus(int error, const std::string& what) {
+  return absl::ErrnoToStatus(error, absl::StrCat("greenback: ", what));
+}
+
+// Waits until a descriptor is ready. Cancelled through Asio, in its own time.
+class ReadyAwaiter final : private internal::CancellableWait {
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  ReadyAwaiter(Descriptor& descriptor, Descriptor::wait_type what)
+      : descriptor_(descriptor), what_(what) {}
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) {
+    if (!Begin(internal::CurrentCancellable(), handle)) return;
+    internal::Reactor& reactor = internal::Loop::Current()->reactor();
+    reactor.OperationStarted();
+    descriptor_.async_wait(
+        what_, [this, &reactor](const boost::system::error_code& error) {
+          reactor.OperationEnded();
+          error_ = error;
+          Finish();
+        });
+  }
+  absl::Status await_resume() {
+    // Asio reports what Abort() asked for as an error of the operation.
+    if (error_ == boost::asio::error::operation_aborted) MarkCancelled();
+    if (cancelled()) return result();
+    if (error_) return ErrnoStatus(error_.value(), "waiting for a descriptor");
+    return absl::OkStatus();
+  }
+
+ private:
+  bool Abort() override {
+    descriptor_.cancel();
+    return false;
+  }
+
+  Descriptor& descriptor_;
+  const Descriptor::wait_type what_;
+  boost::system::error_code error_;
+};
+
+// A child that is killed and reaped if nobody has waited for it.
+class Child {
+ public:
+  Child(pid_t pid, Descriptor exited)
+      : pid_(pid), exited_(std::move(exited)) {}
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child() {
+    if (pid_ == 0) return;
+    Kill();
+    Reap();
+  }
+
+  void Kill() { kill(pid_, SIGKILL); }
+
+  // Until it has ended.
+  Co<absl::Status> Wait() {
+    co_return co_await ReadyAwaiter(exited_, Descriptor::wait_read);
+  }
+
+  // How it ended; waits for that if need be.
+  ProcessResult Reap() {
+    int status = 0;
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = 0;
+    ProcessResult result;
+    if (WIFSIGNALED(status)) {
+      result.signal = WTERMSIG(status);
+    } else {
+      result.exit_code = WEXITSTATUS(status);
+    }
+    return result;
+  }
+
+ private:
+  pid_t pid_;
+  Descriptor exited_;  // a pidfd: readable when the child has ended
+};
+
+// Our end and the child's end of a pipe; -1 when it has none.
+struct Pipe {
+  int ours = -1;
+  int childs = -1;
+
+  absl::Status Open(bool child_reads) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+    ours = ends[child_reads ? 1 : 0];
+    childs = ends[child_reads ? 0 : 1];
+    fcntl(ours, F_SETFL, O_NONBLOCK);
+    return absl::OkStatus();
+  }
+  void CloseChilds() {
+    if (childs >= 0) close(std::exchange(childs, -1));
+  }
+  ~Pipe() {
+    if (ours >= 0) close(ours);
+    CloseChilds();
+  }
+};
+
+Co<absl::Status> ReadAll(Descriptor from, std::string& to) {
+  char buffer[4096];
+  for (;;) {
+    const ssize_t count = read(from.native_handle(), buffer, sizeof(buffer));
+    if (count > 0) {
+      to.append(buffer, static_cast<size_t>(count));
+    } else if (count == 0) {
+      co_return absl::OkStatus();
+    } else if (errno == EAGAIN) {
+      absl::Status ready = co_await ReadyAwaiter(from, Descriptor::wait_read);
+      if (!ready.ok()) co_return ready;
+    } else if (errno != EINTR) {
+      co_return ErrnoStatus(errno, "reading a process's output");
+    }
+  }
+}
+
+Co<absl::Status> WriteAll(Descriptor to, const std::string& text) {
+  size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t count = write(to.native_handle(), text.data() + written,
+                                text.size() - written);
+    if (count >= 0) {
+      written += static_cast<size_t>(count);
+    } else if (errno == EAGAIN) {
+      absl::Status ready = co_await ReadyAwaiter(to, Descriptor::wait_write);
+      if (!ready.ok()) co_return ready;
+    } else if (errno == EPIPE) {
+      break;  // the process does not want the rest
+    } else if (errno != EINTR) {
+      co_return ErrnoStatus(errno, "writing a process's input");
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
+  for (const std::string& text : texts) {
+    pointers.push_back(const_cast<char*>(text.c_str()));
+  }
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+absl::StatusOr<pid_t> Spawn(const ProcessOptions& options, const Pipe& in,
+                            const Pipe& out, const Pipe& err) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  absl::Cleanup destroy_actions = [&] {
+    posix_spawn_file_actions_destroy(&actions);
+  };
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  absl::Cleanup destroy_attributes = [&] {
+    posix_spawnattr_destroy(&attributes);
+  };
+  if (in.childs >= 0) {
+    posix_spawn_file_actions_adddup2(&actions, in.childs, STDIN_FILENO);
+  } else {
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null",
+                                     O_RDONLY, 0);
+  }
+  if (out.childs >= 0) {
+    posix_spawn_file_actions_adddup2(&actions, out.childs, STDOUT_FILENO);
+  }
+  if (err.childs >= 0) {
+    posix_spawn_file_actions_adddup2(&actions, err.childs, STDERR_FILENO);
+  }
+  if (!options.working_directory.empty()) {
+    posix_spawn_file_actions_addchdir_np(&actions,
+                                         options.working_directory.c_str());
+  }
+  // What this process does about signals is its own affair.
+  sigset_t signals;
+  sigemptyset(&signals);
+  posix_spawnattr_setsigmask(&attributes, &signals);
+  sigaddset(&signals, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &signals);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+
+  std::vector<char*> arguments = Pointers(options.arguments);
+  std::vector<char*> environment;
+  if (options.environment) environment = Pointers(*options.environment);
+  pid_t pid = 0;
+  const int error = posix_spawnp(
+      &pid, arguments[0], &actions, &attributes, arguments.data(),
+      options.environment ? environment.data() : environ);
+  if (error != 0) {
+    std::string what = absl::StrCat("cannot run \"", options.arguments[0], "\"");
+    if (!options.working_directory.empty()) {
+      absl::StrAppend(&what, " in \"", options.working_directory, "\"");
+    }
+    return ErrnoStatus(error, what);
+  }
+  return pid;
+}
+
+}  // namespace
+
+Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
+  if (options.arguments.empty()) {
+    co_return absl::InvalidArgumentError(
+        "greenback::RunProcess(): no program; the first argument is its name");
+  }
+  Pipe in, out, err;
+  absl::Status opened;
+  if (!options.input.empty()) opened.Update(in.Open(/*child_reads=*/true));
+  if (options.capture_stdout) opened.Update(out.Open(/*child_reads=*/false));
+  if (options.capture_stderr) opened.Update(err.Open(/*child_reads=*/false));
+  if (!opened.ok()) co_return opened;
+  absl::StatusOr<pid_t> pid = Spawn(options, in, out, err);
+  if (!pid.ok()) co_return pid.status();
+  in.CloseChilds();
+  out.CloseChilds();
+  err.CloseChilds();
+
+  boost::asio::io_context& io =
+      internal::Loop::Current()->reactor().context().io;
+  // Close-on-exec by itself.
+  const int exited = static_cast<int>(syscall(SYS_pidfd_open, *pid, 0));
+  if (exited < 0) {
+    const int error = errno;
+    kill(*pid, SIGKILL);
+    waitpid(*pid, nullptr, 0);
+    co_return ErrnoStatus(error, "pidfd_open");
+  }
+  Child child(*pid, Descriptor(io, exited));
+  std::string stdout_text;
+  std::string stderr_text;
+  absl::Status status = co_await OpenNursery(
+      [&](Nursery& nursery) -> Co<absl::Status> {
+        const auto descriptor = [&io](Pipe& pipe) {
+          return Descriptor(io, std::exchange(pipe.ours, -1));
+        };
+        if (in.ours >= 0) {
+          nursery.StartSoon(WriteAll, descriptor(in), std::cref(options.input));
+        }
+        if (out.ours >= 0) {
+          nursery.StartSoon(ReadAll, descriptor(out), std::ref(stdout_text));
+        }
+        if (err.ours >= 0) {
+          nursery.StartSoon(ReadAll, descriptor(err), std::ref(stderr_text));
+        }
+        absl::Status waited = co_await child.Wait();
+        if (!waited.ok()) child.Kill();
+        co_return waited;
+      });
+  if (!status.ok()) {
+    // Readers may have failed while the process ran.
+    child.Kill();
+    CancelScope shielded;
+    shielded.set_shield(true);
+    absl::Status ended = co_await child.Wait();
+    if (!ended.ok()) co_return ended;
+    co_return status;
+  }
+  ProcessResult result = child.Reap();
+  result.stdout_text = std::move(stdout_text);
+  result.stderr_text = std::move(stderr_text);
+  co_return result;
+}
+
+}  // namespace greenback

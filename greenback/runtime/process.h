@@ -1,0 +1,76 @@
+// RunProcess(): runs a program and waits for it, while other tasks run.
+//
+//   absl::StatusOr<greenback::ProcessResult> ran =
+//       co_await greenback::RunProcess({"sh", "-c", "sort | uniq -c"});
+//
+//   greenback::ProcessOptions options({"cc", "-c", file});
+//   options.working_directory = build;
+//   options.capture_stderr = true;
+//   absl::StatusOr<greenback::ProcessResult> compiled =
+//       greenback::Await(greenback::RunProcess(std::move(options)));
+//
+// Suspends until the process has ended and its captured output is read to the
+// end: always a schedule point and a cancellation point. When it is cancelled, the
+// process is killed and waited for before kCancelled comes out, so no child is
+// left behind, running or as a zombie.
+// Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a run.
+// Errors: NotFound, PermissionDenied and the like when the program cannot be
+// started; that it ended with a code other than 0, or by a signal, is a result.
+#ifndef GREENBACK_RUNTIME_PROCESS_H_
+#define GREENBACK_RUNTIME_PROCESS_H_
+
+#include <concepts>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "greenback/runtime/co.h"
+
+namespace greenback {
+
+struct ProcessOptions {
+  // RunProcess({"sh", "-c", script}). Not an initializer_list, which g++ 12 does
+  // not compile inside a co_await.
+  template <std::convertible_to<std::string>... Texts>
+    requires(sizeof...(Texts) > 0)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  ProcessOptions(Texts&&... texts) {
+    arguments.reserve(sizeof...(Texts));
+    (arguments.push_back(std::forward<Texts>(texts)), ...);
+  }
+  explicit ProcessOptions(std::vector<std::string> arguments)
+      : arguments(std::move(arguments)) {}
+
+  // The program, looked for in PATH if its name has no slash, and its arguments.
+  std::vector<std::string> arguments;
+
+  // "NAME=value" each; inherited if not given.
+  std::optional<std::vector<std::string>> environment;
+
+  // Empty: inherited.
+  std::string working_directory;
+
+  // What the process reads from its standard input; nothing by default.
+  std::string input;
+
+  // Whether the result has what it wrote, or it writes where this process does.
+  bool capture_stdout = false;
+  bool capture_stderr = false;
+};
+
+struct ProcessResult {
+  int exit_code = 0;  // when signal is 0
+  int signal = 0;     // that ended it
+  std::string stdout_text;
+  std::string stderr_text;
+
+  bool ok() const { return signal == 0 && exit_code == 0; }
+};
+
+Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options);
+
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_PROCESS_H_

@@ -1,0 +1,55 @@
+#include "greenback/runtime/reactor.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/throw_exception.hpp>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "greenback/runtime/reactor_context.h"
+
+#if defined(BOOST_NO_EXCEPTIONS)
+// Boost asks a program without exceptions for this. Weak: the program may have
+// its own.
+namespace boost {
+__attribute__((weak)) void throw_exception(const std::exception& error) {
+  std::fprintf(stderr, "greenback: Boost failed: %s\n", error.what());
+  std::abort();
+}
+__attribute__((weak)) void throw_exception(const std::exception& error,
+                                           const source_location&) {
+  throw_exception(error);
+}
+}  // namespace boost
+#endif
+
+namespace greenback::internal {
+
+Reactor::Reactor() : context_(std::make_unique<ReactorContext>()) {}
+Reactor::~Reactor() { std::lock_guard wait_for_posters(posting_); }
+
+void Reactor::Poll() {
+  posted_.store(false, std::memory_order_relaxed);
+  context_->io.poll();
+}
+
+void Reactor::Wait(absl::Duration timeout) {
+  if (timeout <= absl::ZeroDuration()) return Poll();
+  if (timeout != absl::InfiniteDuration()) {
+    // Asio's own waits have a resolution of a millisecond; its timers do not.
+    context_->timer.expires_after(absl::ToChronoNanoseconds(timeout));
+    context_->timer.async_wait([](const boost::system::error_code&) {});
+  }
+  context_->io.run_one();
+  context_->timer.cancel();
+  Poll();
+}
+
+void Reactor::Post(std::function<void()> fn) {
+  std::lock_guard lock(posting_);
+  boost::asio::post(context_->io, std::move(fn));
+  posted_.store(true, std::memory_order_release);
+}
+
+}  // namespace greenback::internal

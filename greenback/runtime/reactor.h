@@ -1,0 +1,57 @@
+// The reactor: Boost.Asio's io_context as the runtime's loop sees it. Internal.
+//
+// Its handlers only push to the loop's ready queue; no user code runs inside
+// Asio's frames, so nothing of Asio is ever parked. Does not include Asio: who
+// starts operations includes reactor_context.h.
+#ifndef GREENBACK_RUNTIME_REACTOR_H_
+#define GREENBACK_RUNTIME_REACTOR_H_
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "absl/time/time.h"
+
+namespace greenback::internal {
+
+class ReactorContext;  // the io_context and its timer
+
+class Reactor {
+ public:
+  Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+  ~Reactor();
+
+  // Whether Poll() could find anything.
+  bool has_work() const {
+    return operations_ != 0 || posted_.load(std::memory_order_acquire);
+  }
+  // Runs the handlers that are ready.
+  void Poll();
+  // Waits until a handler has run, or for `timeout`.
+  void Wait(absl::Duration timeout);
+
+  // Runs `fn` in a following Poll() or Wait(). From any thread.
+  void Post(std::function<void()> fn);
+
+  // An operation of the io_context was started / its handler runs.
+  void OperationStarted() { ++operations_; }
+  void OperationEnded() { --operations_; }
+
+  ReactorContext& context() { return *context_; }
+
+ private:
+  std::unique_ptr<ReactorContext> context_;
+  size_t operations_ = 0;
+  std::atomic<bool> posted_{false};
+  // Held while posting: what is posted may end the run on its thread before the
+  // poster has let go of this object.
+  std::mutex posting_;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_RUNTIME_REACTOR_H_
