@@ -1,6 +1,6 @@
 // What a checkpoint costs, and what greenback adds to it: a ladder from a bare
-// queue of coroutine handles, each rung one thing more. Only ratios between rungs
-// of one run mean anything.
+// queue of coroutine handles, each rung one thing more. Only ratios between
+// rungs of one run mean anything.
 //
 //   ./bazelw run -c opt //benchmarks:checkpoint_overhead
 
@@ -89,8 +89,8 @@ BENCHMARK(RuntimeCheckpointInPortal)->Name("runtime/checkpoint_in_portal");
 
 // A plain call for each level between the coroutine and the Await().
 __attribute__((noinline)) bool AwaitCheckpoint(int64_t depth) {
-  const bool ok = depth <= 1 ? Await(Checkpoint()).ok()
-                             : AwaitCheckpoint(depth - 1);
+  const bool ok =
+      depth <= 1 ? Await(Checkpoint()).ok() : AwaitCheckpoint(depth - 1);
   asm volatile("");  // no tail call
   return ok;
 }
@@ -112,17 +112,19 @@ BENCHMARK(RuntimeAwaitCheckpointAlone)
 
 // A second task is always ready: each Await() is a switch to it and one back.
 void RuntimeAwaitCheckpoint(State& state) {
-  greenback::Run([](State& state) -> Co<void> {
-    bool done = false;
-    benchmark::DoNotOptimize(co_await greenback::OpenNursery(
-        [&](greenback::Nursery& nursery) -> Co<void> {
-          nursery.StartSoon([&done]() -> Co<void> {
-            while (!done) benchmark::DoNotOptimize(co_await Checkpoint());
-          });
-          co_await AwaitedCheckpoints(state);
-          done = true;
-        }));
-  }, std::ref(state));
+  greenback::Run(
+      [](State& state) -> Co<void> {
+        bool done = false;
+        benchmark::DoNotOptimize(co_await greenback::OpenNursery(
+            [&](greenback::Nursery& nursery) -> Co<void> {
+              nursery.StartSoon([&done]() -> Co<void> {
+                while (!done) benchmark::DoNotOptimize(co_await Checkpoint());
+              });
+              co_await AwaitedCheckpoints(state);
+              done = true;
+            }));
+      },
+      std::ref(state));
 }
 BENCHMARK(RuntimeAwaitCheckpoint)
     ->Name("runtime/await_checkpoint/depth")

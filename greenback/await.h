@@ -13,8 +13,8 @@
 // Use it where a function cannot be a coroutine. Where it can, `co_await` is
 // cheaper. The task must have a portal (portal.h); to wait in the middle of a
 // synchronous function is a decision, since other tasks run meanwhile: what the
-// frames above hold (locks, iterators, half-made changes) stays held. NoAwaitScope
-// refuses it where that would be wrong.
+// frames above hold (locks, iterators, half-made changes) stays held.
+// NoAwaitScope refuses it where that would be wrong.
 //
 // Suspends: when the awaitable does, and not otherwise: an awaitable that is
 // ready, or completes while it starts, costs no switch. Await(Checkpoint()) is
@@ -23,12 +23,12 @@
 // Resumed by: the task's host, on a thread of the task; whoever completes the
 // awaitable, on whatever thread, only says that it is done.
 // Ownership: the awaitable lives until the end of the caller's full expression.
-// Errors: those of the awaitable pass through. Misuse (no task, no portal, below
-// a NoAwaitScope) throws PortalError, and without exceptions prints its text and
-// aborts; a stack pool at its limits gives ResourceExhausted where the result can
-// carry a status, throws StackExhausted elsewhere. In all these cases nothing has
-// been started and the awaitable is destroyed as usual. TryAwait() gives both as
-// a status.
+// Errors: those of the awaitable pass through. Misuse (no task, no portal,
+// below a NoAwaitScope) throws PortalError, and without exceptions prints its
+// text and aborts; a stack pool at its limits gives ResourceExhausted where the
+// result can carry a status, throws StackExhausted elsewhere. In all these
+// cases nothing has been started and the awaitable is destroyed as usual.
+// TryAwait() gives both as a status.
 #ifndef GREENBACK_AWAIT_H_
 #define GREENBACK_AWAIT_H_
 
@@ -49,9 +49,10 @@ namespace greenback {
 
 namespace internal {
 
-// Hides from the optimiser who else knows of `object`. clang elides the frame of
-// a coroutine that a plain function creates and destroys, although somebody else
-// resumes it in between, and then drops the stores into it; see docs/principle.md.
+// Hides from the optimiser who else knows of `object`. clang elides the frame
+// of a coroutine that a plain function creates and destroys, although somebody
+// else resumes it in between, and then drops the stores into it; see
+// docs/principle.md.
 template <class T>
 inline __attribute__((always_inline)) void LetEscape(T& object) {
   asm volatile("" : : "r"(std::addressof(object)) : "memory");
@@ -89,12 +90,12 @@ void SuspendUntilFired(A& awaiter, ParkPoint& point) {
 }  // namespace internal
 
 template <class T>
-AwaitResult<T> Await(
-    T&& awaitable,
-    std::source_location where = std::source_location::current()) {
-  static_assert(Awaitable<T>,
-                "greenback::Await() wants an awaitable: an awaiter, a type with "
-                "operator co_await, or one with an AwaitableAdapter");
+AwaitResult<T> Await(T&& awaitable, std::source_location where =
+                                        std::source_location::current()) {
+  static_assert(
+      Awaitable<T>,
+      "greenback::Await() wants an awaitable: an awaiter, a type with "
+      "operator co_await, or one with an AwaitableAdapter");
   if constexpr (Awaitable<T>) {
     internal::LetEscape(awaitable);
     PortalTask* const task = internal::TaskWithPortal();
@@ -143,8 +144,8 @@ struct TryResultOf<absl::Status> {
 
 }  // namespace internal
 
-// absl::StatusOr of what Await() gives; plain absl::Status for an awaitable that
-// gives nothing or a Status, and a reference_wrapper for a reference.
+// absl::StatusOr of what Await() gives; plain absl::Status for an awaitable
+// that gives nothing or a Status, and a reference_wrapper for a reference.
 template <class T>
 using TryAwaitResult = typename internal::TryResultOf<AwaitResult<T>>::type;
 
@@ -152,9 +153,8 @@ using TryAwaitResult = typename internal::TryResultOf<AwaitResult<T>>::type;
 // the PortalError, where Await() would refuse, and ResourceExhausted when there
 // is no stack left. What the awaitable throws is still thrown.
 template <class T>
-TryAwaitResult<T> TryAwait(
-    T&& awaitable,
-    std::source_location where = std::source_location::current()) {
+TryAwaitResult<T> TryAwait(T&& awaitable, std::source_location where =
+                                              std::source_location::current()) {
   static_assert(Awaitable<T>,
                 "greenback::TryAwait() wants an awaitable: an awaiter, a type "
                 "with operator co_await, or one with an AwaitableAdapter");

@@ -1,8 +1,8 @@
 // What Await() accepts, and the one place to teach it a foreign type.
 //
-// An awaitable is what a coroutine may `co_await`: an awaiter, or something with
-// a member or free `operator co_await`. A type that has neither (a future of
-// another library, an operation that wants a callback) becomes awaitable by
+// An awaitable is what a coroutine may `co_await`: an awaiter, or something
+// with a member or free `operator co_await`. A type that has neither (a future
+// of another library, an operation that wants a callback) becomes awaitable by
 // specialising AwaitableAdapter beside it:
 //
 //   template <class T>
@@ -26,8 +26,8 @@
 namespace greenback {
 
 // Specialise for a foreign type (unqualified: no reference, no const), with a
-// static function Adapt that takes it by the reference that is awaited and gives
-// an awaitable. Looked up before the standard's own forms.
+// static function Adapt that takes it by the reference that is awaited and
+// gives an awaitable. Looked up before the standard's own forms.
 template <class T>
 struct AwaitableAdapter;
 
@@ -48,11 +48,13 @@ concept HasAdapter = requires(T&& value) {
   AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(std::forward<T>(value));
 };
 template <class T>
-concept HasMemberCoAwait =
-    requires(T&& value) { std::forward<T>(value).operator co_await(); };
+concept HasMemberCoAwait = requires(T&& value) {
+  std::forward<T>(value).operator co_await();
+};
 template <class T>
-concept HasFreeCoAwait =
-    requires(T&& value) { operator co_await(std::forward<T>(value)); };
+concept HasFreeCoAwait = requires(T&& value) {
+  operator co_await(std::forward<T>(value));
+};
 
 }  // namespace internal
 
@@ -66,14 +68,18 @@ concept Awaiter = requires(std::remove_reference_t<T>& awaiter,
   awaiter.await_resume();
 };
 
-// The awaiter of an awaitable, as `co_await` would get it: a value, or an lvalue
-// reference to the awaitable itself. Anything else comes back as it is, and is no
-// Awaiter.
+namespace internal {
+template <class T>
+class AdaptedAwaiter;
+}
+
+// The awaiter of an awaitable, as `co_await` would get it: a value, or an
+// lvalue reference to the awaitable itself. Anything else comes back as it is,
+// and is no Awaiter.
 template <class T>
 decltype(auto) GetAwaiter(T&& awaitable) {
   if constexpr (internal::HasAdapter<T>) {
-    return GetAwaiter(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
-        std::forward<T>(awaitable)));
+    return internal::AdaptedAwaiter<T>(std::forward<T>(awaitable));
   } else if constexpr (internal::HasMemberCoAwait<T>) {
     return std::forward<T>(awaitable).operator co_await();
   } else if constexpr (internal::HasFreeCoAwait<T>) {
@@ -82,6 +88,38 @@ decltype(auto) GetAwaiter(T&& awaitable) {
     return (awaitable);
   }
 }
+
+namespace internal {
+
+// Keeps what an adapter made for as long as it is awaited.
+template <class T>
+class AdaptedAwaiter {
+  using Made = decltype(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
+      std::declval<T>()));
+  using Inner = decltype(GetAwaiter(std::declval<Made>()));
+  static_assert(Awaiter<Inner>,
+                "AwaitableAdapter<T>::Adapt() must give an awaitable");
+
+ public:
+  explicit AdaptedAwaiter(T&& awaitable)
+      : made_(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
+            std::forward<T>(awaitable))),
+        inner_(GetAwaiter(std::forward<Made>(made_))) {}
+  AdaptedAwaiter(const AdaptedAwaiter&) = delete;
+  AdaptedAwaiter& operator=(const AdaptedAwaiter&) = delete;
+
+  bool await_ready() { return static_cast<bool>(inner_.await_ready()); }
+  auto await_suspend(std::coroutine_handle<> waker) {
+    return inner_.await_suspend(waker);
+  }
+  decltype(auto) await_resume() { return inner_.await_resume(); }
+
+ private:
+  Made made_;
+  Inner inner_;
+};
+
+}  // namespace internal
 
 template <class T>
 concept Awaitable = Awaiter<decltype(GetAwaiter(std::declval<T>()))>;
@@ -96,9 +134,10 @@ struct AwaitResultOf {
 };
 template <Awaitable T>
 struct AwaitResultOf<T> {
-  using type = decltype(std::declval<std::remove_reference_t<decltype(GetAwaiter(
-                            std::declval<T>()))>&>()
-                            .await_resume());
+  using type =
+      decltype(std::declval<std::remove_reference_t<decltype(GetAwaiter(
+                   std::declval<T>()))>&>()
+                   .await_resume());
 };
 
 }  // namespace internal

@@ -1,5 +1,5 @@
-// ComeHome(awaitable): awaits something of another library natively, and goes on
-// where the task belongs. Internal to greenback's coroutine types.
+// ComeHome(awaitable): awaits something of another library natively, and goes
+// on where the task belongs. Internal to greenback's coroutine types.
 //
 // Greenback's own awaiters resume a task from its host's queue. Others resume
 // their continuation where they please: on a thread of theirs, or in the middle
@@ -61,8 +61,8 @@ class ForeignAwaiter {
   }
 
  private:
-  // Suspends on the awaitable. Gives what it wants to run next: `caller` when it
-  // is done already.
+  // Suspends on the awaitable. Gives what it wants to run next: `caller` when
+  // it is done already.
   std::coroutine_handle<> Suspend(std::coroutine_handle<> continuation,
                                   std::coroutine_handle<> caller) {
     using Result = decltype(inner_.await_suspend(continuation));
@@ -70,7 +70,8 @@ class ForeignAwaiter {
       inner_.await_suspend(continuation);
       return std::noop_coroutine();
     } else if constexpr (std::is_same_v<Result, bool>) {
-      return inner_.await_suspend(continuation) ? std::noop_coroutine() : caller;
+      return inner_.await_suspend(continuation) ? std::noop_coroutine()
+                                                : caller;
     } else {
       return inner_.await_suspend(continuation);
     }

@@ -5,12 +5,12 @@
 // which names both places:
 //
 //   std::lock_guard lock(mutex_);
-//   greenback::NoAwaitScope no_await;   // a task waiting for mutex_ would block
-//   table_.Rehash(callback);            // the thread that is to wake us
+//   greenback::NoAwaitScope no_await;  // a task that wants mutex_ would block
+//   table_.Rehash(callback);           // the thread that is to wake us
 //
-// It belongs to the task that runs when it is made, and does not refuse a native
-// `co_await`. Scopes nest, and end in reverse order. Outside a task it does
-// nothing, as Await() is refused there anyway. Never suspends.
+// It belongs to the task that runs when it is made, and does not refuse a
+// native `co_await`. Scopes nest, and end in reverse order. Outside a task it
+// does nothing, as Await() is refused there anyway. Never suspends.
 #ifndef GREENBACK_NO_AWAIT_SCOPE_H_
 #define GREENBACK_NO_AWAIT_SCOPE_H_
 

@@ -37,10 +37,10 @@ bool HasPortal() noexcept;
 // Whether `task` has one, usable now or as soon as it next runs.
 bool HasPortal(const PortalTask& task) noexcept;
 
-// Gives `task` a portal. Another task may Await() as soon as it next runs; on the
-// running task itself the portal is usable after the next checkpoint only, as
-// HasPortal() and Await() say until then. Does nothing if there is one. Call it on
-// the thread that runs `task`. Never suspends.
+// Gives `task` a portal. Another task may Await() as soon as it next runs; on
+// the running task itself the portal is usable after the next checkpoint only,
+// as HasPortal() and Await() say until then. Does nothing if there is one. Call
+// it on the thread that runs `task`. Never suspends.
 void BestowPortal(PortalTask& task);
 
 namespace internal {
@@ -65,8 +65,8 @@ class EnsurePortalAwaiter {
   ReadyNode node_;
 };
 
-// The portal of a WithPortalRun[Sync](): opened for a call, and put back to what
-// there was before.
+// The portal of a WithPortalRun[Sync](): opened for a call, and put back to
+// what there was before.
 class PortalForCall {
  public:
   explicit PortalForCall(const char* caller);
@@ -82,10 +82,10 @@ class PortalForCall {
 }  // namespace internal
 
 // co_await EnsurePortal(): the running task has a portal from now on, until it
-// ends (or until the WithPortalRun[Sync]() around it does). OK, or kCancelled when
-// the task's cancel scope is cancelled; the portal is there in both cases.
-// A full checkpoint, also when there is a portal already: a schedule point and a
-// cancellation point. Outside a task: PortalError.
+// ends (or until the WithPortalRun[Sync]() around it does). OK, or kCancelled
+// when the task's cancel scope is cancelled; the portal is there in both cases.
+// A full checkpoint, also when there is a portal already: a schedule point and
+// a cancellation point. Outside a task: PortalError.
 inline auto EnsurePortal(
     std::source_location where = std::source_location::current()) {
   return internal::EnsurePortalAwaiter(where);
@@ -158,9 +158,9 @@ class [[nodiscard]] AsyncRun {
 }  // namespace internal
 
 // co_await WithPortalRun(async_fn, args...): gives what `co_await
-// async_fn(args...)` gives, result or exception, with a portal that is there for
-// this call: one that was there before stays, one that was not ends with the
-// call, as does one that is ensured inside it. Adds no checkpoint.
+// async_fn(args...)` gives, result or exception, with a portal that is there
+// for this call: one that was there before stays, one that was not ends with
+// the call, as does one that is ensured inside it. Adds no checkpoint.
 // `async_fn` and `args` are kept by value until the call ends (std::ref for
 // references).
 template <class Fn, class... Args>
@@ -182,9 +182,10 @@ auto WithPortalRun(Fn&& async_fn, Args&&... args) {
 // which may Await(). In the runtime it costs a few nanoseconds over the call.
 template <class Fn, class... Args>
 auto WithPortalRunSync(Fn&& sync_fn, Args&&... args) {
-  static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
-                "greenback::WithPortalRunSync(sync_fn, args...): sync_fn cannot "
-                "be called with these arguments");
+  static_assert(
+      std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
+      "greenback::WithPortalRunSync(sync_fn, args...): sync_fn cannot "
+      "be called with these arguments");
   return internal::SyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
       std::forward<Fn>(sync_fn), std::forward<Args>(args)...);
 }

@@ -1,16 +1,16 @@
 // PortalTask: a task as portals see it, and what a host (the thing that runs
 // tasks) does to give its tasks portals.
 //
-// Users meet it as the argument of HasPortal() and BestowPortal(); the runtime's
-// Task is one. To write a host:
+// Users meet it as the argument of HasPortal() and BestowPortal(); the
+// runtime's Task is one. To write a host:
 //
 //  - derive a task type, and implement the private virtual functions below;
 //  - around each step of a task, point ThisThread().current_task at it;
 //  - call PromoteBestowed() on a task before its next step when
 //    OnSelfBestowed() has asked for it.
 //
-// Threads: a task runs on one thread at a time. Everything here is called by the
-// thread that runs the task, but Wake().
+// Threads: a task runs on one thread at a time. Everything here is called by
+// the thread that runs the task, but Wake().
 #ifndef GREENBACK_PORTAL_TASK_H_
 #define GREENBACK_PORTAL_TASK_H_
 
@@ -89,8 +89,8 @@ class PortalTask {
 
   enum class Portal : uint8_t { kNone, kBestowed, kOpen };
 
-  // Makes sure that a following Park() cannot fail; ResourceExhausted that names
-  // the setting otherwise. Called before anything is awaited.
+  // Makes sure that a following Park() cannot fail; ResourceExhausted that
+  // names the setting otherwise. Called before anything is awaited.
   virtual absl::Status ReserveFiber() = 0;
 
   // Leaves the calling stack, so that the thread can go on with other tasks,

@@ -1,8 +1,9 @@
-// The exceptions that a flow of control has in flight: what std::current_exception() and std::uncaught_exceptions()
-// look at.
+// The exceptions that a flow of control has in flight: what
+// std::current_exception() and std::uncaught_exceptions() look at.
 //
-// The C++ ABI keeps both per thread. A switch that leaves them alone shows one task the exception of another:
-// `throw;` rethrows a stranger's, and a destructor that asks whether it runs because of an exception is told wrong.
+// The C++ ABI keeps both per thread. A switch that leaves them alone shows one
+// task the exception of another: `throw;` rethrows a stranger's, and a
+// destructor that asks whether it runs because of an exception is told wrong.
 // So each flow takes its state along:
 //
 //   ExceptionState mine = *ThreadExceptionState();
@@ -28,10 +29,10 @@ struct ExceptionState {
 #endif
 };
 
-// The running thread's. Do not keep the pointer across a switch: the flow may go
-// on on another thread. This is a call into another translation unit on purpose;
-// the ABI's own accessor is declared `const`, so that compilers use one thread's
-// answer on another.
+// The running thread's. Do not keep the pointer across a switch: the flow may
+// go on on another thread. This is a call into another translation unit on
+// purpose; the ABI's own accessor is declared `const`, so that compilers use
+// one thread's answer on another.
 ExceptionState* ThreadExceptionState() noexcept;
 
 }  // namespace greenback::context

@@ -19,11 +19,8 @@ struct Run {
 
 void Main(void* argument) {
   Run& run = *static_cast<Run*>(argument);
-  GREENBACK_TRY {
-    run.call(run.argument);
-  } GREENBACK_CATCH_ALL {
-    run.error = std::current_exception();
-  }
+  GREENBACK_TRY { run.call(run.argument); }
+  GREENBACK_CATCH_ALL { run.error = std::current_exception(); }
   FinalSwitch(run.caller);
 }
 

@@ -1,7 +1,7 @@
 // RunOnFiber(fn): borrows a stack, runs `fn` on it, comes back.
 //
 //   std::optional<Expr> tree = greenback::RunOnFiber(pool, [&] {
-//     return ParseRecursively(text);   // deeper than this thread's stack allows
+//     return ParseRecursively(text);  // too deep for this thread's stack
 //   });
 //
 // Use it for deep recursion on a thread whose stack is small. It runs no other
@@ -56,7 +56,7 @@ std::invoke_result_t<Fn> RunOnFiber(context::StackPool& pool, Fn&& fn) {
     context::internal::RunOnFiber(
         pool,
         [](void* argument) {
-          std::forward<Fn>(*static_cast<Call*>(argument)->fn)();
+          std::forward<Fn> (*static_cast<Call*>(argument)->fn)();
         },
         &call);
   } else {

@@ -44,8 +44,7 @@ class Line {
   }
   void WriteToStderr() {
     text_[size_++] = '\n';
-    [[maybe_unused]] const ssize_t written =
-        write(STDERR_FILENO, text_, size_);
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text_, size_);
   }
 
  private:
@@ -153,19 +152,18 @@ __attribute__((noinline)) KnownStack FindRunningStack(const char* here) {
     fiber_found_at = slabs_gone;
     return fiber;
   }
+  // A stack that somebody else made and switched to: not known, so no bytes are
+  // promised.
+  if (own.end) return {here, here};
   pthread_attr_t attributes;
   if (pthread_getattr_np(pthread_self(), &attributes) != 0) return {here, here};
   void* limit = nullptr;
   size_t size = 0;
   pthread_attr_getstack(&attributes, &limit, &size);
   pthread_attr_destroy(&attributes);
-  const KnownStack found = {static_cast<const char*>(limit),
-                            static_cast<const char*>(limit) + size};
-  // A stack that somebody else made and switched to: not known, so no bytes are
-  // promised.
-  if (!found.Holds(here)) return {here, here};
-  own = found;
-  return own;
+  own = {static_cast<const char*>(limit),
+         static_cast<const char*>(limit) + size};
+  return own.Holds(here) ? own : KnownStack{here, here};
 }
 
 }  // namespace

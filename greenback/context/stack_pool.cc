@@ -33,9 +33,9 @@ struct StackSlab {
   uint32_t count = 0;
   uint32_t fresh = 0;  // stacks from here on were never out, and have no guard
   uint32_t held = 0;   // stacks that are out or warm
-  std::vector<uint32_t> cold;           // given back with their memory
-  std::vector<unsigned> valgrind_ids;   // by stack
-  size_t room_index = 0;                // place in with_room_, while has_room
+  std::vector<uint32_t> cold;          // given back with their memory
+  std::vector<unsigned> valgrind_ids;  // by stack
+  size_t room_index = 0;               // place in with_room_, while has_room
   bool has_room() const { return fresh < count || !cold.empty(); }
 };
 
@@ -213,8 +213,8 @@ StackOrError StackPool::Acquire() {
   stack.index_ = slot.index;
   stack.limit_ =
       StackLimit(*slot.slab, slot.index, stride_, options_.guard_size);
-  stack.top_ = stack.limit_ + options_.stack_size -
-               slot.index % kColours * kCacheLine;
+  stack.top_ =
+      stack.limit_ + options_.stack_size - slot.index % kColours * kCacheLine;
   slot.slab->valgrind_ids[slot.index] =
       sanitizer::RegisterStack(stack.limit_, stack.top_);
   return result;

@@ -63,10 +63,10 @@ struct StackPoolOptions {
 
 // What a pool holds at this moment.
 struct StackPoolStats {
-  size_t in_use = 0;            // stacks that are out
-  size_t warm = 0;              // given back, memory kept
-  size_t mapped_bytes = 0;      // address space of all slabs
-  size_t madvise_guards = 0;    // guards installed so far, by method
+  size_t in_use = 0;          // stacks that are out
+  size_t warm = 0;            // given back, memory kept
+  size_t mapped_bytes = 0;    // address space of all slabs
+  size_t madvise_guards = 0;  // guards installed so far, by method
   size_t mprotect_guards = 0;
 };
 

@@ -13,8 +13,8 @@
 //
 // What goes along with a flow: its registers, its floating-point control words,
 // its exceptions in flight (exception_state.h), and what sanitizers know of it.
-// Thread-locals do not: after a switch a flow may find itself on another thread,
-// and must read them through functions that are not inlined.
+// Thread-locals do not: after a switch a flow may find itself on another
+// thread, and must read them through functions that are not inlined.
 //
 // Threads: a flow runs on one thread at a time, and may go on on any. Between
 // the moment somebody can see that a flow waits and the moment it has left its
@@ -78,8 +78,9 @@ struct Jump {
   bool last;
 
   GREENBACK_SWITCHES void Go();
-  GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack, void* stack_pointer,
-                                        const Jump& jump);
+  GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack,
+                                               void* stack_pointer,
+                                               const Jump& jump);
   GREENBACK_SWITCHES static First Start(void* stack_pointer, const Jump& jump);
 };
 
@@ -98,8 +99,7 @@ GREENBACK_SWITCHES_INLINE void Switch(SavedContext& from, SavedContext& to) {
 // else there, at the moment when `from` is saved and may be continued by
 // anybody. It must not throw or switch.
 GREENBACK_SWITCHES_INLINE void SwitchThen(SavedContext& from, SavedContext& to,
-                                          void (*left)(void*),
-                                          void* argument) {
+                                          void (*left)(void*), void* argument) {
   internal::Jump{&from, &to, left, argument, false}.Go();
 }
 

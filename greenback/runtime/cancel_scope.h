@@ -4,10 +4,10 @@
 //   absl::StatusOr<Reply> reply = co_await Ask(server);
 //   if (scope.cancelled_caught()) ...                     // took too long
 //
-// From Cancel() on, or when the deadline has passed, every cancellation point in
-// the scope gives kCancelled, again and again (level-triggered), until the scope
-// is left; so does every scope inside it that is not shielded, and every child of
-// a nursery inside it.
+// From Cancel() on, or when the deadline has passed, every cancellation point
+// in the scope gives kCancelled, again and again (level-triggered), until the
+// scope is left; so does every scope inside it that is not shielded, and every
+// child of a nursery inside it.
 //
 // RAII, in coroutines and in synchronous code alike: the scope covers what its
 // task does from construction to destruction. Scopes of a task are left in

@@ -68,7 +68,8 @@ absl::Status Cancellable::Cancelled() {
     if (state->shield_) break;
   }
   if (cause != nullptr) cause->caught_ = true;
-  return absl::CancelledError("greenback: the task's cancel scope is cancelled");
+  return absl::CancelledError(
+      "greenback: the task's cancel scope is cancelled");
 }
 
 CancelState::CancelState(Loop& loop, CancelState* parent)

@@ -23,7 +23,6 @@ class CancellableWait {
   CancellableWait(const CancellableWait&) = delete;
   CancellableWait& operator=(const CancellableWait&) = delete;
 
-
  protected:
   CancellableWait() = default;
   ~CancellableWait() = default;
@@ -45,8 +44,8 @@ class CancellableWait {
   friend class CancelState;
 
   // The task is cancelled. True: what was waited for will never be delivered,
-  // and the task goes on at once. False: it cannot be called off, or only in its
-  // own time; the wait goes on until Finish().
+  // and the task goes on at once. False: it cannot be called off, or only in
+  // its own time; the wait goes on until Finish().
   virtual bool Abort() = 0;
   void Schedule();
 

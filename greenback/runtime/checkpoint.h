@@ -64,8 +64,9 @@ class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
 // co_await -> absl::Status. A schedule point and a cancellation point, always.
 inline auto Checkpoint() { return internal::CheckpointAwaiter(); }
 
-// co_await -> absl::Status. A cancellation point, and a schedule point only when
-// the task is cancelled: for cheap work inside a loop that waits elsewhere.
+// co_await -> absl::Status. A cancellation point, and a schedule point only
+// when the task is cancelled: for cheap work inside a loop that waits
+// elsewhere.
 inline auto CheckpointIfCancelled() {
   return internal::CheckpointIfCancelledAwaiter();
 }

@@ -18,8 +18,8 @@ class Clock {
 
   virtual absl::Time Now() = 0;
 
-  // Every task waits, the earliest deadline is `deadline` (InfiniteFuture: none).
-  // How long the loop may block for I/O before it asks again.
+  // Every task waits, the earliest deadline is `deadline` (InfiniteFuture:
+  // none). How long the loop may block for I/O before it asks again.
   virtual absl::Duration TimeToWait(absl::Time deadline) = 0;
 };
 

@@ -15,12 +15,12 @@
 //
 // Suspends: when what it awaits does; `co_await` of a Co adds neither a
 // checkpoint nor a trip through the loop.
-// Resumed by: whatever completes what it awaits. In a task, what a Co awaits may
-// complete on any thread: the task still goes on on its own, from its loop.
+// Resumed by: whatever completes what it awaits. In a task, what a Co awaits
+// may complete on any thread: the task still goes on on its own, from its loop.
 // Ownership: the frame belongs to the Co. Arguments are kept as the coroutine's
 // parameters say: a reference parameter must outlive the awaiting.
-// Errors: an exception comes out where it is awaited; without exceptions none can
-// leave.
+// Errors: an exception comes out where it is awaited; without exceptions none
+// can leave.
 #ifndef GREENBACK_RUNTIME_CO_H_
 #define GREENBACK_RUNTIME_CO_H_
 
@@ -84,7 +84,7 @@ class CoPromise final : public CoPromiseBase {
   Co<T> get_return_object() noexcept;
 
   template <class U = T>
-    requires std::is_convertible_v<U&&, T>
+  requires std::is_convertible_v<U&&, T>
   void return_value(U&& value) {
     result_.Emplace([&]() -> T { return std::forward<U>(value); });
   }

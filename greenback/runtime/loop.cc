@@ -17,18 +17,19 @@ absl::Time CurrentTime() { return internal::Loop::Current()->clock().Now(); }
 namespace internal {
 namespace {
 
-// Often enough for I/O to be prompt, seldom enough to cost a checkpoint nothing.
+// Often enough for I/O to be prompt, seldom enough to cost a checkpoint
+// nothing.
 constexpr int kStepsBetweenPolls = 64;
 
-// Idle fibers that a loop keeps; the stacks of others go back to the pool, which
-// decides about their memory.
+// Idle fibers that a loop keeps; the stacks of others go back to the pool,
+// which decides about their memory.
 constexpr size_t kMostIdleFibers = 64;
 
 class MonotonicClock final : public Clock {
  public:
   absl::Time Now() override {
-    return start_ + absl::FromChrono(std::chrono::steady_clock::now() -
-                                     steady_start_);
+    return start_ +
+           absl::FromChrono(std::chrono::steady_clock::now() - steady_start_);
   }
   absl::Duration TimeToWait(absl::Time deadline) override {
     return deadline == absl::InfiniteFuture() ? absl::InfiniteDuration()
@@ -76,8 +77,8 @@ absl::Status Loop::Run() {
   running_ = idle_.back();
   idle_.pop_back();
   Switch(outside_, running_->context);
-  // The loop has stopped and its last fiber has ended. The idle ones see that as
-  // soon as they go on.
+  // The loop has stopped and its last fiber has ended. The idle ones see that
+  // as soon as they go on.
   for (Fiber* fiber : idle_) Switch(outside_, fiber->context);
   idle_.clear();
   fibers_.clear();
@@ -107,7 +108,8 @@ inline void Loop::RunOne() {
     SwitchTo(*node->point);
   } else {
     node->handle.resume();
-    if (attention_) [[unlikely]] AfterStep();
+    if (attention_) [[unlikely]]
+      AfterStep();
   }
   thread_state_->current_task = nullptr;
 }
@@ -179,8 +181,8 @@ void Loop::PromoteAfterStep(PortalTask& task, void (*promote)(PortalTask&)) {
 absl::Status Loop::MakeIdleFiber() {
   context::StackOrError made = stacks_.Acquire();
   if (!made.stack) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        made.error, " (in a run: RunOptions::max_fibers)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(made.error, " (in a run: RunOptions::max_fibers)"));
   }
   auto fiber = std::make_unique<Fiber>(
       Fiber{this, fibers_.size(), std::move(made.stack), {}});
@@ -203,7 +205,8 @@ void Loop::RemoveFiber(void* argument) {
 // Only Park() takes an idle fiber, and each switch to a woken one files one, so
 // what is reserved here is still there when this fiber parks.
 absl::Status Loop::ReserveFiber() {
-  if (!idle_.empty()) [[likely]] return absl::OkStatus();
+  if (!idle_.empty()) [[likely]]
+    return absl::OkStatus();
   return MakeIdleFiber();
 }
 
@@ -213,7 +216,8 @@ void Loop::Park(ParkPoint& point) {
   if (ready_ != nullptr && ready_->next == nullptr &&
       ready_->task == point.task && ready_->point == nullptr &&
       promotions_.empty()) {
-    if (--steps_to_poll_ < 0) [[unlikely]] PollOrWait(/*may_wait=*/false);
+    if (--steps_to_poll_ < 0) [[unlikely]]
+      PollOrWait(/*may_wait=*/false);
     if (ready_->next == nullptr) {
       ReadyNode* const node = std::exchange(ready_, nullptr);
       ready_end_ = &ready_;

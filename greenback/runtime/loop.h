@@ -3,11 +3,11 @@
 // The loop runs *on* fibers. A step that does not park costs nothing extra: the
 // loop, the coroutine and its synchronous frames are plain calls on one fiber.
 // When a step parks, its fiber is left standing, the loop's frame at its base,
-// and the loop goes on on another one. When the parked fiber is woken, the loop,
-// at its top level, files the fiber that it runs on as idle and switches to the
-// woken one, whose loop frame goes on being the loop once the step ends. So every
-// idle fiber stands at the same place, in SwitchTo(), with nothing to unwind; and
-// all state of the loop is here, none in locals.
+// and the loop goes on on another one. When the parked fiber is woken, the
+// loop, at its top level, files the fiber that it runs on as idle and switches
+// to the woken one, whose loop frame goes on being the loop once the step ends.
+// So every idle fiber stands at the same place, in SwitchTo(), with nothing to
+// unwind; and all state of the loop is here, none in locals.
 //
 // Threads: one; only RunSoonFromAnyThread() may be called from others.
 #ifndef GREENBACK_RUNTIME_LOOP_H_
@@ -109,8 +109,8 @@ class Loop {
   // The slow part of taking from the ready queue: I/O, timers, waiting.
   void PollOrWait(bool may_wait);
   void FireTimers();
-  // Files the running fiber as idle, or ends it where there are enough, and goes
-  // on with the one that waits at `point`. At the loop's top level only.
+  // Files the running fiber as idle, or ends it where there are enough, and
+  // goes on with the one that waits at `point`. At the loop's top level only.
   void SwitchTo(ParkPoint& point);
   absl::Status MakeIdleFiber();
   static void RemoveFiber(void* fiber);

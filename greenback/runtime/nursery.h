@@ -81,10 +81,10 @@ class Nursery final : private internal::TaskOwner {
   Nursery& operator=(const Nursery&) = delete;
 
   // Spawns a task that runs `co_await fn(args...)`, after what is ready now.
-  // `fn` and `args` are moved or copied into the task (std::ref for references).
-  // The new task begins inside this nursery's cancel scope, without a portal.
-  // Never suspends. The reference is good until the task ends, and it does not
-  // run before the caller suspends.
+  // `fn` and `args` are moved or copied into the task (std::ref for
+  // references). The new task begins inside this nursery's cancel scope,
+  // without a portal. Never suspends. The reference is good until the task
+  // ends, and it does not run before the caller suspends.
   template <class Fn, class... Args>
   Task& StartSoon(Fn&& fn, Args&&... args);
 
@@ -147,8 +147,8 @@ template <class A>
 inline constexpr bool kGivesStatus =
     std::is_same_v<std::decay_t<AwaitResult<A>>, absl::Status>;
 template <class A>
-concept TaskAwaitable =
-    Awaitable<A> && (kGivesStatus<A> || std::is_void_v<AwaitResult<A>>);
+concept TaskAwaitable = Awaitable<A> &&
+    (kGivesStatus<A> || std::is_void_v<AwaitResult<A>>);
 
 // A child task: awaits what fn(args...) gives, and notes how it failed.
 template <class Fn, class... Args>
@@ -161,7 +161,8 @@ RootTask RunChild(TaskPlace place, Fn fn, Args... args) {
     } else {
       co_await std::invoke(std::move(fn), std::move(args)...);
     }
-  } GREENBACK_CATCH_ALL {
+  }
+  GREENBACK_CATCH_ALL {
     NurseryAccess::Note(nursery, std::current_exception());
   }
 }
@@ -170,14 +171,16 @@ RootTask RunChild(TaskPlace place, Fn fn, Args... args) {
 
 template <class Fn, class... Args>
 Task& Nursery::StartSoon(Fn&& fn, Args&&... args) {
-  static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
-                "greenback::Nursery::StartSoon(fn, args...): fn cannot be called "
-                "with these arguments");
-  static_assert(internal::TaskAwaitable<std::invoke_result_t<
-                    std::decay_t<Fn>, std::decay_t<Args>...>>,
-                "greenback::Nursery::StartSoon(fn, args...): fn gives something "
-                "that co_await turns into an absl::Status or nothing; hand other "
-                "results to a variable of the parent");
+  static_assert(
+      std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
+      "greenback::Nursery::StartSoon(fn, args...): fn cannot be called "
+      "with these arguments");
+  static_assert(
+      internal::TaskAwaitable<
+          std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>>,
+      "greenback::Nursery::StartSoon(fn, args...): fn gives something "
+      "that co_await turns into an absl::Status or nothing; hand other "
+      "results to a variable of the parent");
   internal::Loop& loop = *internal::Loop::Current();
   ++child_count_;
   return internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
@@ -194,9 +197,10 @@ template <class Body>
 Co<absl::Status> OpenNursery(Body body) {
   static_assert(std::invocable<Body&, Nursery&>,
                 "greenback::OpenNursery(body): body takes a Nursery&");
-  static_assert(internal::TaskAwaitable<std::invoke_result_t<Body&, Nursery&>>,
-                "greenback::OpenNursery(body): body gives something that co_await "
-                "turns into an absl::Status or nothing");
+  static_assert(
+      internal::TaskAwaitable<std::invoke_result_t<Body&, Nursery&>>,
+      "greenback::OpenNursery(body): body gives something that co_await "
+      "turns into an absl::Status or nothing");
   Nursery nursery;
   GREENBACK_TRY {
     if constexpr (internal::kGivesStatus<
@@ -206,7 +210,8 @@ Co<absl::Status> OpenNursery(Body body) {
     } else {
       co_await std::invoke(body, nursery);
     }
-  } GREENBACK_CATCH_ALL {
+  }
+  GREENBACK_CATCH_ALL {
     internal::NurseryAccess::Note(nursery, std::current_exception());
   }
   co_await internal::NurseryAccess::AllChildren(nursery);

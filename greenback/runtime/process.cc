@@ -83,8 +83,7 @@ class ReadyAwaiter final : private internal::CancellableWait {
 // A child that is killed and reaped if nobody has waited for it.
 class Child {
  public:
-  Child(pid_t pid, Descriptor exited)
-      : pid_(pid), exited_(std::move(exited)) {}
+  Child(pid_t pid, Descriptor exited) : pid_(pid), exited_(std::move(exited)) {}
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   ~Child() {
@@ -162,8 +161,8 @@ Co<absl::Status> ReadAll(Descriptor from, std::string& to) {
 Co<absl::Status> WriteAll(Descriptor to, const std::string& text) {
   size_t written = 0;
   while (written < text.size()) {
-    const ssize_t count = write(to.native_handle(), text.data() + written,
-                                text.size() - written);
+    const ssize_t count =
+        write(to.native_handle(), text.data() + written, text.size() - written);
     if (count >= 0) {
       written += static_cast<size_t>(count);
     } else if (errno == EAGAIN) {
@@ -229,11 +228,12 @@ absl::StatusOr<pid_t> Spawn(const ProcessOptions& options, const Pipe& in,
   std::vector<char*> environment;
   if (options.environment) environment = Pointers(*options.environment);
   pid_t pid = 0;
-  const int error = posix_spawnp(
-      &pid, arguments[0], &actions, &attributes, arguments.data(),
-      options.environment ? environment.data() : environ);
+  const int error =
+      posix_spawnp(&pid, arguments[0], &actions, &attributes, arguments.data(),
+                   options.environment ? environment.data() : environ);
   if (error != 0) {
-    std::string what = absl::StrCat("cannot run \"", options.arguments[0], "\"");
+    std::string what =
+        absl::StrCat("cannot run \"", options.arguments[0], "\"");
     if (!options.working_directory.empty()) {
       absl::StrAppend(&what, " in \"", options.working_directory, "\"");
     }
@@ -274,8 +274,8 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
   Child child(*pid, Descriptor(io, exited));
   std::string stdout_text;
   std::string stderr_text;
-  absl::Status status = co_await OpenNursery(
-      [&](Nursery& nursery) -> Co<absl::Status> {
+  absl::Status status =
+      co_await OpenNursery([&](Nursery& nursery) -> Co<absl::Status> {
         const auto descriptor = [&io](Pipe& pipe) {
           return Descriptor(io, std::exchange(pipe.ours, -1));
         };

@@ -10,12 +10,12 @@
 //       greenback::Await(greenback::RunProcess(std::move(options)));
 //
 // Suspends until the process has ended and its captured output is read to the
-// end: always a schedule point and a cancellation point. When it is cancelled, the
-// process is killed and waited for before kCancelled comes out, so no child is
-// left behind, running or as a zombie.
-// Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a run.
-// Errors: NotFound, PermissionDenied and the like when the program cannot be
-// started; that it ended with a code other than 0, or by a signal, is a result.
+// end: always a schedule point and a cancellation point. When it is cancelled,
+// the process is killed and waited for before kCancelled comes out, so no child
+// is left behind, running or as a zombie. Needs Linux 5.3 (pidfd_open). Does
+// not touch SIGCHLD. Only in a task of a run. Errors: NotFound,
+// PermissionDenied and the like when the program cannot be started; that it
+// ended with a code other than 0, or by a signal, is a result.
 #ifndef GREENBACK_RUNTIME_PROCESS_H_
 #define GREENBACK_RUNTIME_PROCESS_H_
 
@@ -31,19 +31,20 @@
 namespace greenback {
 
 struct ProcessOptions {
-  // RunProcess({"sh", "-c", script}). Not an initializer_list, which g++ 12 does
-  // not compile inside a co_await.
+  // RunProcess({"sh", "-c", script}). Not an initializer_list, which g++ 12
+  // does not compile inside a co_await.
   template <std::convertible_to<std::string>... Texts>
-    requires(sizeof...(Texts) > 0)
-  // NOLINTNEXTLINE(google-explicit-constructor)
-  ProcessOptions(Texts&&... texts) {
+  requires(sizeof...(Texts) > 0)
+      // NOLINTNEXTLINE(google-explicit-constructor)
+      ProcessOptions(Texts&&... texts) {
     arguments.reserve(sizeof...(Texts));
     (arguments.push_back(std::forward<Texts>(texts)), ...);
   }
   explicit ProcessOptions(std::vector<std::string> arguments)
       : arguments(std::move(arguments)) {}
 
-  // The program, looked for in PATH if its name has no slash, and its arguments.
+  // The program, looked for in PATH if its name has no slash, and its
+  // arguments.
   std::vector<std::string> arguments;
 
   // "NAME=value" each; inherited if not given.

@@ -24,7 +24,8 @@ class TaskOwner {
   ~TaskOwner() = default;
 };
 
-// Where a task is born: its nursery (null for the main task) and its first scope.
+// Where a task is born: its nursery (null for the main task) and its first
+// scope.
 struct TaskPlace {
   Loop& loop;
   TaskOwner& owner;
@@ -39,8 +40,7 @@ class RootTask {
     // Every coroutine that is a RootTask has a TaskPlace as first parameter.
     template <class... Rest>
     explicit promise_type(const TaskPlace& place, Rest&&...)
-        : owner_(place.owner),
-          task_(place.loop, place.nursery, place.scope) {}
+        : owner_(place.owner), task_(place.loop, place.nursery, place.scope) {}
 
     RootTask get_return_object() { return RootTask(*this); }
     std::suspend_always initial_suspend() const noexcept { return {}; }

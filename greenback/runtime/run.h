@@ -1,17 +1,18 @@
 // Run(): runs a coroutine, and all tasks that it spawns, to their end.
 //
 //   greenback::Co<int> Main(int argc, char** argv);
-//   int main(int argc, char** argv) { return greenback::Run(Main, argc, argv); }
+//   int main(int argc, char** argv) { return greenback::Run(Main, argc, argv);
+//   }
 //
 // The calling thread becomes the run's loop until the main task has ended; I/O,
-// timers and child processes are Boost.Asio's, on the same thread. Several threads
-// may each have a run.
+// timers and child processes are Boost.Asio's, on the same thread. Several
+// threads may each have a run.
 //
 // Gives what `co_await async_fn(args...)` gives, result or exception.
 // Suspends: never; it blocks the thread. To call Run() in a task of a run is an
-// error (std::logic_error, or a message and abort): await the coroutine instead.
-// Errors: when not even the first stack is to be had, StackExhausted (without
-// exceptions: its text and abort).
+// error (std::logic_error, or a message and abort): await the coroutine
+// instead. Errors: when not even the first stack is to be had, StackExhausted
+// (without exceptions: its text and abort).
 #ifndef GREENBACK_RUNTIME_RUN_H_
 #define GREENBACK_RUNTIME_RUN_H_
 
@@ -34,8 +35,8 @@
 namespace greenback {
 
 struct RunOptions {
-  // Bytes of address space for a fiber's stack, committed as it is used. Each task
-  // that is parked in Await() has one, and so has the loop.
+  // Bytes of address space for a fiber's stack, committed as it is used. Each
+  // task that is parked in Await() has one, and so has the loop.
   size_t stack_size = size_t{1} << 20;
 
   // Fibers that may exist at the same time; an Await() that would need one more
@@ -73,24 +74,22 @@ RootTask RunMainTask(TaskPlace, InPlace<Result>& result,
       co_await std::forward<A>(awaitable);
     } else {
       auto&& value = co_await std::forward<A>(awaitable);
-      result.Emplace([&]() -> Result {
-        return std::forward<decltype(value)>(value);
-      });
+      result.Emplace(
+          [&]() -> Result { return std::forward<decltype(value)>(value); });
     }
-  } GREENBACK_CATCH_ALL {
-    error = std::current_exception();
   }
+  GREENBACK_CATCH_ALL { error = std::current_exception(); }
 }
 
 }  // namespace internal
 
 template <class Fn, class... Args>
-  requires(!std::same_as<std::decay_t<Fn>, RunOptions>)
-auto Run(const RunOptions& options, Fn&& async_fn, Args&&... args)
+requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(
+    const RunOptions& options, Fn&& async_fn, Args&&... args)
     -> AwaitResult<
         std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>> {
-  using Result =
-      AwaitResult<std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>>;
+  using Result = AwaitResult<
+      std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>>;
   struct Nothing {};
   using Kept = std::conditional_t<std::is_void_v<Result>, Nothing, Result>;
   internal::InPlace<Kept> result;
@@ -99,15 +98,16 @@ auto Run(const RunOptions& options, Fn&& async_fn, Args&&... args)
     internal::RunState state(options);
     state.RunMain(
         internal::RunMainTask<Kept, std::decay_t<Fn>, std::decay_t<Args>...>(
-            state.MainPlace(), result, error, std::forward<Fn>(async_fn), std::forward<Args>(args)...));
+            state.MainPlace(), result, error, std::forward<Fn>(async_fn),
+            std::forward<Args>(args)...));
   }
   if (error) std::rethrow_exception(std::move(error));
   if constexpr (!std::is_void_v<Result>) return std::forward<Result>(*result);
 }
 
 template <class Fn, class... Args>
-  requires(!std::same_as<std::decay_t<Fn>, RunOptions>)
-auto Run(Fn&& async_fn, Args&&... args) {
+requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(Fn&& async_fn,
+                                                               Args&&... args) {
   return Run(RunOptions(), std::forward<Fn>(async_fn),
              std::forward<Args>(args)...);
 }

@@ -3,8 +3,9 @@
 //   absl::Status slept = co_await greenback::Sleep(absl::Milliseconds(50));
 //
 // co_await -> absl::Status: OK, or kCancelled when the task's cancel scope is
-// cancelled before the time has come. Always a schedule point and a cancellation
-// point, also for a time in the past. Resumed by the run's loop, on its thread.
+// cancelled before the time has come. Always a schedule point and a
+// cancellation point, also for a time in the past. Resumed by the run's loop,
+// on its thread.
 #ifndef GREENBACK_RUNTIME_SLEEP_H_
 #define GREENBACK_RUNTIME_SLEEP_H_
 

@@ -9,7 +9,8 @@ namespace greenback {
 
 Task::Task(internal::Loop& loop, Nursery* parent, internal::CancelState& scope)
     : parent_(parent) {
-  name_ = parent != nullptr ? absl::StrCat("task ", loop.NextTaskNumber()) : "main";
+  name_ =
+      parent != nullptr ? absl::StrCat("task ", loop.NextTaskNumber()) : "main";
   cancellation_.task = this;
   cancellation_.loop = &loop;
   cancellation_.MoveTo(&scope);
@@ -19,9 +20,7 @@ Task::~Task() { cancellation_.MoveTo(nullptr); }
 
 absl::Status Task::ReserveFiber() { return cancellation_.loop->ReserveFiber(); }
 
-void Task::Park(internal::ParkPoint& point) {
-  cancellation_.loop->Park(point);
-}
+void Task::Park(internal::ParkPoint& point) { cancellation_.loop->Park(point); }
 
 void Task::Wake(internal::ParkPoint& point) noexcept {
   cancellation_.loop->Wake(point);

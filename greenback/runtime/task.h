@@ -74,7 +74,8 @@ struct TaskAccess {
   static Cancellable& Cancellation(Task& task) { return task.cancellation_; }
   // OK, or kCancelled.
   static absl::Status CancellationPoint(Task& task) {
-    if (!task.cancellation_.is_cancelled()) [[likely]] return absl::OkStatus();
+    if (!task.cancellation_.is_cancelled()) [[likely]]
+      return absl::OkStatus();
     return task.cancellation_.Cancelled();
   }
 };

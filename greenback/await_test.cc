@@ -1,0 +1,560 @@
+#include "greenback/await.h"
+
+#include <algorithm>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gmock/gmock.h"
+#include "greenback/context/context.h"
+#include "greenback/greenback.h"
+#include "greenback/runtime/loop.h"
+#include "gtest/gtest.h"
+
+namespace greenback {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Fibers switched so far in this run.
+uint64_t Switches() { return internal::Loop::Current()->switch_count(); }
+
+// Runs `body`, a plain function, in a task with a portal.
+template <class Body>
+auto InPortal(Body body) {
+  return greenback::Run([&]() -> Co<std::invoke_result_t<Body&>> {
+    co_return co_await WithPortalRunSync(std::ref(body));
+  });
+}
+
+// Runs `body` in a task with a portal, while another task is always ready, so
+// that each Await() that has to wait leaves its fiber.
+void InCompany(const std::function<void()>& body) {
+  greenback::Run([&]() -> Co<void> {
+    bool done = false;
+    absl::Status status =
+        co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+          nursery.StartSoon([&done]() -> Co<void> {
+            while (!done) (void)co_await Checkpoint();
+          });
+          co_await WithPortalRunSync(std::ref(body));
+          done = true;
+        });
+    EXPECT_TRUE(status.ok()) << status;
+  });
+}
+
+Co<int> Twice(int n) {
+  (void)co_await Checkpoint();
+  co_return 2 * n;
+}
+
+TEST(AwaitTest, GivesTheResultOfACoroutineThatSuspends) {
+  EXPECT_EQ(InPortal([] { return Await(Twice(21)); }), 42);
+}
+
+TEST(AwaitTest, SuspendsTheWholeSynchronousStack) {
+  std::vector<std::string> log;
+  InCompany([&] {
+    const auto middle = [&](const std::string& text) {
+      log.push_back("before " + text);
+      EXPECT_EQ(Await(Twice(1)), 2);
+      log.push_back("after " + text);
+    };
+    const std::function<void(int)> recurse = [&](int depth) {
+      if (depth == 0) return middle("bottom");
+      recurse(depth - 1);
+      log.push_back("level " + std::to_string(depth));
+    };
+    recurse(2);
+  });
+  EXPECT_THAT(
+      log, ElementsAre("before bottom", "after bottom", "level 1", "level 2"));
+}
+
+// An awaiter with every answer that await_suspend may give.
+template <class Result>
+struct Suspending {
+  std::function<Result(std::coroutine_handle<>)> suspend;
+  bool await_ready() const { return false; }
+  Result await_suspend(std::coroutine_handle<> waker) { return suspend(waker); }
+  int await_resume() const { return 7; }
+};
+
+TEST(AwaitTest, P17_DoneInsideAwaitSuspend) {
+  InCompany([] {
+    const uint64_t before = Switches();
+    EXPECT_EQ(Await(Suspending<void>{[](auto waker) { waker.resume(); }}), 7);
+    EXPECT_EQ(Await(Suspending<bool>{[](auto waker) {
+                waker.resume();
+                return true;
+              }}),
+              7);
+    EXPECT_EQ(Await(Suspending<std::coroutine_handle<>>{
+                  [](auto waker) { return waker; }}),
+              7);
+    EXPECT_EQ(Switches(), before);
+  });
+}
+
+TEST(AwaitTest, P17_FalseFromAwaitSuspendIsDone) {
+  InCompany([] {
+    const uint64_t before = Switches();
+    EXPECT_EQ(Await(Suspending<bool>{[](auto) { return false; }}), 7);
+    EXPECT_EQ(Switches(), before);
+  });
+}
+
+TEST(AwaitTest, P17_ReadyAtOnceMakesNoSwitch) {
+  InCompany([] {
+    const uint64_t before = Switches();
+    Await(std::suspend_never());
+    EXPECT_EQ(Await([]() -> Co<int> { co_return 3; }()), 3);
+    EXPECT_EQ(Switches(), before);
+  });
+}
+
+struct Freely {
+  int value;
+};
+Suspending<bool> operator co_await(Freely&& freely) {
+  EXPECT_EQ(freely.value, 5);
+  return {[](auto) { return false; }};
+}
+struct Adapted {
+  int value;
+};
+
+}  // namespace
+
+template <>
+struct AwaitableAdapter<Adapted> {
+  static Co<int> Adapt(Adapted&& adapted) { return Twice(adapted.value); }
+};
+
+namespace {
+
+TEST(AwaitTest, P17_FreeOperatorCoAwaitAndAdapter) {
+  InCompany([] {
+    EXPECT_EQ(Await(Freely{5}), 7);
+    EXPECT_EQ(Await(Adapted{4}), 8);
+  });
+}
+
+TEST(AwaitTest, P17_ReferencesVoidAndMoveOnlyResults) {
+  InCompany([] {
+    int target = 1;
+    int& reference = Await([](int& to) -> Co<int&> {
+      (void)co_await Checkpoint();
+      co_return to;
+    }(target));
+    EXPECT_EQ(&reference, &target);
+
+    std::unique_ptr<int> owned = Await([]() -> Co<std::unique_ptr<int>> {
+      (void)co_await Checkpoint();
+      co_return std::make_unique<int>(9);
+    }());
+    EXPECT_EQ(*owned, 9);
+
+    static_assert(std::is_void_v<AwaitResult<Co<void>>>);
+    Await([]() -> Co<void> { (void)co_await Checkpoint(); }());
+  });
+}
+
+TEST(AwaitTest, AnLvalueAwaitableIsAwaitedInPlace) {
+  InCompany([] {
+    Co<int> made = Twice(4);
+    EXPECT_EQ(Await(made), 8);
+  });
+}
+
+TEST(AwaitTest, P04_MixesWithNativeAwaitsInBothOrders) {
+  int sum = greenback::Run([]() -> Co<int> {
+    (void)co_await EnsurePortal();
+    int sum = 0;
+    for (int i = 0; i < 300; ++i) {
+      sum += co_await Twice(i);
+      sum += Await(Twice(i));
+      sum += Await(Twice(i));
+      sum += co_await Twice(i);
+    }
+    co_return sum;
+  });
+  EXPECT_EQ(sum, 8 * 300 * 299 / 2);
+}
+
+Co<std::string> Down(int level);
+std::string DownSynchronously(int level) { return Await(Down(level)); }
+
+// Odd levels go through Await(), even ones natively.
+Co<std::string> Down(int level) {
+  (void)co_await Checkpoint();
+  if (level == 0) {
+#if defined(__cpp_exceptions)
+    throw std::out_of_range("bottom");
+#else
+    co_return "bottom";
+#endif
+  }
+  if (level % 2 == 1) co_return DownSynchronously(level - 1);
+  co_return co_await Down(level - 1);
+}
+
+TEST(AwaitTest, P05_ElevenLevelsAlternately) {
+  InCompany([] {
+#if defined(__cpp_exceptions)
+    try {
+      DownSynchronously(11);
+      FAIL() << "the exception of the bottom is lost";
+    } catch (const std::out_of_range& error) {
+      EXPECT_STREQ(error.what(), "bottom");
+    }
+#else
+    EXPECT_EQ(DownSynchronously(11), "bottom");
+#endif
+  });
+}
+
+TEST(AwaitTest, P14_OneTaskIsCurrentOnBothSides) {
+  InCompany([] {
+    Task& task = CurrentTask();
+    Await([](Task& task) -> Co<void> {
+      EXPECT_EQ(&CurrentTask(), &task);
+      (void)co_await Checkpoint();
+      EXPECT_EQ(&CurrentTask(), &task);
+    }(task));
+    EXPECT_EQ(&CurrentTask(), &task);
+  });
+}
+
+// Completes on another thread, at some moment around the park.
+struct OnThread {
+  std::thread thread;
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> waker) {
+    thread = std::thread([waker] { waker.resume(); });
+  }
+  std::thread::id await_resume() {
+    thread.join();
+    return std::this_thread::get_id();
+  }
+};
+
+TEST(AwaitTest, R03_CompletionOnAnotherThreadBringsTheTaskHome) {
+  InPortal([] {
+    for (int i = 0; i < 100; ++i) {
+      EXPECT_EQ(Await(OnThread()), std::this_thread::get_id());
+    }
+    return 0;
+  });
+}
+
+// An awaitable that somebody fires by hand.
+struct Manual {
+  std::coroutine_handle<> waker;
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) { waker = handle; }
+  void await_resume() const {}
+};
+
+TEST(AwaitTest, FiredInsideAnotherTasksStepGoesOnInItsOwn) {
+  greenback::Run([]() -> Co<void> {
+    Manual manual;
+    std::vector<std::string> log;
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      Task& waiter = nursery.StartSoon([&]() -> Co<void> {
+        (void)co_await EnsurePortal();
+        Task& self = CurrentTask();
+        Await(manual);
+        EXPECT_EQ(&CurrentTask(), &self);
+        log.push_back("woken");
+      });
+      waiter.set_name("waiter");
+      while (!manual.waker) (void)co_await Checkpoint();
+      log.push_back("firing");
+      manual.waker.resume();
+      // The waiter goes on from the loop, not in the middle of this step.
+      log.push_back("fired");
+      (void)co_await Checkpoint();
+    });
+    EXPECT_THAT(log, ElementsAre("firing", "fired", "woken"));
+  });
+}
+
+TEST(AwaitTest, P19_ShorterWaitEndsFirst) {
+  std::vector<std::string> log;
+  greenback::Run([&]() -> Co<void> {
+    Event first_may_end;
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      nursery.StartSoon([&]() -> Co<void> {
+        (void)co_await EnsurePortal();
+        (void)Await(first_may_end.Wait());
+        log.push_back("long");
+      });
+      nursery.StartSoon([&]() -> Co<void> {
+        (void)co_await EnsurePortal();
+        (void)Await(Checkpoint());
+        log.push_back("short");
+        first_may_end.Set();
+      });
+      co_return;
+    });
+  });
+  EXPECT_THAT(log, ElementsAre("short", "long"));
+}
+
+TEST(AwaitTest, InComparatorsVisitorsAndOperators) {
+  InCompany([] {
+    std::vector<int> numbers = {5, 3, 9, 1, 7, 8, 2};
+    std::sort(numbers.begin(), numbers.end(),
+              [](int a, int b) { return Await(Twice(a)) < Await(Twice(b)); });
+    EXPECT_THAT(numbers, ElementsAre(1, 2, 3, 5, 7, 8, 9));
+
+    std::variant<int, std::string> variant = 4;
+    EXPECT_EQ(std::visit(
+                  [](const auto& value) {
+                    if constexpr (std::is_same_v<decltype(value), const int&>) {
+                      return Await(Twice(value));
+                    } else {
+                      return 0;
+                    }
+                  },
+                  variant),
+              8);
+
+    struct Table {
+      int operator[](int index) const { return Await(Twice(index)); }
+    };
+    EXPECT_EQ(Table()[6], 12);
+  });
+}
+
+TEST(AwaitTest, P18_FromAForeignStackInsideThePortal) {
+  InCompany([] {
+    // Nested stacks that greenback's loop knows nothing of.
+    int sum = 0;
+    RunOnFiber([&] {
+      for (int i = 0; i < 10; ++i) {
+        sum += RunOnFiber([i] { return Await(Twice(i)); });
+      }
+    });
+    EXPECT_EQ(sum, 90);
+  });
+}
+
+#if defined(__cpp_exceptions)
+
+struct Thrower {
+  int when;  // which of the three functions
+  bool await_ready() const {
+    if (when == 0) throw std::runtime_error("ready");
+    return false;
+  }
+  void await_suspend(std::coroutine_handle<>) const {
+    throw std::runtime_error("suspend");
+  }
+  void await_resume() const {}
+};
+
+TEST(AwaitTest, P15_ExceptionsOfTheAwaiterPassThrough) {
+  InCompany([] {
+    EXPECT_THROW(Await(Thrower{0}), std::runtime_error);
+    EXPECT_THROW(Await(Thrower{1}), std::runtime_error);
+    // And the task goes on.
+    EXPECT_EQ(Await(Twice(1)), 2);
+  });
+}
+
+TEST(AwaitTest, R01_EachTaskHasItsOwnExceptionInFlight) {
+  greenback::Run([]() -> Co<void> {
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      for (int i = 0; i < 3; ++i) {
+        nursery.StartSoon(
+            [](int i) -> Co<void> {
+              (void)co_await EnsurePortal();
+              for (int round = 0; round < 10; ++round) {
+                const std::string mine =
+                    std::to_string(i) + std::to_string(round);
+                try {
+                  try {
+                    throw std::runtime_error(mine);
+                  } catch (const std::runtime_error&) {
+                    const std::exception_ptr before = std::current_exception();
+                    (void)Await(Checkpoint());
+                    EXPECT_EQ(std::current_exception(), before);
+                    throw;
+                  }
+                } catch (const std::runtime_error& error) {
+                  EXPECT_EQ(error.what(), mine);
+                }
+                EXPECT_EQ(std::current_exception(), nullptr);
+              }
+            },
+            i);
+      }
+      // Between them, the loop's other tasks see none.
+      for (int round = 0; round < 20; ++round) {
+        (void)co_await Checkpoint();
+        EXPECT_EQ(std::current_exception(), nullptr);
+        EXPECT_EQ(std::uncaught_exceptions(), 0);
+      }
+    });
+  });
+}
+
+struct AwaitsWhenDestroyed {
+  int* counted;
+  ~AwaitsWhenDestroyed() {
+    const int before = std::uncaught_exceptions();
+    (void)Await(Checkpoint());
+    *counted = before;
+    EXPECT_EQ(std::uncaught_exceptions(), before);
+  }
+};
+
+TEST(AwaitTest, R01_AwaitInADestructorWhileUnwinding) {
+  InCompany([] {
+    int counted = -1;
+    try {
+      AwaitsWhenDestroyed awaits{&counted};
+      throw std::runtime_error("unwinding");
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "unwinding");
+    }
+    EXPECT_EQ(counted, 1);
+  });
+}
+
+TEST(AwaitTest, P01_WithoutAPortalFailsWithTheFixAndThePlace) {
+  struct Counted {
+    int* live;
+    explicit Counted(int* counter) : live(counter) { ++*live; }
+    ~Counted() { --*live; }
+    bool await_ready() const { return true; }
+    void await_suspend(std::coroutine_handle<>) const {}
+    void await_resume() const {}
+  };
+  greenback::Run([]() -> Co<void> {
+    int live = 0;
+    int line = 0;
+    try {
+      line = __LINE__ + 1;
+      Await(Counted(&live));
+      ADD_FAILURE() << "not refused";
+    } catch (const PortalError& error) {
+      EXPECT_EQ(error.reason(), PortalError::Reason::kNoPortal);
+      EXPECT_THAT(
+          error.what(),
+          AllOf(HasSubstr("await_test.cc:" + std::to_string(line)),
+                HasSubstr("task \"main\" has no portal; co_await "
+                          "greenback::EnsurePortal(), or run this through "
+                          "greenback::WithPortalRunSync()")));
+    }
+    EXPECT_EQ(live, 0);
+    // Unharmed.
+    EXPECT_EQ(co_await Twice(1), 2);
+    (void)co_await EnsurePortal();
+    EXPECT_EQ(Await(Twice(1)), 2);
+  });
+}
+
+TEST(AwaitTest, OutsideAnyTaskFails) {
+  try {
+    Await(std::suspend_never());
+    FAIL() << "not refused";
+  } catch (const PortalError& error) {
+    EXPECT_EQ(error.reason(), PortalError::Reason::kNoTask);
+    EXPECT_THAT(error.what(), HasSubstr("no task is running on this thread"));
+  }
+}
+
+#else  // without exceptions
+
+TEST(AwaitDeathTest, P01_WithoutAPortalDiesWithTheFixAndThePlace) {
+  EXPECT_DEATH(greenback::Run([]() -> Co<void> {
+                 Await(std::suspend_never());
+                 co_return;
+               }),
+               "await_test.cc:.*task \"main\" has no portal; co_await "
+               "greenback::EnsurePortal\\(\\)");
+}
+
+#endif
+
+TEST(TryAwaitTest, MisuseIsAStatus) {
+  absl::StatusOr<int> outside = TryAwait(Twice(1));
+  EXPECT_EQ(outside.status().code(), absl::StatusCode::kFailedPrecondition);
+  greenback::Run([]() -> Co<void> {
+    absl::StatusOr<int> without = TryAwait(Twice(1));
+    EXPECT_EQ(without.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(without.status().message()),
+                HasSubstr("EnsurePortal()"));
+    (void)co_await EnsurePortal();
+    absl::StatusOr<int> with = TryAwait(Twice(1));
+    EXPECT_EQ(with.value(), 2);
+  });
+}
+
+TEST(TryAwaitTest, VoidAndStatusResultsAreAPlainStatus) {
+  static_assert(std::is_same_v<TryAwaitResult<Co<void>>, absl::Status>);
+  static_assert(std::is_same_v<TryAwaitResult<Co<absl::Status>>, absl::Status>);
+  InCompany([] {
+    EXPECT_TRUE(TryAwait(std::suspend_never()).ok());
+    EXPECT_EQ(TryAwait([]() -> Co<absl::Status> {
+                co_return absl::DataLossError("lost");
+              }()),
+              absl::DataLossError("lost"));
+  });
+}
+
+// The stack pool's limit, where the result can carry it and where it cannot.
+TEST(AwaitTest, R08_NoStackLeftIsResourceExhausted) {
+  greenback::Run(RunOptions{.max_fibers = 1}, []() -> Co<void> {
+    (void)co_await EnsurePortal();
+    const absl::Status status = Await(Sleep(absl::Hours(1)));
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("RunOptions::max_fibers"));
+#if defined(__cpp_exceptions)
+    bool exhausted = false;
+    try {
+      Await(Twice(1));
+    } catch (const StackExhausted& error) {
+      EXPECT_THAT(error.what(), HasSubstr("RunOptions::max_fibers"));
+      exhausted = true;
+    }
+    EXPECT_TRUE(exhausted);
+#endif
+    // Nothing was started, and the loop goes on.
+    EXPECT_EQ(co_await Twice(1), 2);
+  });
+}
+
+TEST(AwaitTest, R13_ManyReadyAwaitsInALoopGrowNoStack) {
+  InPortal([] {
+    size_t usage = 0;
+    for (int i = 0; i < 100'000; ++i) {
+      Await([](size_t& usage) -> Co<void> {
+        usage = StackUsage();
+        co_return;
+      }(usage));
+    }
+    EXPECT_LT(usage, 64u << 10);
+    return 0;
+  });
+}
+
+}  // namespace
+}  // namespace greenback
