@@ -1,18 +1,23 @@
 // Tells the sanitizers and Valgrind what a switch does to the stack.
 //
-// They all assume that a thread has one stack. Each hook below is empty unless the build has the tool it speaks to, so
-// callers need no #ifdef:
+// They all assume that a thread has one stack. Each hook below is empty unless
+// the build has the tool it speaks to, so callers need no #ifdef:
 //
-//   AddressSanitizer  start/finish of each switch, so that its idea of the stack's bounds and its "fake" frames
-//                     (detect_stack_use_after_return) follow the switch; poison of a dead flow's frames is lifted
-//                     before its stack is used again.
-//   LeakSanitizer     fiber stacks are memory in which to look for pointers; so are, while they wait, "fake" frames and
+//   AddressSanitizer  start/finish of each switch, so that its idea of the
+//   stack's bounds and its "fake" frames
+//                     (detect_stack_use_after_return) follow the switch; poison
+//                     of a dead flow's frames is lifted before its stack is
+//                     used again.
+//   LeakSanitizer     fiber stacks are memory in which to look for pointers; so
+//   are, while they wait, "fake" frames and
 //                     the threads' own stacks.
 //   ThreadSanitizer   one TSan fiber for each flow of control.
-//   Valgrind          stacks are registered; only with -DGREENBACK_VALGRIND (`--config=valgrind`), as it needs
+//   Valgrind          stacks are registered; only with -DGREENBACK_VALGRIND
+//   (`--config=valgrind`), as it needs
 //                     Valgrind's header.
 //
-// Not for use outside //greenback/context. Nothing here suspends, throws or allocates.
+// Not for use outside //greenback/context. Nothing here suspends, throws or
+// allocates.
 #ifndef GREENBACK_CONTEXT_SANITIZER_H_
 #define GREENBACK_CONTEXT_SANITIZER_H_
 
@@ -95,16 +100,16 @@ struct FlowState {
 
 #if GREENBACK_ASAN
 // The bytes of the fake frames that ASan makes for a stack of a size. Source:
-// compiler-rt, asan_fake_stack.h (FakeStack::RequiredSize), asan_thread.cpp; the
-// flags {min,max}_uar_stack_size_log as they are by default.
+// compiler-rt, asan_fake_stack.h (FakeStack::RequiredSize), asan_thread.cpp;
+// the flags {min,max}_uar_stack_size_log as they are by default.
 inline size_t FakeStackSize(size_t stack_size) {
   size_t log = 16;
   while (log < 20 && (size_t{1} << log) < stack_size) ++log;
   return 4096 + (size_t{1} << (log + 1 - 6)) + (size_t{11} << log);
 }
 
-// The leak checker looks at what a thread runs on at the time, and at the slabs.
-// `flow` waits now / is about to go on.
+// The leak checker looks at what a thread runs on at the time, and at the
+// slabs. `flow` waits now / is about to go on.
 GREENBACK_SWITCHES_INLINE void AddRoots(FlowState& flow) {
   if (flow.fake_stack) {
     __lsan_register_root_region(flow.fake_stack, FakeStackSize(flow.size));
@@ -123,7 +128,9 @@ GREENBACK_SWITCHES_INLINE void RemoveRoots(FlowState& flow) {
 #endif
 
 // A flow is about to be made on the stack [bottom, bottom + size).
-inline void OnCreate([[maybe_unused]] FlowState& flow, [[maybe_unused]] void* bottom, [[maybe_unused]] size_t size) {
+inline void OnCreate([[maybe_unused]] FlowState& flow,
+                     [[maybe_unused]] void* bottom,
+                     [[maybe_unused]] size_t size) {
 #if GREENBACK_ASAN
   __asan_unpoison_memory_region(bottom, size);
   flow.bottom = bottom;
@@ -182,7 +189,8 @@ inline void OnUnmap([[maybe_unused]] void* slab, [[maybe_unused]] size_t size) {
 }
 
 // A stack gets its place in a slab / loses it. The id belongs to the stack.
-inline unsigned RegisterStack([[maybe_unused]] void* bottom, [[maybe_unused]] void* top) {
+inline unsigned RegisterStack([[maybe_unused]] void* bottom,
+                              [[maybe_unused]] void* top) {
 #if defined(GREENBACK_VALGRIND)
   return VALGRIND_STACK_REGISTER(bottom, top);
 #else
