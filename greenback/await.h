@@ -43,6 +43,7 @@
 #include "absl/status/statusor.h"
 #include "greenback/awaitable.h"
 #include "greenback/portal_task.h"
+#include "greenback/transfer.h"
 #include "greenback/waker.h"
 
 namespace greenback {
@@ -80,7 +81,7 @@ void SuspendUntilFired(A& awaiter, ParkPoint& point) {
   } else {
     // A coroutine to go on with: it runs here, on top of the waiting frames,
     // until it suspends or is done.
-    awaiter.await_suspend(waker.handle()).resume();
+    ResumeAndTransfer(awaiter.await_suspend(waker.handle()));
   }
   if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
     PortalAccess::Park(point);

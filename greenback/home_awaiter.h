@@ -5,7 +5,7 @@
 // their continuation where they please: on a thread of theirs, or in the middle
 // of another task's step. So they are given a waker, as Await() gives them one,
 // and the task's host then resumes the coroutine. Outside a task there is no
-// home, and the awaitable gets the coroutine's own handle.
+// home, and the coroutine goes on where it is resumed.
 #ifndef GREENBACK_HOME_AWAITER_H_
 #define GREENBACK_HOME_AWAITER_H_
 
@@ -16,6 +16,7 @@
 
 #include "greenback/awaitable.h"
 #include "greenback/portal_task.h"
+#include "greenback/transfer.h"
 #include "greenback/waker.h"
 
 namespace greenback::internal {
@@ -36,23 +37,20 @@ class ForeignAwaiter {
 
   bool await_ready() { return static_cast<bool>(inner_.await_ready()); }
 
-  // What to go on with.
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) {
-    PortalTask* const task = ThisThread().current_task;
-    if (task == nullptr) return Suspend(caller, caller);
-    point_.emplace(task);
+    point_.emplace(ThisThread().current_task);
     point_->node.handle = caller;
     point_->node.point = nullptr;  // a coroutine waits here, not a fiber
     waker_.emplace(*point_);
     const std::coroutine_handle<> next = Suspend(waker_->handle(), caller);
-    if (next == caller) return caller;
+    if (next == caller) return TransferTo(caller);
     ParkPoint::State running = ParkPoint::kRunning;
     if (point_->state.compare_exchange_strong(running, ParkPoint::kParked,
                                               std::memory_order_acq_rel)) {
-      return next;
+      return TransferTo(next);
     }
-    next.resume();  // has fired already
-    return caller;
+    ResumeAndTransfer(next);  // has fired already
+    return TransferTo(caller);
   }
 
   decltype(auto) await_resume() {
@@ -89,7 +87,8 @@ class AwaiterRef {
  public:
   explicit AwaiterRef(Awaiter& awaiter) : awaiter_(&awaiter) {}
   bool await_ready() { return static_cast<bool>(awaiter_->await_ready()); }
-  decltype(auto) await_suspend(std::coroutine_handle<> handle) {
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> handle) {
     return awaiter_->await_suspend(handle);
   }
   decltype(auto) await_resume() { return awaiter_->await_resume(); }

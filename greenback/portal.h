@@ -135,7 +135,8 @@ class [[nodiscard]] AsyncRun {
         [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });
     return inner_->await_ready();
   }
-  auto await_suspend(std::coroutine_handle<> handle) {
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> handle) {
     return inner_->await_suspend(handle);
   }
   decltype(auto) await_resume() {

@@ -121,6 +121,10 @@ namespace internal {
 struct ThreadState {
   PortalTask* current_task = nullptr;  // null between steps
   void* loop = nullptr;                // the runtime's, in a run
+  std::coroutine_handle<> next;        // see transfer.h
+  // There is something to do when the present step is back at the top level of
+  // the runtime's loop.
+  bool attention = false;
 };
 
 // Never inlined, and the reference must not be kept across a point where the

@@ -4,6 +4,8 @@
 #include <exception>
 #include <vector>
 
+#include "greenback/transfer.h"
+
 namespace greenback::internal {
 namespace {
 
@@ -29,7 +31,14 @@ struct Fire {
       std::coroutine_handle<Waker::promise_type> waker) noexcept {
     // The last look at the promise: another thread may be waiting again, with
     // this very handle, before Wake() returns.
-    PortalAccess::Wake(*waker.promise().point);
+    ParkPoint& point = *waker.promise().point;
+    if (point.task != nullptr) {
+      PortalAccess::Wake(point);
+    } else if (point.state.exchange(ParkPoint::kFired,
+                                    std::memory_order_acq_rel) ==
+               ParkPoint::kParked) {
+      ResumeAndTransfer(point.node.handle);  // a coroutine without a host
+    }
   }
   void await_resume() noexcept {}
 };

@@ -3,18 +3,15 @@
 // They all assume that a thread has one stack. Each hook below is empty unless
 // the build has the tool it speaks to, so callers need no #ifdef:
 //
-//   AddressSanitizer  start/finish of each switch, so that its idea of the
-//   stack's bounds and its "fake" frames
-//                     (detect_stack_use_after_return) follow the switch; poison
-//                     of a dead flow's frames is lifted before its stack is
-//                     used again.
-//   LeakSanitizer     fiber stacks are memory in which to look for pointers; so
-//   are, while they wait, "fake" frames and
-//                     the threads' own stacks.
-//   ThreadSanitizer   one TSan fiber for each flow of control.
-//   Valgrind          stacks are registered; only with -DGREENBACK_VALGRIND
-//   (`--config=valgrind`), as it needs
-//                     Valgrind's header.
+// - AddressSanitizer: start and finish of each switch, so that its idea of the
+//   stack's bounds and its "fake" frames (detect_stack_use_after_return) follow
+//   the switch; poison of a dead flow's frames is lifted before its stack is
+//   used again.
+// - LeakSanitizer: fiber stacks are memory in which to look for pointers; so
+//   are, while they wait, "fake" frames and the threads' own stacks.
+// - ThreadSanitizer: one TSan fiber for each flow of control.
+// - Valgrind: stacks are registered; only with -DGREENBACK_VALGRIND
+//   (`--config=valgrind`), as it needs Valgrind's header.
 //
 // Not for use outside //greenback/context. Nothing here suspends, throws or
 // allocates.

@@ -24,6 +24,7 @@
 #ifndef GREENBACK_RUNTIME_CO_H_
 #define GREENBACK_RUNTIME_CO_H_
 
+#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <type_traits>
@@ -32,6 +33,7 @@
 #include "greenback/awaitable.h"
 #include "greenback/home_awaiter.h"
 #include "greenback/in_place.h"
+#include "greenback/transfer.h"
 
 namespace greenback {
 
@@ -41,7 +43,7 @@ class Co;
 namespace internal {
 
 // What a Co's promise has for every T.
-class CoPromiseBase {
+class CoPromiseBase : public TransferringPromise {
  public:
   std::suspend_always initial_suspend() const noexcept { return {}; }
 
@@ -50,7 +52,7 @@ class CoPromiseBase {
     template <class Promise>
     std::coroutine_handle<> await_suspend(
         std::coroutine_handle<Promise> done) const noexcept {
-      return done.promise().continuation_;
+      return done.promise().Finish();
     }
     void await_resume() const noexcept {}
   };
@@ -64,8 +66,21 @@ class CoPromiseBase {
     return ComeHome(std::forward<A>(awaitable));
   }
 
-  void set_continuation(std::coroutine_handle<> continuation) {
-    continuation_ = continuation;
+  // `caller` goes on when the coroutine is done.
+  void set_continuation(std::coroutine_handle<> caller) {
+    continuation_ = caller;
+  }
+
+  // Runs the coroutine, `self`, on top of an await_suspend of `caller`, which
+  // goes on by itself if that is enough: then the result is true.
+  bool RunInPlace(std::coroutine_handle<> self,
+                  std::coroutine_handle<> caller) {
+    continuation_ = caller;
+    phase_.store(Phase::kInPlace, std::memory_order_relaxed);
+    ResumeAndTransfer(self);
+    Phase in_place = Phase::kInPlace;
+    return !phase_.compare_exchange_strong(in_place, Phase::kDetached,
+                                           std::memory_order_acq_rel);
   }
 
  protected:
@@ -74,8 +89,23 @@ class CoPromiseBase {
   }
 
  private:
+  enum class Phase : unsigned char { kDetached, kInPlace, kDone };
+
+  std::coroutine_handle<> Finish() noexcept {
+    if constexpr (!kTailCalls) {
+      Phase in_place = Phase::kInPlace;
+      if (phase_.load(std::memory_order_relaxed) == in_place &&
+          phase_.compare_exchange_strong(in_place, Phase::kDone,
+                                         std::memory_order_acq_rel)) {
+        return std::noop_coroutine();
+      }
+    }
+    return TransferTo(continuation_);
+  }
+
   std::coroutine_handle<> continuation_;
   std::exception_ptr error_;
+  std::atomic<Phase> phase_{Phase::kDetached};
 };
 
 template <class T>
@@ -114,10 +144,22 @@ class CoAwaiter {
   explicit CoAwaiter(std::coroutine_handle<CoPromise<T>> callee)
       : callee_(callee) {}
   bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) {
+
+  template <Transferring Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) {
     callee_.promise().set_continuation(caller);
-    return callee_;
+    return TransferTo(callee_);
   }
+  // Of a coroutine that greenback does not know, or of Await().
+  auto await_suspend(std::coroutine_handle<> caller) {
+    if constexpr (kTailCalls) {
+      callee_.promise().set_continuation(caller);
+      return std::coroutine_handle<>(callee_);
+    } else {
+      return !callee_.promise().RunInPlace(callee_, caller);
+    }
+  }
+
   T await_resume() { return callee_.promise().TakeResult(); }
 
  private:

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "greenback/context/stack_overflow.h"
+#include "greenback/transfer.h"
 
 namespace greenback {
 
@@ -72,7 +73,8 @@ absl::Status Loop::Run() {
   if (!made.ok()) return made;
   thread_state_ = &ThisThread();
   outer_state_ = *thread_state_;
-  *thread_state_ = {nullptr, this};
+  *thread_state_ = {};
+  thread_state_->loop = this;
 
   running_ = idle_.back();
   idle_.pop_back();
@@ -108,16 +110,21 @@ inline void Loop::RunOne() {
     SwitchTo(*node->point);
   } else {
     node->handle.resume();
-    if (attention_) [[unlikely]]
+    if (thread_state_->attention) [[unlikely]]
       AfterStep();
   }
   thread_state_->current_task = nullptr;
 }
 
 void Loop::AfterStep() {
-  while (std::exchange(attention_, false)) {
+  while (thread_state_->attention) {
+    if (std::coroutine_handle<> next = TakeFromTrampoline()) {
+      next.resume();
+      continue;
+    }
+    thread_state_->attention = false;
     Promote();
-    if (fired_in_step_ == nullptr) continue;
+    if (fired_in_step_ == nullptr) return;
     // What fired in its own task's step goes on at once: to its task it is the
     // rest of the step. Only here, at the top level, is there nothing else of
     // the step left to stand below it.
@@ -175,7 +182,15 @@ void Loop::Disarm(Timer& timer) {
 
 void Loop::PromoteAfterStep(PortalTask& task, void (*promote)(PortalTask&)) {
   promotions_.push_back({&task, promote});
-  attention_ = true;
+  thread_state_->attention = true;
+}
+
+void Loop::ForgetPromotions(PortalTask& task) {
+  if (promotions_.empty()) [[likely]]
+    return;
+  std::erase_if(promotions_, [&task](const Promotion& promotion) {
+    return promotion.task == &task;
+  });
 }
 
 absl::Status Loop::MakeIdleFiber() {
@@ -218,18 +233,22 @@ void Loop::Park(ParkPoint& point) {
       promotions_.empty()) {
     if (--steps_to_poll_ < 0) [[unlikely]]
       PollOrWait(/*may_wait=*/false);
+    // Another thread may have completed what is awaited here.
+    if (point.state.load(std::memory_order_relaxed) == ParkPoint::kFired) {
+      return;
+    }
     if (ready_->next == nullptr) {
       ReadyNode* const node = std::exchange(ready_, nullptr);
       ready_end_ = &ready_;
-      node->handle.resume();
+      ResumeAndTransfer(node->handle);
       if (point.state.load(std::memory_order_relaxed) == ParkPoint::kFired) {
         return;
       }
     }
   }
   // The step ends here for what it has left to do, too.
-  if (attention_) [[unlikely]] {
-    attention_ = false;
+  if (thread_state_->attention) [[unlikely]] {
+    thread_state_->attention = false;
     Promote();
     if (fired_in_step_ != nullptr) {
       Schedule(std::exchange(fired_in_step_, nullptr)->node);
@@ -268,7 +287,7 @@ void Loop::Wake(ParkPoint& point) noexcept {
   }
   if (point.task == current_task() && fired_in_step_ == nullptr) {
     fired_in_step_ = &point;
-    attention_ = true;
+    thread_state_->attention = true;
   } else {
     Schedule(point.node);
   }

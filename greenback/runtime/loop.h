@@ -70,6 +70,8 @@ class Loop {
 
   // Calls promote(task) when the present step ends.
   void PromoteAfterStep(PortalTask& task, void (*promote)(PortalTask&));
+  // `task` ends in this step.
+  void ForgetPromotions(PortalTask& task);
 
   void Arm(Timer& timer, absl::Time deadline);
   void Disarm(Timer& timer);
@@ -125,8 +127,6 @@ class Loop {
   // waits starves neither.
   int steps_to_poll_ = 0;
   bool stopped_ = false;
-  // Something for AfterStep().
-  bool attention_ = false;
   ParkPoint* fired_in_step_ = nullptr;
   std::vector<Promotion> promotions_;
 

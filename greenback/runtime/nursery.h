@@ -25,6 +25,7 @@
 #include <exception>
 #include <functional>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -155,11 +156,15 @@ template <class Fn, class... Args>
 RootTask RunChild(TaskPlace place, Fn fn, Args... args) {
   Nursery& nursery = *place.nursery;
   GREENBACK_TRY {
+    // Parameters go after the promise, and the Task with it; what the task owns
+    // goes while it still is one.
+    Fn function = std::move(fn);
+    std::tuple<Args...> arguments(std::move(args)...);
     if constexpr (kGivesStatus<std::invoke_result_t<Fn, Args...>>) {
-      NurseryAccess::Note(
-          nursery, co_await std::invoke(std::move(fn), std::move(args)...));
+      NurseryAccess::Note(nursery, co_await std::apply(std::move(function),
+                                                       std::move(arguments)));
     } else {
-      co_await std::invoke(std::move(fn), std::move(args)...);
+      co_await std::apply(std::move(function), std::move(arguments));
     }
   }
   GREENBACK_CATCH_ALL {
@@ -182,11 +187,12 @@ Task& Nursery::StartSoon(Fn&& fn, Args&&... args) {
       "that co_await turns into an absl::Status or nothing; hand other "
       "results to a variable of the parent");
   internal::Loop& loop = *internal::Loop::Current();
-  ++child_count_;
-  return internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
-             {loop, *this, this, scope_.state_}, std::forward<Fn>(fn),
-             std::forward<Args>(args)...)
-      .Start(loop);
+  internal::RootTask child =
+      internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
+          {loop, *this, this, scope_.state_}, std::forward<Fn>(fn),
+          std::forward<Args>(args)...);
+  ++child_count_;  // nothing throws from here on
+  return child.Start(loop);
 }
 
 // co_await -> absl::Status: what `body` gave, or the first failure of a child
@@ -214,7 +220,10 @@ Co<absl::Status> OpenNursery(Body body) {
   GREENBACK_CATCH_ALL {
     internal::NurseryAccess::Note(nursery, std::current_exception());
   }
-  co_await internal::NurseryAccess::AllChildren(nursery);
+  // Somebody may spawn one more before this task goes on.
+  do {
+    co_await internal::NurseryAccess::AllChildren(nursery);
+  } while (nursery.child_count() != 0);
   co_return internal::NurseryAccess::Result(nursery);
 }
 

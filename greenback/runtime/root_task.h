@@ -12,6 +12,7 @@
 #include "greenback/home_awaiter.h"
 #include "greenback/runtime/loop.h"
 #include "greenback/runtime/task.h"
+#include "greenback/transfer.h"
 
 namespace greenback::internal {
 
@@ -35,7 +36,7 @@ struct TaskPlace {
 
 class RootTask {
  public:
-  class promise_type {
+  class promise_type : public TransferringPromise {
    public:
     // Every coroutine that is a RootTask has a TaskPlace as first parameter.
     template <class... Rest>
@@ -49,6 +50,7 @@ class RootTask {
         bool await_ready() const noexcept { return false; }
         void await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
           TaskOwner& owner = ended.promise().owner_;
+          ThisThread().current_task = nullptr;  // the task goes here
           ended.destroy();
           owner.TaskEnded();
         }

@@ -21,6 +21,7 @@
 #include <exception>
 #include <functional>
 #include <limits>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -68,7 +69,10 @@ template <class Result, class Fn, class... Args>
 RootTask RunMainTask(TaskPlace, InPlace<Result>& result,
                      std::exception_ptr& error, Fn fn, Args... args) {
   GREENBACK_TRY {
-    auto&& awaitable = std::invoke(std::move(fn), std::move(args)...);
+    // As in RunChild().
+    Fn function = std::move(fn);
+    std::tuple<Args...> arguments(std::move(args)...);
+    auto&& awaitable = std::apply(std::move(function), std::move(arguments));
     using A = decltype(awaitable);
     if constexpr (std::is_void_v<AwaitResult<A>>) {
       co_await std::forward<A>(awaitable);
@@ -106,8 +110,8 @@ requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(
 }
 
 template <class Fn, class... Args>
-requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(Fn&& async_fn,
-                                                               Args&&... args) {
+requires(!std::same_as<std::decay_t<Fn>, RunOptions>) decltype(auto)
+    Run(Fn&& async_fn, Args&&... args) {
   return Run(RunOptions(), std::forward<Fn>(async_fn),
              std::forward<Args>(args)...);
 }

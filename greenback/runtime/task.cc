@@ -16,7 +16,10 @@ Task::Task(internal::Loop& loop, Nursery* parent, internal::CancelState& scope)
   cancellation_.MoveTo(&scope);
 }
 
-Task::~Task() { cancellation_.MoveTo(nullptr); }
+Task::~Task() {
+  cancellation_.loop->ForgetPromotions(*this);
+  cancellation_.MoveTo(nullptr);
+}
 
 absl::Status Task::ReserveFiber() { return cancellation_.loop->ReserveFiber(); }
 

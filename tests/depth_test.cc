@@ -1,0 +1,132 @@
+// Deep chains and long loops: no stack for each await. The stacks here would
+// overflow at a few bytes an await.
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+
+#include "greenback/context/context.h"
+#include "greenback/greenback.h"
+#include "gtest/gtest.h"
+
+namespace greenback {
+namespace {
+
+constexpr int kMany = 1'000'000;
+constexpr int kDeep = 10'000;
+
+RunOptions SmallStacks() { return RunOptions{.stack_size = 64 << 10}; }
+
+Co<int> Ready() { co_return 1; }
+
+TEST(DepthTest, R13_AMillionReadyAwaits) {
+  EXPECT_EQ(greenback::Run(SmallStacks(),
+                           []() -> Co<int> {
+                             int sum = 0;
+                             for (int i = 0; i < kMany; ++i) {
+                               sum += co_await Ready();
+                             }
+                             co_return sum;
+                           }),
+            kMany);
+}
+
+TEST(DepthTest, R13_AMillionReadyAwaitsInASynchronousFunction) {
+  EXPECT_EQ(greenback::Run(SmallStacks(),
+                           []() -> Co<int> {
+                             co_return co_await WithPortalRunSync([] {
+                               int sum = 0;
+                               for (int i = 0; i < kMany; ++i) {
+                                 sum += Await(Ready());
+                               }
+                               return sum;
+                             });
+                           }),
+            kMany);
+}
+
+TEST(DepthTest, R13_ManyPortalsForACall) {
+  EXPECT_EQ(greenback::Run(SmallStacks(),
+                           []() -> Co<int> {
+                             int sum = 0;
+                             for (int i = 0; i < kMany / 10; ++i) {
+                               sum += co_await WithPortalRun(Ready);
+                             }
+                             co_return sum;
+                           }),
+            kMany / 10);
+}
+
+// Of another library: done inside await_suspend, in each of the three ways.
+struct DoneAtOnce {
+  bool await_ready() const { return false; }
+  bool await_suspend(std::coroutine_handle<>) const { return false; }
+  int await_resume() const { return 1; }
+};
+struct ResumesItself {
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> handle) const { handle.resume(); }
+  int await_resume() const { return 1; }
+};
+struct TransfersBack {
+  bool await_ready() const { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> handle) const {
+    return handle;
+  }
+  int await_resume() const { return 1; }
+};
+
+TEST(DepthTest, R13_ManyForeignAwaitsThatAreDoneAtOnce) {
+  EXPECT_EQ(greenback::Run(SmallStacks(),
+                           []() -> Co<int> {
+                             int sum = 0;
+                             for (int i = 0; i < kMany / 10; ++i) {
+                               sum += co_await DoneAtOnce();
+                               sum += co_await ResumesItself();
+                               sum += co_await TransfersBack();
+                             }
+                             co_return sum;
+                           }),
+            kMany / 10 * 3);
+}
+
+Co<int> Chain(int length, bool suspend) {
+  if (length == 0) {
+    if (suspend) (void)co_await Checkpoint();
+    co_return 0;
+  }
+  co_return 1 + co_await Chain(length - 1, suspend);
+}
+
+TEST(DepthTest, R13_AChainOfTenThousandCoroutines) {
+  for (bool suspend : {false, true}) {
+    EXPECT_EQ(greenback::Run(SmallStacks(), Chain, kDeep, suspend), kDeep);
+    EXPECT_EQ(greenback::Run(SmallStacks(),
+                             [suspend]() -> Co<int> {
+                               co_return co_await WithPortalRunSync([suspend] {
+                                 return Await(Chain(kDeep, suspend));
+                               });
+                             }),
+              kDeep);
+  }
+}
+
+TEST(DepthTest, R13_AMillionCheckpoints) {
+  const auto stay = []() -> Co<size_t> {
+    size_t first = 0;
+    size_t last = 0;
+    (void)co_await EnsurePortal();
+    for (int i = 0; i < kMany / 10; ++i) {
+      (void)co_await Checkpoint();
+      (void)Await(Checkpoint());
+      last = StackUsage();
+      if (i == 0) first = last;
+    }
+    EXPECT_EQ(first, last);
+    co_return last;
+  };
+  EXPECT_LT(greenback::Run(SmallStacks(), stay), size_t{64} << 10);
+}
+
+}  // namespace
+}  // namespace greenback
