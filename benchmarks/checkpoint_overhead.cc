@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
-#include <utility>
+#include <functional>
 
 #include "benchmark/benchmark.h"
 #include "greenback/greenback.h"
@@ -107,10 +107,12 @@ void RuntimeAwaitCheckpointAlone(State& state) {
   greenback::Run(AwaitedCheckpoints, std::ref(state));
 }
 BENCHMARK(RuntimeAwaitCheckpointAlone)
-    ->Name("runtime/await_checkpoint_alone/depth")
+    ->Name("runtime/await_checkpoint_alone")
+    ->ArgName("depth")
     ->Arg(1);
 
-// A second task is always ready: each Await() is a switch to it and one back.
+// A second task is always ready: each Await() is a switch to the loop, a step
+// of that task, and a switch back.
 void RuntimeAwaitCheckpoint(State& state) {
   greenback::Run(
       [](State& state) -> Co<void> {
@@ -127,7 +129,8 @@ void RuntimeAwaitCheckpoint(State& state) {
       std::ref(state));
 }
 BENCHMARK(RuntimeAwaitCheckpoint)
-    ->Name("runtime/await_checkpoint/depth")
+    ->Name("runtime/await_checkpoint")
+    ->ArgName("depth")
     ->Arg(1);
 
 }  // namespace

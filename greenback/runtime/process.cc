@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <coroutine>
 #include <cstring>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,6 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/cancel_state.h"
+#include "greenback/runtime/checkpoint.h"
 #include "greenback/runtime/loop.h"
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/reactor.h"
@@ -158,11 +160,31 @@ Co<absl::Status> ReadAll(Descriptor from, std::string& to) {
   }
 }
 
+// write() to a pipe that may have lost its reader: EPIPE, and no SIGPIPE, which
+// would end a program that has made no provision for it.
+ssize_t WriteToPipe(int descriptor, const char* data, size_t size) {
+  sigset_t pipe, before, pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  sigpending(&pending);
+  pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  const ssize_t count = write(descriptor, data, size);
+  const int error = errno;
+  if (count < 0 && error == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
+    const timespec no_time = {};
+    while (sigtimedwait(&pipe, nullptr, &no_time) < 0 && errno == EINTR) {
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return count;
+}
+
 Co<absl::Status> WriteAll(Descriptor to, const std::string& text) {
   size_t written = 0;
   while (written < text.size()) {
-    const ssize_t count =
-        write(to.native_handle(), text.data() + written, text.size() - written);
+    const ssize_t count = WriteToPipe(to.native_handle(), text.data() + written,
+                                      text.size() - written);
     if (count >= 0) {
       written += static_cast<size_t>(count);
     } else if (errno == EAGAIN) {
@@ -249,6 +271,8 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
     co_return absl::InvalidArgumentError(
         "greenback::RunProcess(): no program; the first argument is its name");
   }
+  absl::Status cancelled = co_await CheckpointIfCancelled();
+  if (!cancelled.ok()) co_return cancelled;
   Pipe in, out, err;
   absl::Status opened;
   if (!options.input.empty()) opened.Update(in.Open(/*child_reads=*/true));

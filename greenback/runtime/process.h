@@ -12,10 +12,13 @@
 // Suspends until the process has ended and its captured output is read to the
 // end: always a schedule point and a cancellation point. When it is cancelled,
 // the process is killed and waited for before kCancelled comes out, so no child
-// is left behind, running or as a zombie. Needs Linux 5.3 (pidfd_open). Does
-// not touch SIGCHLD. Only in a task of a run. Errors: NotFound,
-// PermissionDenied and the like when the program cannot be started; that it
-// ended with a code other than 0, or by a signal, is a result.
+// is left behind, running or as a zombie; what that process has started itself
+// is not killed. A task that is cancelled already starts nothing.
+//
+// Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a run.
+//
+// Errors: NotFound, PermissionDenied and the like when the program cannot be
+// started; that it ended with a code other than 0, or by a signal, is a result.
 #ifndef GREENBACK_RUNTIME_PROCESS_H_
 #define GREENBACK_RUNTIME_PROCESS_H_
 

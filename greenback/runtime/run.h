@@ -1,18 +1,20 @@
 // Run(): runs a coroutine, and all tasks that it spawns, to their end.
 //
 //   greenback::Co<int> Main(int argc, char** argv);
-//   int main(int argc, char** argv) { return greenback::Run(Main, argc, argv);
-//   }
+//   ...
+//   return greenback::Run(Main, argc, argv);   // in main()
 //
 // The calling thread becomes the run's loop until the main task has ended; I/O,
 // timers and child processes are Boost.Asio's, on the same thread. Several
 // threads may each have a run.
 //
 // Gives what `co_await async_fn(args...)` gives, result or exception.
+//
 // Suspends: never; it blocks the thread. To call Run() in a task of a run is an
-// error (std::logic_error, or a message and abort): await the coroutine
-// instead. Errors: when not even the first stack is to be had, StackExhausted
-// (without exceptions: its text and abort).
+// error (std::logic_error, or a message and abort): await the coroutine instead.
+//
+// Errors: when not even the first stack is to be had, StackExhausted (without
+// exceptions: its text and abort).
 #ifndef GREENBACK_RUNTIME_RUN_H_
 #define GREENBACK_RUNTIME_RUN_H_
 

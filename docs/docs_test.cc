@@ -1,0 +1,352 @@
+// The documentation tells the truth, as far as a program can tell: quoted code
+// is in a source file, quoted output is what comes out, and what is named
+// exists.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "docs/examples/run_program_for_test.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using Lines = std::vector<std::string>;
+using testing::Contains;
+using testing::IsEmpty;
+using testing::IsSupersetOf;
+
+// Where the real files are, behind the links of the test's directory.
+fs::path Source() {
+  static const auto* const source =
+      new fs::path(fs::canonical("docs/principle.md").parent_path() / "..");
+  return *source;
+}
+
+std::string Read(const fs::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+// Every document for users, relative to the source tree.
+std::vector<fs::path> Documents() {
+  std::vector<fs::path> documents = {"README.md", "CONTRIBUTING.md",
+                                     "CHANGELOG.md"};
+  for (const auto& entry : fs::directory_iterator(Source() / "docs")) {
+    if (entry.path().extension() == ".md") {
+      documents.push_back("docs" / entry.path().filename());
+    }
+  }
+  return documents;
+}
+
+// Files below `folder` for which `wanted(path)`, relative to the source tree.
+template <class Wanted>
+std::vector<fs::path> Find(const fs::path& folder, Wanted wanted) {
+  std::vector<fs::path> found;
+  fs::recursive_directory_iterator end;
+  for (fs::recursive_directory_iterator entry(Source() / folder); entry != end;
+       ++entry) {
+    const std::string name = entry->path().filename();
+    // Bazel's links and git's own; experiments that nobody keeps.
+    if (name[0] == '.' || name.starts_with("bazel-") ||
+        name.starts_with("scratch")) {
+      entry.disable_recursion_pending();
+    } else if (entry->is_regular_file() && wanted(entry->path())) {
+      found.push_back(entry->path().lexically_relative(Source()));
+    }
+  }
+  return found;
+}
+
+// A fenced block of a document.
+struct Block {
+  fs::path document;
+  std::string language;
+  Lines lines;
+};
+
+std::vector<Block> Blocks(const std::string& language) {
+  std::vector<Block> blocks;
+  for (const fs::path& document : Documents()) {
+    Block block;
+    bool inside = false;
+    for (const std::string& line :
+         docs::SplitLines(Read(Source() / document))) {
+      if (!line.starts_with("```")) {
+        if (inside) block.lines.push_back(line);
+      } else if (!inside) {
+        inside = true;
+        block = {document, line.substr(3), {}};
+      } else {
+        inside = false;
+        if (block.language == language) blocks.push_back(block);
+      }
+    }
+    EXPECT_FALSE(inside) << document << " ends inside a fenced block";
+  }
+  return blocks;
+}
+
+// What stands between each `open` and the `close` that follows it.
+std::vector<std::string> Between(const std::string& text,
+                                 const std::string& open,
+                                 const std::string& close) {
+  std::vector<std::string> found;
+  size_t end = 0;
+  for (size_t begin; (begin = text.find(open, end)) != std::string::npos;) {
+    begin += open.size();
+    end = text.find(close, begin);
+    if (end == std::string::npos) break;
+    found.push_back(text.substr(begin, end - begin));
+    end += close.size();
+  }
+  return found;
+}
+
+// The section of the README with this title; empty if there is none.
+std::string ReadmeSection(const std::string& title) {
+  const std::string readme = Read(Source() / "README.md");
+  const size_t begin = readme.find("\n## " + title + "\n");
+  if (begin == std::string::npos) return "";
+  return readme.substr(begin, readme.find("\n## ", begin + 1) - begin);
+}
+
+constexpr char kLetters[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+
+// What `text` has at `begin` of these characters.
+std::string Leading(const std::string& text, size_t begin,
+                    const std::string& characters) {
+  return text.substr(begin, text.find_first_not_of(characters, begin) - begin);
+}
+
+bool HasWord(const std::string& text, const std::string& word) {
+  for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; ++at) {
+    const bool begins = at == 0 || std::string(kLetters).find(text[at - 1]) ==
+                                       std::string::npos;
+    if (begins && Leading(text, at, kLetters) == word) return true;
+  }
+  return false;
+}
+
+TEST(DocsTest, QuotedCodeIsInASourceFile) {
+  std::vector<Lines> sources;
+  for (const fs::path& file : Find("", [](const fs::path& path) {
+         return path.extension() == ".cc" || path.extension() == ".h";
+       })) {
+    sources.push_back(docs::SplitLines(Read(Source() / file)));
+  }
+  int compared = 0;
+  for (const Block& block : Blocks("c++")) {
+    const bool found =
+        std::any_of(sources.begin(), sources.end(), [&](const Lines& source) {
+          return std::search(source.begin(), source.end(), block.lines.begin(),
+                             block.lines.end()) != source.end();
+        });
+    EXPECT_TRUE(found) << block.document << ": no source file has the block of "
+                       << "code that begins with\n"
+                       << block.lines.at(0);
+    ++compared;
+  }
+  EXPECT_GE(compared, 5);
+}
+
+// "$ ./bazelw run //docs/examples:NAME -- ARGUMENTS" and the lines that follow
+// it. What is meant to take a while is woken before the last line.
+TEST(DocsTest, QuotedOutputIsWhatComesOut) {
+  const std::string run = "$ ./bazelw run //docs/examples:";
+  int compared = 0;
+  for (const Block& block : Blocks("console")) {
+    for (size_t i = 0; i < block.lines.size();) {
+      const std::string command = block.lines[i++];
+      ASSERT_TRUE(command.starts_with("$ ")) << block.document << command;
+      Lines expected;
+      while (i < block.lines.size() && !block.lines[i].starts_with("$ ")) {
+        expected.push_back(block.lines[i++]);
+      }
+      if (expected.empty()) continue;
+      SCOPED_TRACE(block.document.string() + ": " + command);
+      ASSERT_TRUE(command.starts_with(run)) << "shows the output of a command "
+                                               "that this test cannot run";
+      std::istringstream words(command.substr(run.size()));
+      std::vector<std::string> arguments;
+      for (std::string word; words >> word;) {
+        if (word != "--") arguments.push_back(word);
+      }
+      arguments[0] = "docs/examples/" + arguments[0];
+      docs::FakeSleep sleep;
+      size_t lines = 0;
+      const auto wake_last = [&](const std::string&) {
+        if (++lines + 1 == expected.size()) sleep.Wake(1);
+      };
+      const docs::Outcome outcome =
+          docs::RunProgram(arguments, sleep.path(), wake_last);
+      EXPECT_EQ(outcome.exit_code, 0);
+      EXPECT_EQ(outcome.lines, expected);
+      EXPECT_THAT(outcome.error_lines, IsEmpty());
+      ++compared;
+    }
+  }
+  EXPECT_GE(compared, 3);
+}
+
+TEST(DocsTest, QuickCommandsAreInTheReadme) {
+  const Lines readme = docs::SplitLines(Read(Source() / "README.md"));
+  EXPECT_THAT(readme, IsSupersetOf({
+                          "$ ./bazelw run //docs/examples:factorial -- 10",
+                          "$ ./bazelw test //...",
+                      }));
+}
+
+// Folders are named as `folder/` at the beginning of a row.
+std::set<std::string> CodeMap() {
+  std::set<std::string> folders;
+  for (const std::string& row :
+       Between(ReadmeSection("Code map"), "\n| `", "/` |")) {
+    folders.insert(row);
+  }
+  return folders;
+}
+
+TEST(DocsTest, CodeMapHasEveryFolder) {
+  const std::set<std::string> map = CodeMap();
+  for (const fs::path& build :
+       Find("", [](const auto& path) { return path.filename() == "BUILD"; })) {
+    const std::string folder = build.parent_path();
+    if (folder.empty()) continue;
+    EXPECT_THAT(map, Contains(folder));
+  }
+  for (const std::string& folder : map) {
+    EXPECT_TRUE(fs::is_directory(Source() / folder))
+        << folder << "/ is in the README's code map, and does not exist";
+  }
+}
+
+TEST(DocsTest, WhatIsNotThereYetHasNoTargets) {
+  for (const std::string& name :
+       Between(ReadmeSection("Not there yet"), "`", "`")) {
+    if (!name.ends_with("/")) continue;
+    EXPECT_TRUE(fs::exists(Source() / name / "BUILD")) << name;
+    EXPECT_EQ(Read(Source() / name / "BUILD").find("name ="),
+              std::string::npos)
+        << name << " has targets: tell the README";
+  }
+}
+
+// The rules of a BUILD file, each as its text.
+Lines Rules(const std::string& build) {
+  Lines rules;
+  size_t begin = 0;
+  for (size_t end; (end = build.find("\n)\n", begin)) != std::string::npos;
+       begin = end + 3) {
+    rules.push_back(build.substr(begin, end - begin));
+  }
+  return rules;
+}
+
+bool IsPublic(const std::string& rule) {
+  return rule.find("visibility = [\"//visibility:public\"]") !=
+         std::string::npos;
+}
+
+TEST(DocsTest, ReferenceHasEveryPublicHeader) {
+  const std::string reference = Read(Source() / "docs/reference.md");
+  int headers = 0;
+  for (const fs::path& file :
+       Find("", [](const auto& path) { return path.filename() == "BUILD"; })) {
+    for (const std::string& rule : Rules(Read(Source() / file))) {
+      if (!IsPublic(rule)) continue;
+      for (const std::string& list : Between(rule, "hdrs = [", "]")) {
+        for (const std::string& name : Between(list, "\"", "\"")) {
+          const std::string header = file.parent_path() / name;
+          EXPECT_NE(reference.find("`" + header + "`"), std::string::npos)
+              << "docs/reference.md does not name " << header;
+          ++headers;
+        }
+      }
+    }
+  }
+  EXPECT_GT(headers, 10);
+}
+
+// "### `header`", and below it rows that begin with "| `Name`".
+TEST(DocsTest, ReferenceNamesWhatExists) {
+  std::string header;
+  std::string text;
+  int names = 0;
+  for (const std::string& line :
+       docs::SplitLines(Read(Source() / "docs/reference.md"))) {
+    if (line.starts_with("### `")) {
+      header = Between(line, "`", "`").at(0);
+      EXPECT_TRUE(fs::exists(Source() / header)) << header;
+      text = Read(Source() / header);
+    } else if (line.starts_with("| `")) {
+      // The last part of a qualified name.
+      std::string name = Leading(line, 3, std::string(kLetters) + ":");
+      name = name.substr(name.rfind(':') + 1);
+      EXPECT_TRUE(HasWord(text, name)) << header << " has no " << name;
+      ++names;
+    }
+  }
+  EXPECT_GT(names, 50);
+}
+
+// "//package:name" or "//package", where a name may be a file's;
+// "//package/..." only wants the folder.
+TEST(DocsTest, LabelsExist) {
+  int labels = 0;
+  for (const fs::path& document : Documents()) {
+    const std::string text = Read(Source() / document);
+    for (size_t at = 0; (at = text.find("//", at)) != std::string::npos;) {
+      at += 2;
+      const std::string label =
+          Leading(text, at, std::string(kLetters) + "/:.");
+      const size_t colon = label.find(':');
+      const fs::path package = label.substr(0, colon);
+      // Neither "https://" nor a comment.
+      if (package.empty() || !fs::exists(Source() / *package.begin())) continue;
+      SCOPED_TRACE(document.string() + " names //" + label);
+      ++labels;
+      if (label.ends_with("/...")) {
+        EXPECT_TRUE(fs::is_directory(Source() / package.parent_path()));
+        continue;
+      }
+      const std::string name = colon == std::string::npos
+                                   ? package.filename().string()
+                                   : label.substr(colon + 1);
+      const std::string build = Read(Source() / package / "BUILD");
+      EXPECT_TRUE(build.find("name = \"" + name + "\"") != std::string::npos ||
+                  fs::is_regular_file(Source() / package / name));
+    }
+  }
+  EXPECT_GT(labels, 20);
+}
+
+TEST(DocsTest, LinksLeadSomewhere) {
+  int links = 0;
+  for (const fs::path& document : Documents()) {
+    const std::string text = Read(Source() / document);
+    for (const std::string& target : Between(text, "](", ")")) {
+      // A lambda's parameters; a place in the document; the web.
+      if (target.find(' ') != std::string::npos || target[0] == '#' ||
+          target.find("://") != std::string::npos) {
+        continue;
+      }
+      EXPECT_TRUE(fs::exists(Source() / document.parent_path() /
+                             target.substr(0, target.find('#'))))
+          << document << " has a link to " << target;
+      ++links;
+    }
+  }
+  EXPECT_GT(links, 5);
+}
+
+}  // namespace
