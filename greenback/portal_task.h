@@ -39,8 +39,9 @@ struct ParkPoint;
 struct ReadyNode {
   ReadyNode* next = nullptr;
   PortalTask* task = nullptr;
+  // The coroutine, or the waker of the fiber.
   std::coroutine_handle<> handle;
-  ParkPoint* point = nullptr;  // instead of a handle
+  ParkPoint* point = nullptr;  // of the fiber
 };
 
 // One Await() that waits: what it and its host know of each other. Lives on the

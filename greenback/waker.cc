@@ -78,6 +78,7 @@ WakerLease::WakerLease(ParkPoint& point) {
   }
   waker.promise().point = &point;
   handle_ = waker;
+  if (point.node.point != nullptr) point.node.handle = waker;
 }
 
 WakerLease::~WakerLease() {

@@ -225,25 +225,21 @@ absl::Status Loop::ReserveFiber() {
   return MakeIdleFiber();
 }
 
+// Whether nobody is ready but the waker of `point`.
+bool Loop::IsAllThatIsReady(const ParkPoint& point) const {
+  return ready_ != nullptr && ready_->next == nullptr &&
+         ready_->handle == point.node.handle;
+}
+
 void Loop::Park(ParkPoint& point) {
-  // Nobody else is ready, and this fiber is: a round trip through another fiber
-  // would only lead back here.
-  if (ready_ != nullptr && ready_->next == nullptr &&
-      ready_->task == point.task && ready_->point == nullptr &&
-      promotions_.empty()) {
+  // A round trip through another fiber would only lead back here.
+  if (IsAllThatIsReady(point) && !thread_state_->attention) {
     if (--steps_to_poll_ < 0) [[unlikely]]
       PollOrWait(/*may_wait=*/false);
-    // Another thread may have completed what is awaited here.
-    if (point.state.load(std::memory_order_relaxed) == ParkPoint::kFired) {
-      return;
-    }
-    if (ready_->next == nullptr) {
-      ReadyNode* const node = std::exchange(ready_, nullptr);
+    if (IsAllThatIsReady(point)) {
+      ready_ = nullptr;
       ready_end_ = &ready_;
-      ResumeAndTransfer(node->handle);
-      if (point.state.load(std::memory_order_relaxed) == ParkPoint::kFired) {
-        return;
-      }
+      return;
     }
   }
   // The step ends here for what it has left to do, too.

@@ -105,6 +105,7 @@ class Loop {
   // Until Stop(), on whatever fiber calls it.
   void RunOnThisFiber();
   void RunOne();
+  bool IsAllThatIsReady(const ParkPoint& point) const;
   // What a step that returned to the loop's top level has left to do there.
   void AfterStep();
   void Promote();
