@@ -1,0 +1,440 @@
+#include "greenback/runtime/process.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "greenback/await.h"
+#include "greenback/portal.h"
+#include "greenback/runtime/cancel_scope.h"
+#include "greenback/runtime/checkpoint.h"
+#include "greenback/runtime/co.h"
+#include "greenback/runtime/nursery.h"
+#include "greenback/runtime/run.h"
+#include "greenback/runtime/testing/process_resources.h"
+#include "greenback/runtime/testing/run_nursery.h"
+#include "gtest/gtest.h"
+
+namespace greenback {
+namespace {
+
+using ::testing::HasSubstr;
+
+// In a run of its own. What it wrote is captured.
+absl::StatusOr<ProcessResult> RunAlone(ProcessOptions options) {
+  options.capture_stdout = true;
+  options.capture_stderr = true;
+  return greenback::Run(RunProcess, std::move(options));
+}
+
+absl::StatusOr<ProcessResult> RunShell(std::string script) {
+  return RunAlone({"sh", "-c", std::move(script)});
+}
+
+// No child is left, and no descriptor, whatever a test does.
+class ProcessTest : public ::testing::Test {
+ protected:
+  ProcessTest() : descriptors_(CountDescriptors()) {}
+  ~ProcessTest() override {
+    EXPECT_EQ(CountDescriptors(), descriptors_);
+    EXPECT_FALSE(HasChildProcess());
+  }
+
+ private:
+  const int descriptors_;
+};
+
+// --------------------------------------------------------------------- output
+
+TEST_F(ProcessTest, CapturesWhatItWrites) {
+  absl::StatusOr<ProcessResult> ran = RunShell("echo out; echo err >&2");
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "out\n");
+  EXPECT_EQ(ran->stderr_text, "err\n");
+  EXPECT_TRUE(ran->ok());
+}
+
+TEST_F(ProcessTest, CapturesOnlyWhatItIsAskedFor) {
+  ProcessOptions options("sh", "-c", "echo out; echo err >&2");
+  options.capture_stdout = true;
+  ::testing::internal::CaptureStderr();
+  absl::StatusOr<ProcessResult> ran =
+      greenback::Run(RunProcess, std::move(options));
+  const std::string written = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "out\n");
+  EXPECT_EQ(ran->stderr_text, "");
+  EXPECT_EQ(written, "err\n");
+}
+
+TEST_F(ProcessTest, CapturesAMegabyte) {
+  absl::StatusOr<ProcessResult> ran =
+      RunShell("head -c 1000000 /dev/zero | tr '\\0' x");
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, std::string(1'000'000, 'x'));
+}
+
+TEST_F(ProcessTest, KeepsNullBytes) {
+  absl::StatusOr<ProcessResult> ran = RunShell("printf 'a\\000b'");
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, std::string("a\0b", 3));
+}
+
+// ---------------------------------------------------------------------- input
+
+TEST_F(ProcessTest, StandardInputIsEmptyByDefault) {
+  absl::StatusOr<ProcessResult> ran = RunShell("cat; readlink /proc/self/fd/0");
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "/dev/null\n");
+}
+
+TEST_F(ProcessTest, FeedsAMegabyte) {
+  ProcessOptions options("wc", "-c");
+  options.input = std::string(1'000'000, 'x');
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "1000000\n");
+}
+
+// More than both pipes hold: it must read and write in turns.
+TEST_F(ProcessTest, FeedsAndCapturesAtTheSameTime) {
+  std::string input;
+  while (input.size() < 1'000'000) {
+    absl::StrAppend(&input, "line ", input.size(), "\n");
+  }
+  ProcessOptions options("cat");
+  options.input = input;
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_TRUE(ran->stdout_text == input);
+}
+
+TEST_F(ProcessTest, InputThatNobodyReadsIsNoError) {
+  ProcessOptions options("true");
+  options.input = std::string(1'000'000, 'x');
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_TRUE(ran->ok());
+}
+
+// A program that has handlers of its own notices nothing of that.
+TEST_F(ProcessTest, InputThatNobodyReadsRaisesNoSignal) {
+  static volatile sig_atomic_t raised = 0;
+  raised = 0;
+  struct sigaction action = {};
+  struct sigaction before;
+  action.sa_handler = [](int) { raised = 1; };
+  ASSERT_EQ(sigaction(SIGPIPE, &action, &before), 0);
+  ProcessOptions options("true");
+  options.input = std::string(1'000'000, 'x');
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  EXPECT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(raised, 0);
+  sigset_t blocked;
+  ASSERT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &blocked), 0);
+  EXPECT_EQ(sigismember(&blocked, SIGPIPE), 0);
+  sigaction(SIGPIPE, &before, nullptr);
+}
+
+// ------------------------------------------------------------------ how it
+// ends
+
+TEST_F(ProcessTest, GivesTheExitCode) {
+  for (int code : {0, 1, 42, 255}) {
+    absl::StatusOr<ProcessResult> ran = RunShell(absl::StrCat("exit ", code));
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    EXPECT_EQ(ran->exit_code, code);
+    EXPECT_EQ(ran->signal, 0);
+    EXPECT_EQ(ran->ok(), code == 0);
+  }
+}
+
+TEST_F(ProcessTest, GivesTheSignal) {
+  for (int signal : {SIGKILL, SIGTERM, SIGUSR1}) {
+    absl::StatusOr<ProcessResult> ran =
+        RunShell(absl::StrCat("echo before; kill -", signal, " $$"));
+    ASSERT_TRUE(ran.ok()) << ran.status();
+    EXPECT_EQ(ran->signal, signal);
+    EXPECT_EQ(ran->exit_code, 0);
+    EXPECT_FALSE(ran->ok());
+    EXPECT_EQ(ran->stdout_text, "before\n");
+  }
+}
+
+TEST_F(ProcessTest, BeginsWithoutBlockedOrIgnoredSignals) {
+  sigset_t blocked;
+  sigset_t before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGTERM);
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &blocked, &before), 0);
+  auto* const handler = signal(SIGPIPE, SIG_IGN);
+  absl::StatusOr<ProcessResult> ran =
+      RunShell("grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\n\\t'");
+  signal(SIGPIPE, handler);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_THAT(ran->stdout_text, HasSubstr("SigBlk:0000000000000000"));
+  // SIGPIPE is 13: bit 12.
+  const size_t ignored = ran->stdout_text.find("SigIgn:");
+  ASSERT_NE(ignored, std::string::npos);
+  EXPECT_EQ(std::strtoull(ran->stdout_text.c_str() + ignored + 7, nullptr, 16) &
+                (1u << 12),
+            0u);
+}
+
+// --------------------------------------------------------------------- options
+
+TEST_F(ProcessTest, HandsOnArgumentsAsTheyAre) {
+  absl::StatusOr<ProcessResult> ran =
+      RunAlone({"printf", "[%s]", "a b", "", "$HOME", "*"});
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "[a b][][$HOME][*]");
+}
+
+TEST_F(ProcessTest, TakesAVectorOfArguments) {
+  std::vector<std::string> arguments = {"echo", "text"};
+  absl::StatusOr<ProcessResult> ran =
+      RunAlone(ProcessOptions(std::move(arguments)));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "text\n");
+}
+
+TEST_F(ProcessTest, InheritsTheEnvironment) {
+  setenv("GREENBACK_PROCESS_TEST", "inherited", 1);
+  absl::StatusOr<ProcessResult> ran = RunShell("echo $GREENBACK_PROCESS_TEST");
+  unsetenv("GREENBACK_PROCESS_TEST");
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "inherited\n");
+}
+
+TEST_F(ProcessTest, TakesAnEnvironmentInstead) {
+  ProcessOptions options("/usr/bin/env");
+  options.environment = {"A=1", "B=two words"};
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "A=1\nB=two words\n");
+}
+
+TEST_F(ProcessTest, TakesAnEmptyEnvironment) {
+  ProcessOptions options("/usr/bin/env");
+  options.environment.emplace();
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "");
+}
+
+TEST_F(ProcessTest, RunsInItsWorkingDirectory) {
+  ProcessOptions options("pwd");
+  options.working_directory = "/usr";
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, "/usr\n");
+}
+
+TEST_F(ProcessTest, InheritsTheWorkingDirectory) {
+  char here[4096];
+  ASSERT_NE(getcwd(here, sizeof(here)), nullptr);
+  absl::StatusOr<ProcessResult> ran = RunAlone({"/bin/pwd", "-P"});
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_EQ(ran->stdout_text, absl::StrCat(here, "\n"));
+}
+
+TEST_F(ProcessTest, InheritsNoDescriptorButTheThree) {
+  ProcessOptions options("sh", "-c", "ls /proc/self/fd | wc -l");
+  options.input = "x";
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  // 0, 1, 2, the directory; and those that this process has inherited itself.
+  const int inherited = std::atoi(ran->stdout_text.c_str());
+  EXPECT_LE(inherited, 4 + (CountDescriptors() - 3));
+}
+
+// -----------------------------------------------------------------------
+// errors
+
+TEST_F(ProcessTest, AMissingProgramIsNotFound) {
+  absl::StatusOr<ProcessResult> ran = RunAlone({"no-such-program-anywhere"});
+  EXPECT_TRUE(absl::IsNotFound(ran.status())) << ran.status();
+  EXPECT_THAT(std::string(ran.status().message()),
+              HasSubstr("cannot run \"no-such-program-anywhere\""));
+}
+
+TEST_F(ProcessTest, AMissingPathIsNotFound) {
+  ProcessOptions options("/no/such/program");
+  options.input = std::string(1'000'000, 'x');
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  EXPECT_TRUE(absl::IsNotFound(ran.status())) << ran.status();
+}
+
+TEST_F(ProcessTest, AProgramThatMayNotBeRunIsPermissionDenied) {
+  absl::StatusOr<ProcessResult> ran = RunAlone({"/etc/passwd"});
+  EXPECT_TRUE(absl::IsPermissionDenied(ran.status())) << ran.status();
+}
+
+TEST_F(ProcessTest, AMissingWorkingDirectoryIsNotFound) {
+  ProcessOptions options("true");
+  options.working_directory = "/no/such/directory";
+  absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
+  EXPECT_TRUE(absl::IsNotFound(ran.status())) << ran.status();
+  EXPECT_THAT(std::string(ran.status().message()),
+              HasSubstr("in \"/no/such/directory\""));
+}
+
+TEST_F(ProcessTest, NoProgramIsInvalid) {
+  absl::StatusOr<ProcessResult> ran =
+      RunAlone(ProcessOptions(std::vector<std::string>()));
+  EXPECT_TRUE(absl::IsInvalidArgument(ran.status())) << ran.status();
+}
+
+// ---------------------------------------------------------------- cancellation
+
+// Each program below would run for ever; the tests end because it is killed.
+
+TEST_F(ProcessTest, CancellingKillsAndReaps) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    CancelScope scope;
+    nursery.StartSoon([&scope]() -> Co<void> {
+      while (!HasChildProcess()) EXPECT_TRUE((co_await Checkpoint()).ok());
+      scope.Cancel();
+    });
+    absl::StatusOr<ProcessResult> ran =
+        co_await RunProcess({"sleep", "1000000"});
+    EXPECT_TRUE(absl::IsCancelled(ran.status()));
+    EXPECT_TRUE(scope.cancelled_caught());
+    EXPECT_FALSE(HasChildProcess());
+  });
+}
+
+TEST_F(ProcessTest, CancellingWhileItIsFedAndRead) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    CancelScope scope;
+    nursery.StartSoon([&scope]() -> Co<void> {
+      for (int i = 0; i < 100; ++i) {
+        EXPECT_TRUE((co_await Checkpoint()).ok());
+      }
+      scope.Cancel();
+    });
+    // It neither reads nor writes.
+    ProcessOptions options("sleep", "1000000");
+    options.input = std::string(1'000'000, 'x');
+    options.capture_stdout = true;
+    options.capture_stderr = true;
+    absl::StatusOr<ProcessResult> ran = co_await RunProcess(std::move(options));
+    EXPECT_TRUE(absl::IsCancelled(ran.status()));
+    EXPECT_FALSE(HasChildProcess());
+  });
+}
+
+TEST_F(ProcessTest, CancelledAlreadyItRunsForNoTime) {
+  greenback::Run([]() -> Co<void> {
+    CancelScope scope;
+    scope.Cancel();
+    absl::StatusOr<ProcessResult> ran =
+        co_await RunProcess({"sleep", "1000000"});
+    EXPECT_TRUE(absl::IsCancelled(ran.status()));
+    EXPECT_FALSE(HasChildProcess());
+  });
+}
+
+TEST_F(ProcessTest, ADeadlineEndsIt) {
+  greenback::Run([]() -> Co<void> {
+    CancelScope scope = MoveOnAfter(absl::Milliseconds(1));
+    absl::StatusOr<ProcessResult> ran =
+        co_await RunProcess({"sleep", "1000000"});
+    EXPECT_TRUE(absl::IsCancelled(ran.status()));
+    EXPECT_TRUE(scope.cancelled_caught());
+  });
+}
+
+TEST_F(ProcessTest, AFailingSiblingEndsIt) {
+  EXPECT_EQ(RunNursery([](Nursery& nursery) -> Co<absl::Status> {
+              nursery.StartSoon([]() -> Co<absl::Status> {
+                co_return (co_await RunProcess({"sleep", "1000000"})).status();
+              });
+              EXPECT_TRUE((co_await Checkpoint()).ok());
+              co_return absl::DataLossError("sibling");
+            }),
+            absl::DataLossError("sibling"));
+}
+
+// -------------------------------------------------------------------- at once
+
+TEST_F(ProcessTest, RunsInSynchronousCode) {
+  const auto plain_function = [] {
+    ProcessOptions options("echo", "text");
+    options.capture_stdout = true;
+    absl::StatusOr<ProcessResult> ran = Await(RunProcess(std::move(options)));
+    return ran.ok() ? ran->stdout_text : std::string(ran.status().message());
+  };
+  greenback::Run([&]() -> Co<void> {
+    EXPECT_EQ(co_await WithPortalRunSync(plain_function), "text\n");
+  });
+}
+
+// It ends because of what another task does.
+TEST_F(ProcessTest, OthersRunMeanwhile) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    CancelScope* scope_of_process = nullptr;
+    nursery.StartSoon([&]() -> Co<void> {
+      CancelScope scope;
+      scope_of_process = &scope;
+      absl::StatusOr<ProcessResult> ran =
+          co_await RunProcess({"sleep", "1000000"});
+      EXPECT_TRUE(absl::IsCancelled(ran.status()));
+    });
+    for (int i = 0; i < 1'000; ++i) EXPECT_TRUE((co_await Checkpoint()).ok());
+    scope_of_process->Cancel();
+  });
+}
+
+TEST_F(ProcessTest, AHundredAtOnce) {
+  int right = 0;
+  RunNurseryOk([&](Nursery& nursery) -> Co<void> {
+    for (int i = 0; i < 100; ++i) {
+      nursery.StartSoon([&right, i]() -> Co<void> {
+        ProcessOptions options("sh", "-c", absl::StrCat("read x; echo $x ", i));
+        options.input = absl::StrCat("input ", i, "\n");
+        options.capture_stdout = true;
+        absl::StatusOr<ProcessResult> ran =
+            co_await RunProcess(std::move(options));
+        EXPECT_TRUE(ran.ok()) << ran.status();
+        if (!ran.ok()) co_return;
+        if (ran->stdout_text == absl::StrCat("input ", i, " ", i, "\n")) {
+          ++right;
+        }
+      });
+    }
+    co_return;
+  });
+  EXPECT_EQ(right, 100);
+}
+
+TEST_F(ProcessTest, AHundredAtOnceThroughPortals) {
+  int right = 0;
+  RunNurseryOk([&](Nursery& nursery) -> Co<void> {
+    for (int i = 0; i < 100; ++i) {
+      BestowPortal(nursery.StartSoon([&right, i]() -> Co<void> {
+        ProcessOptions options("echo", absl::StrCat(i));
+        options.capture_stdout = true;
+        absl::StatusOr<ProcessResult> ran =
+            Await(RunProcess(std::move(options)));
+        if (ran.ok() && ran->stdout_text == absl::StrCat(i, "\n")) ++right;
+        co_return;
+      }));
+    }
+    co_return;
+  });
+  EXPECT_EQ(right, 100);
+}
+
+}  // namespace
+}  // namespace greenback

@@ -1,0 +1,265 @@
+#include "greenback/runtime/task.h"
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "greenback/await.h"
+#include "greenback/portal.h"
+#include "greenback/runtime/cancel_scope.h"
+#include "greenback/runtime/checkpoint.h"
+#include "greenback/runtime/co.h"
+#include "greenback/runtime/nursery.h"
+#include "greenback/runtime/run.h"
+#include "greenback/runtime/testing/run_nursery.h"
+#include "gtest/gtest.h"
+
+namespace greenback {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// ---------------------------------------------------------------------- names
+
+TEST(TaskTest, TheMainTaskIsMain) {
+  greenback::Run([]() -> Co<void> {
+    EXPECT_EQ(CurrentTask().name(), "main");
+    co_return;
+  });
+}
+
+TEST(TaskTest, ChildrenAreNumberedFromOneInEachRun) {
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(
+        RunNursery([](Nursery& nursery) -> Co<void> {
+          const auto child = [](std::string name) -> Co<void> {
+            EXPECT_EQ(CurrentTask().name(), name);
+            co_return;
+          };
+          EXPECT_EQ(nursery.StartSoon(child, "task 1").name(), "task 1");
+          EXPECT_EQ(nursery.StartSoon(child, "task 2").name(), "task 2");
+          co_return;
+        }).ok());
+  }
+}
+
+TEST(TaskTest, ANameCanBeSet) {
+  greenback::Run([]() -> Co<void> {
+    CurrentTask().set_name("import");
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+    EXPECT_EQ(CurrentTask().name(), "import");
+  });
+}
+
+TEST(TaskTest, ANameEndsWithANullCharacter) {
+  greenback::Run([]() -> Co<void> {
+    CurrentTask().set_name("import");
+    const absl::string_view name = CurrentTask().name();
+    EXPECT_EQ(name.data()[name.size()], '\0');
+    co_return;
+  });
+}
+
+TEST(TaskTest, MessagesNameTheTask) {
+  greenback::Run([]() -> Co<void> {
+    CurrentTask().set_name("import of x");
+    absl::Status refused = TryAwait(Checkpoint());
+    EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(refused.message()),
+                HasSubstr("task \"import of x\" has no portal"));
+    co_return;
+  });
+}
+
+// ----------------------------------------------------------------------- tree
+
+TEST(TaskTest, TheMainTaskHasNoNursery) {
+  greenback::Run([]() -> Co<void> {
+    EXPECT_EQ(CurrentTask().parent_nursery(), nullptr);
+    co_return;
+  });
+}
+
+TEST(TaskTest, AChildKnowsItsNursery) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    EXPECT_EQ(&nursery.parent_task(), &CurrentTask());
+    nursery.StartSoon([&nursery]() -> Co<void> {
+      EXPECT_EQ(CurrentTask().parent_nursery(), &nursery);
+      EXPECT_NE(&CurrentTask(), &nursery.parent_task());
+      co_return;
+    });
+    co_return;
+  });
+}
+
+TEST(TaskTest, StartSoonGivesTheTask) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    Task* seen = nullptr;
+    const Task& child = nursery.StartSoon([&seen]() -> Co<absl::Status> {
+      seen = &CurrentTask();
+      co_return co_await Checkpoint();
+    });
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+    EXPECT_EQ(seen, &child);
+  });
+}
+
+TEST(TaskTest, EachIsTheCurrentOneInItsOwnSteps) {
+  std::vector<bool> same;
+  RunNurseryOk([&](Nursery& nursery) -> Co<void> {
+    for (int i = 0; i < 3; ++i) {
+      nursery.StartSoon([&same]() -> Co<void> {
+        Task* const self = &CurrentTask();
+        EXPECT_TRUE((co_await EnsurePortal()).ok());
+        same.push_back(&CurrentTask() == self);
+        EXPECT_TRUE(Await(Checkpoint()).ok());
+        same.push_back(&CurrentTask() == self);
+      });
+    }
+    co_return;
+  });
+  EXPECT_THAT(same, ElementsAre(true, true, true, true, true, true));
+}
+
+// --------------------------------------------------------------- CurrentTask()
+
+#if defined(__cpp_exceptions)
+
+std::string WhatCurrentTaskThrows() {
+  try {
+    CurrentTask();
+  } catch (const std::logic_error& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+TEST(TaskTest, OutsideARunIsAnError) {
+  EXPECT_THAT(WhatCurrentTaskThrows(),
+              HasSubstr("greenback::CurrentTask(): no task of a run"));
+  EXPECT_THAT(WhatCurrentTaskThrows(), HasSubstr("greenback::Run()"));
+}
+
+TEST(TaskTest, AfterARunIsAnError) {
+  greenback::Run([]() -> Co<void> { co_return; });
+  EXPECT_THAT(WhatCurrentTaskThrows(), HasSubstr("no task of a run"));
+}
+
+TEST(TaskTest, ACancelScopeOutsideARunIsAnError) {
+  EXPECT_THROW(CancelScope scope, std::logic_error);
+}
+
+#else
+
+TEST(TaskDeathTest, OutsideARunIsAnError) {
+  EXPECT_DEATH(CurrentTask(), "greenback::CurrentTask\\(\\): no task of a run");
+}
+
+#endif  // defined(__cpp_exceptions)
+
+// -------------------------------------------------------------------- portals
+
+TEST(TaskTest, BestowedOnItselfItIsUsableAfterACheckpoint) {
+  greenback::Run([]() -> Co<void> {
+    BestowPortal(CurrentTask());
+    EXPECT_FALSE(HasPortal());
+    EXPECT_FALSE(HasPortal(CurrentTask()));
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+    EXPECT_TRUE(HasPortal());
+    EXPECT_TRUE(Await(Checkpoint()).ok());
+  });
+}
+
+TEST(TaskTest, BestowedOnAnotherItIsUsableAtOnce) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    Task& child = nursery.StartSoon([]() -> Co<void> {
+      EXPECT_TRUE(HasPortal());
+      EXPECT_TRUE(Await(Checkpoint()).ok());
+      co_return;
+    });
+    EXPECT_FALSE(HasPortal(child));
+    BestowPortal(child);
+    EXPECT_TRUE(HasPortal(child));
+    EXPECT_FALSE(HasPortal());
+    co_return;
+  });
+}
+
+TEST(TaskTest, BestowedOnItselfInItsLastStep) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    nursery.StartSoon([]() -> Co<void> {
+      BestowPortal(CurrentTask());
+      co_return;
+    });
+    co_return;
+  });
+  greenback::Run([]() -> Co<void> {
+    BestowPortal(CurrentTask());
+    co_return;
+  });
+}
+
+TEST(TaskTest, ChildrenInheritNoPortal) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    EXPECT_TRUE((co_await EnsurePortal()).ok());
+    nursery.StartSoon([]() -> Co<void> {
+      EXPECT_FALSE(HasPortal());
+      co_return;
+    });
+  });
+}
+
+// ---------------------------------------------------------------- end of life
+
+// Notes what it can see of its task when it goes.
+struct SeesItsTask {
+  explicit SeesItsTask(std::vector<std::string>& log) : log(&log) {}
+  SeesItsTask(SeesItsTask&& other) noexcept
+      : log(std::exchange(other.log, nullptr)) {}
+  ~SeesItsTask() {
+    if (log == nullptr) return;
+    log->push_back(HasPortal() ? "portal" : "no portal");
+  }
+  std::vector<std::string>* log;
+};
+
+TEST(TaskTest, WhatItsFunctionOwnsMayLookAtTheTaskWhenItGoes) {
+  std::vector<std::string> log;
+  RunNurseryOk([&](Nursery& nursery) -> Co<void> {
+    nursery.StartSoon([owned = SeesItsTask(log)]() -> Co<void> {
+      EXPECT_TRUE((co_await EnsurePortal()).ok());
+    });
+    co_return;
+  });
+  EXPECT_THAT(log, ElementsAre("portal"));
+}
+
+TEST(TaskTest, WhatItWasGivenMayLookAtTheTaskWhenItGoes) {
+  std::vector<std::string> log;
+  RunNurseryOk([&](Nursery& nursery) -> Co<void> {
+    nursery.StartSoon(
+        [](const SeesItsTask&) -> Co<void> {
+          EXPECT_TRUE((co_await EnsurePortal()).ok());
+        },
+        SeesItsTask(log));
+    co_return;
+  });
+  EXPECT_THAT(log, ElementsAre("portal"));
+}
+
+TEST(TaskTest, WhatMainOwnsMayLookAtTheTaskWhenItGoes) {
+  std::vector<std::string> log;
+  greenback::Run(
+      [owned = SeesItsTask(log)](const SeesItsTask&) -> Co<void> {
+        EXPECT_TRUE((co_await EnsurePortal()).ok());
+      },
+      SeesItsTask(log));
+  EXPECT_THAT(log, ElementsAre("portal", "portal"));
+}
+
+}  // namespace
+}  // namespace greenback
