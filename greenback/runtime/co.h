@@ -27,10 +27,12 @@
 #include <atomic>
 #include <coroutine>
 #include <exception>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include "greenback/awaitable.h"
+#include "greenback/context/exceptions.h"
 #include "greenback/home_awaiter.h"
 #include "greenback/in_place.h"
 #include "greenback/transfer.h"
@@ -182,7 +184,12 @@ class [[nodiscard]] Co {
     if (handle_) handle_.destroy();
   }
 
-  internal::CoAwaiter<T> operator co_await() const noexcept {
+  internal::CoAwaiter<T> operator co_await() const {
+    if (!handle_) [[unlikely]] {
+      context::ThrowOrDie(std::logic_error(
+          "greenback::Co: awaited after it was moved from; await the one that "
+          "it was moved to"));
+    }
     return internal::CoAwaiter<T>(handle_);
   }
 

@@ -677,5 +677,21 @@ TEST(CoTest, OutsideARunItGoesOnWhereItIsResumed) {
   EXPECT_EQ(resumed_on, other_id);
 }
 
+Co<int> AwaitMovedFrom() {
+  Co<int> first = []() -> Co<int> { co_return 1; }();
+  Co<int> second = std::move(first);
+  const int one = co_await second;
+  co_return one + co_await first;  // NOLINT(bugprone-use-after-move)
+}
+
+TEST(CoDeathTest, AwaitedAfterItWasMovedFromIsAClearError) {
+#if defined(__cpp_exceptions)
+  EXPECT_THROW(greenback::Run(AwaitMovedFrom), std::logic_error);
+#else
+  EXPECT_DEATH(greenback::Run(AwaitMovedFrom),
+               "awaited after it was moved from");
+#endif
+}
+
 }  // namespace
 }  // namespace greenback

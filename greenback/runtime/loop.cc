@@ -2,18 +2,28 @@
 
 #include <chrono>
 #include <coroutine>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "greenback/context/exceptions.h"
 #include "greenback/context/stack_overflow.h"
 #include "greenback/transfer.h"
 
 namespace greenback {
 
-absl::Time CurrentTime() { return internal::Loop::Current()->clock().Now(); }
+absl::Time CurrentTime() {
+  internal::Loop* const loop = internal::Loop::Current();
+  if (loop == nullptr) {
+    context::ThrowOrDie(std::logic_error(
+        "greenback::CurrentTime(): this thread is in no run; call it below a "
+        "coroutine that greenback::Run() runs"));
+  }
+  return loop->clock().Now();
+}
 
 namespace internal {
 namespace {

@@ -91,7 +91,7 @@ class Child {
   ~Child() {
     if (pid_ == 0) return;
     Kill();
-    Reap();
+    (void)Reap();
   }
 
   void Kill() { kill(pid_, SIGKILL); }
@@ -102,11 +102,19 @@ class Child {
   }
 
   // How it ended; waits for that if need be.
-  ProcessResult Reap() {
+  absl::StatusOr<ProcessResult> Reap() {
     int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
+    pid_t reaped;
+    do {
+      reaped = waitpid(pid_, &status, 0);
+    } while (reaped < 0 && errno == EINTR);
     pid_ = 0;
+    if (reaped < 0) {
+      return ErrnoStatus(errno,
+                         "a process has ended, and how is not known: SIGCHLD "
+                         "is ignored in this program, or somebody else waits "
+                         "for its children");
+    }
     ProcessResult result;
     if (WIFSIGNALED(status)) {
       result.signal = WTERMSIG(status);
@@ -325,7 +333,9 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
     if (!ended.ok()) co_return ended;
     co_return status;
   }
-  ProcessResult result = child.Reap();
+  absl::StatusOr<ProcessResult> reaped = child.Reap();
+  if (!reaped.ok()) co_return reaped.status();
+  ProcessResult result = *std::move(reaped);
   result.stdout_text = std::move(stdout_text);
   result.stderr_text = std::move(stderr_text);
   co_return result;

@@ -15,7 +15,8 @@
 // is left behind, running or as a zombie; what that process has started itself
 // is not killed. A task that is cancelled already starts nothing.
 //
-// Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a run.
+// Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a
+// run.
 //
 // Errors: NotFound, PermissionDenied and the like when the program cannot be
 // started; that it ended with a code other than 0, or by a signal, is a result.

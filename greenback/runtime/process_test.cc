@@ -436,5 +436,17 @@ TEST_F(ProcessTest, AHundredAtOnceThroughPortals) {
   EXPECT_EQ(right, 100);
 }
 
+TEST_F(ProcessTest, AnExitCodeThatTheKernelHasDroppedIsAnError) {
+  const auto before = signal(SIGCHLD, SIG_IGN);
+  greenback::Run([]() -> Co<void> {
+    absl::StatusOr<ProcessResult> ran = co_await RunProcess({"false"});
+    EXPECT_FALSE(ran.ok());
+    EXPECT_NE(ran.status().message().find("SIGCHLD is ignored"),
+              absl::string_view::npos)
+        << ran.status();
+  });
+  signal(SIGCHLD, before);
+}
+
 }  // namespace
 }  // namespace greenback

@@ -11,7 +11,8 @@
 // Gives what `co_await async_fn(args...)` gives, result or exception.
 //
 // Suspends: never; it blocks the thread. To call Run() in a task of a run is an
-// error (std::logic_error, or a message and abort): await the coroutine instead.
+// error (std::logic_error, or a message and abort): await the coroutine
+// instead.
 //
 // Errors: when not even the first stack is to be had, StackExhausted (without
 // exceptions: its text and abort).

@@ -425,5 +425,13 @@ TEST(RunTest, RunsInsideAFiber) {
             6);
 }
 
+TEST(RunDeathTest, CurrentTimeOutsideARunIsAClearError) {
+#if defined(__cpp_exceptions)
+  EXPECT_THROW(CurrentTime(), std::logic_error);
+#else
+  EXPECT_DEATH(CurrentTime(), "CurrentTime\\(\\): this thread is in no run");
+#endif
+}
+
 }  // namespace
 }  // namespace greenback

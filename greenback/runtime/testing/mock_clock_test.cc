@@ -160,6 +160,7 @@ TEST(MockClockTest, WithoutAutojumpOnlyJumpWakes) {
       log.push_back("slept");
       co_return slept;
     });
+    EXPECT_TRUE((co_await Checkpoint()).ok());  // the child sleeps now
     // The loop goes to sleep here, with a deadline that it must
     // ignore.
     other = std::thread([&] { signal.Fire(); });
