@@ -3,6 +3,7 @@
 #include <coroutine>
 
 #include "absl/status/status.h"
+
 namespace greenback::internal {
 namespace {
 
@@ -35,21 +36,17 @@ bool CancellableWait::Begin(Cancellable& waiter,
     waiter.loop->Schedule(node_);
     return false;
   }
-  waiting_ = true;
   Link(waiter.waits, *this, &CancellableWait::next_, &CancellableWait::link_);
   return true;
 }
-
-void CancellableWait::Finish() { Schedule(); }
 
 absl::Status CancellableWait::result() const {
   if (!cancelled_) return absl::OkStatus();
   return waiter_->Cancelled();
 }
 
-void CancellableWait::Schedule() {
+void CancellableWait::Finish() {
   Unlink(*this, &CancellableWait::next_, &CancellableWait::link_);
-  waiting_ = false;
   waiter_->loop->Schedule(node_);
 }
 
@@ -120,7 +117,7 @@ void CancelState::Update() {
         next = wait->next_;
         if (wait->Abort()) {
           wait->cancelled_ = true;
-          wait->Schedule();
+          wait->Finish();
         }
       }
     }

@@ -32,7 +32,6 @@ class CancellableWait {
   bool Begin(Cancellable& waiter, std::coroutine_handle<> handle);
   // What was waited for has come: the task is scheduled. Must be waiting.
   void Finish();
-  bool waiting() const { return waiting_; }
   // For a wait whose Abort() gave false, when it ended because of that.
   void MarkCancelled() { cancelled_ = true; }
   // Whether the wait ended because it was cancelled.
@@ -47,11 +46,9 @@ class CancellableWait {
   // and the task goes on at once. False: it cannot be called off, or only in
   // its own time; the wait goes on until Finish().
   virtual bool Abort() = 0;
-  void Schedule();
 
   ReadyNode node_;
   Cancellable* waiter_ = nullptr;
-  bool waiting_ = false;
   CancellableWait* next_ = nullptr;
   CancellableWait** link_ = nullptr;
   bool cancelled_ = false;

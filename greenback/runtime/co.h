@@ -77,7 +77,7 @@ class CoPromiseBase : public TransferringPromise {
   // goes on by itself if that is enough: then the result is true.
   bool RunInPlace(std::coroutine_handle<> self,
                   std::coroutine_handle<> caller) {
-    continuation_ = caller;
+    set_continuation(caller);
     phase_.store(Phase::kInPlace, std::memory_order_relaxed);
     ResumeAndTransfer(self);
     Phase in_place = Phase::kInPlace;

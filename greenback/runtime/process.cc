@@ -43,6 +43,13 @@ absl::Status ErrnoStatus(int error, const std::string& what) {
   return absl::ErrnoToStatus(error, absl::StrCat("greenback: ", what));
 }
 
+absl::Status ExitLost(int error) {
+  return ErrnoStatus(error,
+                     "a process has ended, and how is not known: SIGCHLD is "
+                     "ignored in this program, or somebody else waits for its "
+                     "children");
+}
+
 // Waits until a descriptor is ready. Cancelled through Asio, in its own time.
 class ReadyAwaiter final : private internal::CancellableWait {
  public:
@@ -109,12 +116,7 @@ class Child {
       reaped = waitpid(pid_, &status, 0);
     } while (reaped < 0 && errno == EINTR);
     pid_ = 0;
-    if (reaped < 0) {
-      return ErrnoStatus(errno,
-                         "a process has ended, and how is not known: SIGCHLD "
-                         "is ignored in this program, or somebody else waits "
-                         "for its children");
-    }
+    if (reaped < 0) return ExitLost(errno);
     ProcessResult result;
     if (WIFSIGNALED(status)) {
       result.signal = WTERMSIG(status);
@@ -299,6 +301,8 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
   const int exited = static_cast<int>(syscall(SYS_pidfd_open, *pid, 0));
   if (exited < 0) {
     const int error = errno;
+    // Ended and reaped by now: the number may be another process's.
+    if (error == ESRCH) co_return ExitLost(error);
     kill(*pid, SIGKILL);
     waitpid(*pid, nullptr, 0);
     co_return ErrnoStatus(error, "pidfd_open");
