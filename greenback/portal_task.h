@@ -63,6 +63,61 @@ struct ParkPoint {
   ReadyNode node;                 // for a host that queues the woken fiber
 };
 
+// Something that waits, and wants to know when its task is cancelled. Lives in
+// an awaiter, for the time of one wait.
+class CancelHook {
+ public:
+  CancelHook(const CancelHook&) = delete;
+  CancelHook& operator=(const CancelHook&) = delete;
+
+ protected:
+  CancelHook() = default;
+  ~CancelHook() = default;
+
+ private:
+  friend class CancelHooks;
+
+  // The task is cancelled, and the hook has been taken out: what is awaited may
+  // be called off. Called on the thread that runs the task.
+  virtual void OnCancel() = 0;
+
+  CancelHook* next_ = nullptr;
+  CancelHook** link_ = nullptr;  // what points here; null when taken out
+};
+
+// The hooks of a task.
+class CancelHooks {
+ public:
+  CancelHooks() = default;
+  CancelHooks(const CancelHooks&) = delete;
+  CancelHooks& operator=(const CancelHooks&) = delete;
+
+  void Add(CancelHook& hook) {
+    hook.next_ = first_;
+    if (first_ != nullptr) first_->link_ = &hook.next_;
+    first_ = &hook;
+    hook.link_ = &first_;
+  }
+  // Does nothing when it was taken out already.
+  static void Remove(CancelHook& hook) {
+    if (hook.link_ == nullptr) return;
+    *hook.link_ = hook.next_;
+    if (hook.next_ != nullptr) hook.next_->link_ = hook.link_;
+    hook.link_ = nullptr;
+  }
+  // Takes each out and tells it.
+  void Cancel() {
+    while (first_ != nullptr) {
+      CancelHook& hook = *first_;
+      Remove(hook);
+      hook.OnCancel();
+    }
+  }
+
+ private:
+  CancelHook* first_ = nullptr;
+};
+
 struct PortalAccess;
 
 }  // namespace internal
@@ -107,6 +162,11 @@ class PortalTask {
   virtual void ScheduleCheckpoint(internal::ReadyNode& node) = 0;
   // The resuming half: OK, or kCancelled when the task is.
   virtual absl::Status FinishCheckpoint() = 0;
+
+  // Until the wait ends, and CancelHooks::Remove() takes it out again, `hook`
+  // learns when the task is cancelled. False, and nothing is added, when it is
+  // cancelled already.
+  virtual bool AddCancelHook(internal::CancelHook& hook) = 0;
 
   // The running task had a portal bestowed on itself: see PromoteBestowed().
   virtual void OnSelfBestowed() = 0;
@@ -155,6 +215,9 @@ struct PortalAccess {
   }
   static absl::Status FinishCheckpoint(PortalTask& task) {
     return task.FinishCheckpoint();
+  }
+  static bool AddCancelHook(PortalTask& task, CancelHook& hook) {
+    return task.AddCancelHook(hook);
   }
   static void OnSelfBestowed(PortalTask& task) { task.OnSelfBestowed(); }
 };

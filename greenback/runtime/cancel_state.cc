@@ -36,7 +36,7 @@ bool CancellableWait::Begin(Cancellable& waiter,
     waiter.loop->Schedule(node_);
     return false;
   }
-  Link(waiter.waits, *this, &CancellableWait::next_, &CancellableWait::link_);
+  waiter.hooks.Add(*this);
   return true;
 }
 
@@ -45,8 +45,14 @@ absl::Status CancellableWait::result() const {
   return waiter_->Cancelled();
 }
 
+void CancellableWait::OnCancel() {
+  if (!Abort()) return;
+  cancelled_ = true;
+  Finish();
+}
+
 void CancellableWait::Finish() {
-  Unlink(*this, &CancellableWait::next_, &CancellableWait::link_);
+  CancelHooks::Remove(*this);
   waiter_->loop->Schedule(node_);
 }
 
@@ -112,14 +118,7 @@ void CancelState::Update() {
   effective_ = effective;
   if (effective) {
     for (Cancellable* task = tasks_; task != nullptr; task = task->next) {
-      CancellableWait* next = nullptr;
-      for (CancellableWait* wait = task->waits; wait != nullptr; wait = next) {
-        next = wait->next_;
-        if (wait->Abort()) {
-          wait->cancelled_ = true;
-          wait->Finish();
-        }
-      }
+      task->hooks.Cancel();
     }
   }
   for (CancelState* child = children_; child != nullptr; child = child->next_) {

@@ -18,11 +18,7 @@ class CancelState;
 struct Cancellable;
 
 // A wait that can be cancelled. Lives in the awaiter.
-class CancellableWait {
- public:
-  CancellableWait(const CancellableWait&) = delete;
-  CancellableWait& operator=(const CancellableWait&) = delete;
-
+class CancellableWait : private CancelHook {
  protected:
   CancellableWait() = default;
   ~CancellableWait() = default;
@@ -40,8 +36,7 @@ class CancellableWait {
   absl::Status result() const;
 
  private:
-  friend class CancelState;
-
+  void OnCancel() final;
   // The task is cancelled. True: what was waited for will never be delivered,
   // and the task goes on at once. False: it cannot be called off, or only in
   // its own time; the wait goes on until Finish().
@@ -49,8 +44,6 @@ class CancellableWait {
 
   ReadyNode node_;
   Cancellable* waiter_ = nullptr;
-  CancellableWait* next_ = nullptr;
-  CancellableWait** link_ = nullptr;
   bool cancelled_ = false;
 };
 
@@ -59,7 +52,7 @@ struct Cancellable {
   PortalTask* task = nullptr;
   Loop* loop = nullptr;
   CancelState* scope = nullptr;  // innermost
-  CancellableWait* waits = nullptr;
+  CancelHooks hooks;
   // Among the tasks of `scope`.
   Cancellable* next = nullptr;
   Cancellable** link = nullptr;

@@ -37,6 +37,12 @@ absl::Status Task::FinishCheckpoint() {
   return internal::TaskAccess::CancellationPoint(*this);
 }
 
+bool Task::AddCancelHook(internal::CancelHook& hook) {
+  if (cancellation_.is_cancelled()) return false;
+  cancellation_.hooks.Add(hook);
+  return true;
+}
+
 void Task::OnSelfBestowed() {
   cancellation_.loop->PromoteAfterStep(*this, [](PortalTask& task) {
     static_cast<Task&>(task).PromoteBestowed();

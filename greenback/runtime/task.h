@@ -50,6 +50,7 @@ class Task final : public PortalTask {
   void Wake(internal::ParkPoint& point) noexcept override;
   void ScheduleCheckpoint(internal::ReadyNode& node) override;
   absl::Status FinishCheckpoint() override;
+  bool AddCancelHook(internal::CancelHook& hook) override;
   void OnSelfBestowed() override;
 
   std::string name_;
