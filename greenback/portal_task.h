@@ -17,12 +17,14 @@
 #include <atomic>
 #include <coroutine>
 #include <cstdint>
+#include <memory>
 #include <source_location>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "greenback/context/switch.h"
+#include "greenback/intrusive_list.h"
 #include "greenback/portal_error.h"
 
 namespace greenback {
@@ -65,11 +67,7 @@ struct ParkPoint {
 
 // Something that waits, and wants to know when its task is cancelled. Lives in
 // an awaiter, for the time of one wait.
-class CancelHook {
- public:
-  CancelHook(const CancelHook&) = delete;
-  CancelHook& operator=(const CancelHook&) = delete;
-
+class CancelHook : public ListItem<CancelHook> {
  protected:
   CancelHook() = default;
   ~CancelHook() = default;
@@ -80,43 +78,28 @@ class CancelHook {
   // The task is cancelled, and the hook has been taken out: what is awaited may
   // be called off. Called on the thread that runs the task.
   virtual void OnCancel() = 0;
-
-  CancelHook* next_ = nullptr;
-  CancelHook** link_ = nullptr;  // what points here; null when taken out
 };
 
 // The hooks of a task.
 class CancelHooks {
  public:
-  CancelHooks() = default;
-  CancelHooks(const CancelHooks&) = delete;
-  CancelHooks& operator=(const CancelHooks&) = delete;
-
-  void Add(CancelHook& hook) {
-    hook.next_ = first_;
-    if (first_ != nullptr) first_->link_ = &hook.next_;
-    first_ = &hook;
-    hook.link_ = &first_;
-  }
+  void Add(CancelHook& hook) { hooks_.PushFront(hook); }
   // Does nothing when it was taken out already.
-  static void Remove(CancelHook& hook) {
-    if (hook.link_ == nullptr) return;
-    *hook.link_ = hook.next_;
-    if (hook.next_ != nullptr) hook.next_->link_ = hook.link_;
-    hook.link_ = nullptr;
-  }
+  static void Remove(CancelHook& hook) { hook.LeaveList(); }
   // Takes each out and tells it.
   void Cancel() {
-    while (first_ != nullptr) {
-      CancelHook& hook = *first_;
-      Remove(hook);
-      hook.OnCancel();
+    while (CancelHook* const hook = hooks_.first()) {
+      Remove(*hook);
+      hook->OnCancel();
     }
   }
 
  private:
-  CancelHook* first_ = nullptr;
+  IntrusiveList<CancelHook> hooks_;
 };
+
+// The values of task-local variables; see runtime/task_local.h.
+struct Locals;
 
 struct PortalAccess;
 
@@ -174,6 +157,7 @@ class PortalTask {
   Portal portal_ = Portal::kNone;
   // Of the innermost NoAwaitScope.
   const std::source_location* no_await_ = nullptr;
+  std::shared_ptr<internal::Locals> locals_;  // null: none is set
 };
 
 namespace internal {
@@ -215,6 +199,9 @@ struct PortalAccess {
   }
   static absl::Status FinishCheckpoint(PortalTask& task) {
     return task.FinishCheckpoint();
+  }
+  static std::shared_ptr<internal::Locals>& Locals(PortalTask& task) {
+    return task.locals_;
   }
   static bool AddCancelHook(PortalTask& task, CancelHook& hook) {
     return task.AddCancelHook(hook);

@@ -1,9 +1,5 @@
 #include "greenback/runtime/cancel_scope.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <string>
-
 #include "greenback/runtime/clock.h"
 
 namespace greenback {
@@ -15,14 +11,7 @@ CancelScope::CancelScope(absl::Time deadline)
 }
 
 CancelScope::~CancelScope() {
-  if (task_.scope != &state_) {
-    std::fprintf(
-        stderr,
-        "greenback: a CancelScope or Nursery of task \"%s\" ends while "
-        "one inside it is open; end them in reverse order\n",
-        std::string(task_.task->name()).c_str());
-    std::abort();
-  }
+  if (task_.scope != &state_) internal::DieMisnested(*task_.task);
   task_.MoveTo(state_.parent());
 }
 

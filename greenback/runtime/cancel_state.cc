@@ -5,32 +5,17 @@
 #include "absl/status/status.h"
 
 namespace greenback::internal {
-namespace {
-
-// Intrusive lists, linked by a `next` and by the address of what points here.
-template <class T>
-void Link(T*& head, T& item, T* T::*next, T** T::*link) {
-  item.*next = head;
-  if (head != nullptr) head->*link = &(item.*next);
-  head = &item;
-  item.*link = &head;
-}
-
-template <class T>
-void Unlink(T& item, T* T::*next, T** T::*link) {
-  if (item.*link == nullptr) return;
-  *(item.*link) = item.*next;
-  if (item.*next != nullptr) item.*next->*link = item.*link;
-  item.*link = nullptr;
-}
-
-}  // namespace
-
-bool CancellableWait::Begin(Cancellable& waiter,
-                            std::coroutine_handle<> handle) {
+void CancellableWait::Prepare(Cancellable& waiter,
+                              std::coroutine_handle<> handle) {
   waiter_ = &waiter;
   node_.task = waiter.task;
   node_.handle = handle;
+  ++waiter.cancellation_points;
+}
+
+bool CancellableWait::Begin(Cancellable& waiter,
+                            std::coroutine_handle<> handle) {
+  Prepare(waiter, handle);
   cancelled_ = waiter.is_cancelled();
   if (cancelled_) {
     waiter.loop->Schedule(node_);
@@ -38,6 +23,17 @@ bool CancellableWait::Begin(Cancellable& waiter,
   }
   waiter.hooks.Add(*this);
   return true;
+}
+
+void CancellableWait::BeginOrAbort(Cancellable& waiter,
+                                   std::coroutine_handle<> handle) {
+  Prepare(waiter, handle);
+  cancelled_ = false;
+  if (waiter.is_cancelled()) {
+    OnCancel();
+  } else {
+    waiter.hooks.Add(*this);
+  }
 }
 
 absl::Status CancellableWait::result() const {
@@ -57,11 +53,9 @@ void CancellableWait::Finish() {
 }
 
 void Cancellable::MoveTo(CancelState* to) {
-  Unlink(*this, &Cancellable::next, &Cancellable::link);
+  LeaveList();
   scope = to;
-  if (to != nullptr) {
-    Link(to->tasks_, *this, &Cancellable::next, &Cancellable::link);
-  }
+  if (to != nullptr) to->tasks_.PushFront(*this);
 }
 
 absl::Status Cancellable::Cancelled() {
@@ -79,12 +73,19 @@ CancelState::CancelState(Loop& loop, CancelState* parent)
     : loop_(loop), parent_(parent) {
   if (parent == nullptr) return;
   effective_ = parent->effective_;
-  Link(parent->children_, *this, &CancelState::next_, &CancelState::link_);
+  parent->children_.PushFront(*this);
 }
 
 CancelState::~CancelState() {
   loop_.Disarm(*this);
-  Unlink(*this, &CancelState::next_, &CancelState::link_);
+  LeaveList();
+}
+
+void CancelState::MoveTo(CancelState& parent) {
+  LeaveList();
+  parent_ = &parent;
+  parent.children_.PushFront(*this);
+  Update();
 }
 
 void CancelState::Cancel() {
@@ -117,11 +118,13 @@ void CancelState::Update() {
   if (effective == effective_) return;
   effective_ = effective;
   if (effective) {
-    for (Cancellable* task = tasks_; task != nullptr; task = task->next) {
+    for (Cancellable* task = tasks_.first(); task != nullptr;
+         task = task->next_in_list()) {
       task->hooks.Cancel();
     }
   }
-  for (CancelState* child = children_; child != nullptr; child = child->next_) {
+  for (CancelState* child = children_.first(); child != nullptr;
+       child = child->next_in_list()) {
     child->Update();
   }
 }

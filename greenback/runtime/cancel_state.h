@@ -7,8 +7,12 @@
 #ifndef GREENBACK_RUNTIME_CANCEL_STATE_H_
 #define GREENBACK_RUNTIME_CANCEL_STATE_H_
 
+#include <coroutine>
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "greenback/intrusive_list.h"
 #include "greenback/portal_task.h"
 #include "greenback/runtime/loop.h"
 
@@ -26,6 +30,8 @@ class CancellableWait : private CancelHook {
   // `waiter`, which runs, waits from now on, until Finish(). False when it is
   // cancelled already: then it is scheduled at once, and must still suspend.
   bool Begin(Cancellable& waiter, std::coroutine_handle<> handle);
+  // The same, but Abort() decides, also when it is cancelled already.
+  void BeginOrAbort(Cancellable& waiter, std::coroutine_handle<> handle);
   // What was waited for has come: the task is scheduled. Must be waiting.
   void Finish();
   // For a wait whose Abort() gave false, when it ended because of that.
@@ -36,6 +42,7 @@ class CancellableWait : private CancelHook {
   absl::Status result() const;
 
  private:
+  void Prepare(Cancellable& waiter, std::coroutine_handle<> handle);
   void OnCancel() final;
   // The task is cancelled. True: what was waited for will never be delivered,
   // and the task goes on at once. False: it cannot be called off, or only in
@@ -48,14 +55,13 @@ class CancellableWait : private CancelHook {
 };
 
 // The part of a task that scopes see.
-struct Cancellable {
+struct Cancellable : ListItem<Cancellable> {
   PortalTask* task = nullptr;
   Loop* loop = nullptr;
   CancelState* scope = nullptr;  // innermost
   CancelHooks hooks;
-  // Among the tasks of `scope`.
-  Cancellable* next = nullptr;
-  Cancellable** link = nullptr;
+  // Passed so far, for AssertCheckpoints.
+  uint64_t cancellation_points = 0;
 
   void MoveTo(CancelState* scope);
   bool is_cancelled() const;
@@ -63,13 +69,16 @@ struct Cancellable {
   absl::Status Cancelled();
 };
 
-class CancelState : private Timer {
+class CancelState : private Timer, public ListItem<CancelState> {
  public:
   // Inside `parent`; null for the outermost scope of a run.
   CancelState(Loop& loop, CancelState* parent);
   CancelState(const CancelState&) = delete;
   CancelState& operator=(const CancelState&) = delete;
   ~CancelState();
+
+  // From now on inside `parent`.
+  void MoveTo(CancelState& parent);
 
   void Cancel();
   void SetShield(bool shield);
@@ -91,11 +100,9 @@ class CancelState : private Timer {
   void Update();
 
   Loop& loop_;
-  CancelState* const parent_;
-  CancelState* children_ = nullptr;
-  CancelState* next_ = nullptr;
-  CancelState** link_ = nullptr;
-  Cancellable* tasks_ = nullptr;
+  CancelState* parent_;
+  IntrusiveList<CancelState> children_;
+  IntrusiveList<Cancellable> tasks_;
   absl::Time deadline_ = absl::InfiniteFuture();
   bool called_ = false;
   bool shield_ = false;

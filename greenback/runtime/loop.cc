@@ -30,7 +30,7 @@ namespace {
 
 // Often enough for I/O to be prompt, seldom enough to cost a checkpoint
 // nothing.
-constexpr int kStepsBetweenPolls = 64;
+constexpr uint64_t kStepsBetweenPolls = 64;
 
 // Idle fibers that a loop keeps; the stacks of others go back to the pool,
 // which decides about their memory.
@@ -76,7 +76,7 @@ Loop::Loop(context::StackPoolOptions stacks, Clock* clock)
 
 Loop::~Loop() = default;
 
-absl::Status Loop::Run() {
+absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
   context::ReportStackOverflows();
   context::SetDescribeRunningTask(DescribeRunningTask);
   absl::Status made = MakeIdleFiber();
@@ -85,6 +85,7 @@ absl::Status Loop::Run() {
   outer_state_ = *thread_state_;
   *thread_state_ = {};
   thread_state_->loop = this;
+  begin();
 
   running_ = idle_.back();
   idle_.pop_back();
@@ -109,12 +110,15 @@ void Loop::RunOnThisFiber() {
 }
 
 inline void Loop::RunOne() {
-  if (ready_ == nullptr || --steps_to_poll_ < 0) [[unlikely]] {
+  ++step_count_;
+  if (ready_ == nullptr || step_count_ >= next_poll_) [[unlikely]] {
     PollOrWait(/*may_wait=*/true);
   }
   ReadyNode* const node = ready_;
   ready_ = node->next;
   if (ready_ == nullptr) ready_end_ = &ready_;
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->StepBegins(*node->task);
   thread_state_->current_task = node->task;
   if (node->point != nullptr) [[unlikely]] {
     SwitchTo(*node->point);
@@ -123,12 +127,17 @@ inline void Loop::RunOne() {
     if (thread_state_->attention) [[unlikely]]
       AfterStep();
   }
-  thread_state_->current_task = nullptr;
+  // None when it has ended or parked.
+  PortalTask* const task = std::exchange(thread_state_->current_task, nullptr);
+  if (observer_ != nullptr && task != nullptr) [[unlikely]]
+    observer_->StepEnds(*task);
 }
 
 void Loop::AfterStep() {
   while (thread_state_->attention) {
     if (std::coroutine_handle<> next = TakeFromTrampoline()) {
+      thread_state_->attention =
+          fired_in_step_ != nullptr || !promotions_.empty();
       next.resume();
       continue;
     }
@@ -155,17 +164,25 @@ void Loop::Promote() {
 }
 
 void Loop::PollOrWait(bool may_wait) {
-  steps_to_poll_ = kStepsBetweenPolls;
+  next_poll_ = step_count_ + kStepsBetweenPolls;
   PortalTask* const task = std::exchange(thread_state_->current_task, nullptr);
-  if (reactor_.has_work()) reactor_.Poll();
+  if (reactor_.has_work()) Poll(absl::ZeroDuration());
   if (!timers_.empty()) FireTimers();
   while (may_wait && ready_ == nullptr) {
-    reactor_.Wait(clock_->TimeToWait(timers_.empty()
-                                         ? absl::InfiniteFuture()
-                                         : timers_.begin()->first.first));
+    Poll(clock_->TimeToWait(timers_.empty() ? absl::InfiniteFuture()
+                                            : timers_.begin()->first.first));
     if (!timers_.empty()) FireTimers();
   }
   thread_state_->current_task = task;
+}
+
+// Takes what I/O has become ready, after a wait of up to `timeout`.
+void Loop::Poll(absl::Duration timeout) {
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->IoWaitBegins(timeout);
+  reactor_.Wait(timeout);
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->IoWaitEnds(timeout);
 }
 
 void Loop::FireTimers() {
@@ -244,11 +261,17 @@ bool Loop::IsAllThatIsReady(const ParkPoint& point) const {
 void Loop::Park(ParkPoint& point) {
   // A round trip through another fiber would only lead back here.
   if (IsAllThatIsReady(point) && !thread_state_->attention) {
-    if (--steps_to_poll_ < 0) [[unlikely]]
+    if (++step_count_ >= next_poll_) [[unlikely]]
       PollOrWait(/*may_wait=*/false);
     if (IsAllThatIsReady(point)) {
       ready_ = nullptr;
       ready_end_ = &ready_;
+      if (observer_ != nullptr) [[unlikely]] {
+        thread_state_->current_task = nullptr;
+        observer_->StepEnds(*point.task);
+        observer_->StepBegins(*point.task);
+        thread_state_->current_task = point.task;
+      }
       return;
     }
   }
@@ -264,6 +287,9 @@ void Loop::Park(ParkPoint& point) {
   point.host_fiber = running_;
   running_ = idle_.back();
   idle_.pop_back();
+  thread_state_->current_task = nullptr;
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->StepEnds(*point.task);
   ++switch_count_;
   context::Switch(point.context, running_->context);
   // Woken by SwitchTo(), which has made this task the current one again.

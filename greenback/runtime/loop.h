@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "greenback/context/switch.h"
@@ -29,7 +30,28 @@
 #include "greenback/runtime/clock.h"
 #include "greenback/runtime/reactor.h"
 
-namespace greenback::internal {
+namespace greenback {
+
+class Task;
+
+namespace internal {
+
+class Instruments;
+
+// Is told what the loop does, when there are instruments.
+class LoopObserver {
+ public:
+  virtual void Spawned(Task& task) = 0;
+  virtual void Scheduled(PortalTask& task) = 0;
+  virtual void StepBegins(PortalTask& task) = 0;
+  virtual void StepEnds(PortalTask& task) = 0;
+  virtual void Exited(Task& task) = 0;
+  virtual void IoWaitBegins(absl::Duration timeout) = 0;
+  virtual void IoWaitEnds(absl::Duration timeout) = 0;
+
+ protected:
+  ~LoopObserver() = default;
+};
 
 // Something to do at a time. Lives in what waits for it.
 struct Timer {
@@ -51,13 +73,15 @@ class Loop {
   // The loop of the run on this thread, or null.
   static Loop* Current() { return static_cast<Loop*>(ThisThread().loop); }
 
-  // Runs what is ready, until Stop(). ResourceExhausted when there is no stack
-  // to begin on.
-  absl::Status Run();
+  // Calls begin(), and runs what is ready until Stop(). ResourceExhausted when
+  // there is no stack to begin on.
+  absl::Status Run(absl::FunctionRef<void()> begin);
   void Stop() { stopped_ = true; }
 
   // At the end of the ready queue.
   void Schedule(ReadyNode& node) {
+    if (observer_ != nullptr) [[unlikely]]
+      observer_->Scheduled(*node.task);
     node.next = nullptr;
     *ready_end_ = &node;
     ready_end_ = &node.next;
@@ -85,8 +109,18 @@ class Loop {
   Clock& clock() { return *clock_; }
   Reactor& reactor() { return reactor_; }
 
+  // Null: nobody is told.
+  LoopObserver* observer() const { return observer_; }
+  void set_observer(LoopObserver* observer) { observer_ = observer; }
+  // The run's, which observe when there are any.
+  Instruments* instruments() const { return instruments_; }
+  void set_instruments(Instruments* instruments) { instruments_ = instruments; }
+
   // For the names of tasks.
-  uint64_t NextTaskNumber() { return ++task_number_; }
+  uint64_t NextTaskNumber() { return task_number_++; }
+
+  // Steps begun so far.
+  uint64_t step_count() const { return step_count_; }
 
   // Fibers that exist; all but one of them are parked or idle.
   size_t fiber_count() const { return fibers_.size(); }
@@ -111,6 +145,7 @@ class Loop {
   void Promote();
   // The slow part of taking from the ready queue: I/O, timers, waiting.
   void PollOrWait(bool may_wait);
+  void Poll(absl::Duration timeout);
   void FireTimers();
   // Files the running fiber as idle, or ends it where there are enough, and
   // goes on with the one that waits at `point`. At the loop's top level only.
@@ -124,9 +159,12 @@ class Loop {
 
   ReadyNode* ready_ = nullptr;
   ReadyNode** ready_end_ = &ready_;
-  // Steps until the next look at I/O and timers, so that a task that never
+  LoopObserver* observer_ = nullptr;
+  Instruments* instruments_ = nullptr;
+  uint64_t step_count_ = 0;
+  // The step before which to look at I/O and timers, so that a task that never
   // waits starves neither.
-  int steps_to_poll_ = 0;
+  uint64_t next_poll_ = 0;
   bool stopped_ = false;
   ParkPoint* fired_in_step_ = nullptr;
   std::vector<Promotion> promotions_;
@@ -146,6 +184,7 @@ class Loop {
   Reactor reactor_;
 };
 
-}  // namespace greenback::internal
+}  // namespace internal
+}  // namespace greenback
 
 #endif  // GREENBACK_RUNTIME_LOOP_H_

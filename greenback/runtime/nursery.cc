@@ -1,27 +1,53 @@
 #include "greenback/runtime/nursery.h"
 
-#include <string>
+#include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace greenback {
 
-#if defined(__cpp_exceptions)
-ExceptionGroup::ExceptionGroup(std::vector<std::exception_ptr> exceptions)
-    : exceptions_(std::move(exceptions)) {
-  what_ = absl::StrCat(exceptions_.size(), " exceptions in a nursery:");
-  for (const std::exception_ptr& exception : exceptions_) {
-    try {
-      std::rethrow_exception(exception);
-    } catch (const std::exception& error) {
-      absl::StrAppend(&what_, " [", error.what(), "]");
-    } catch (...) {
-      absl::StrAppend(&what_, " [of a type that is no std::exception]");
-    }
-  }
+Nursery::Nursery()
+    : parent_(CurrentTask()),
+      link_{this, internal::TaskAccess::InnermostNursery(parent_)} {
+  internal::TaskAccess::InnermostNursery(parent_) = &link_;
 }
-#endif
+
+Nursery::~Nursery() {
+  internal::NurseryLink*& innermost =
+      internal::TaskAccess::InnermostNursery(parent_);
+  if (innermost != &link_) internal::DieMisnested(parent_);
+  innermost = link_.outer;
+}
+
+std::vector<Task*> Nursery::child_tasks() const {
+  std::vector<Task*> tasks;
+  tasks.reserve(child_count_);
+  for (Task* task = children_.first(); task != nullptr;
+       task = task->next_in_list()) {
+    tasks.push_back(task);
+  }
+  std::reverse(tasks.begin(), tasks.end());
+  return tasks;
+}
+
+internal::TaskPlace Nursery::PlaceForChild(const char* caller) {
+  if (closed_) {
+    context::ThrowOrDie(std::logic_error(absl::StrCat(
+        "greenback::Nursery::", caller,
+        ": the nursery is closed, since its body and all children have ended; "
+        "spawn before that, or into a nursery that is open")));
+  }
+  return {*internal::TaskAccess::Cancellation(parent_).loop, *this, this,
+          scope_.state_};
+}
+
+Task& Nursery::Adopt(internal::RootTask child) {
+  children_.PushFront(child.task());
+  ++child_count_;
+  return child.Start(*internal::TaskAccess::Cancellation(parent_).loop);
+}
 
 void Nursery::Note(absl::Status status) {
   if (status.ok()) return;
@@ -47,12 +73,26 @@ void Nursery::Note(std::exception_ptr error) {
   scope_.Cancel();
 }
 
+void Nursery::TakeOver(Task& child, internal::CancelState& scope) {
+  Nursery& from = *child.parent_nursery();
+  child.LeaveList();
+  children_.PushFront(child);
+  ++child_count_;
+  internal::TaskAccess::MoveTo(child, PlaceForChild("Start"));
+  scope.MoveTo(scope_.state_);
+  from.TaskEnded();
+}
+
 void Nursery::TaskEnded() {
   --child_count_;
-  if (child_count_ == 0 && parent_waits_) {
-    parent_waits_ = false;
-    internal::Loop::Current()->Schedule(parent_node_);
-  }
+  CloseIfEmpty();
+}
+
+void Nursery::CloseIfEmpty() {
+  if (!parent_waits_ || child_count_ != 0 || pending_starts_ != 0) return;
+  parent_waits_ = false;
+  closed_ = true;
+  internal::Loop::Current()->Schedule(parent_node_);
 }
 
 absl::Status Nursery::Result() {
@@ -78,11 +118,56 @@ void NurseryAccess::WhenEmpty(Nursery& nursery,
                               std::coroutine_handle<> handle) {
   nursery.parent_node_.task = &nursery.parent_;
   nursery.parent_node_.handle = handle;
-  if (nursery.child_count_ == 0) {
-    Loop::Current()->Schedule(nursery.parent_node_);
-  } else {
-    nursery.parent_waits_ = true;
+  nursery.parent_waits_ = true;
+  nursery.CloseIfEmpty();
+}
+
+void NurseryAccess::BeginStart(Nursery& nursery) {
+  (void)nursery.PlaceForChild("Start");  // refuses when it is closed
+  ++nursery.pending_starts_;
+}
+
+void NurseryAccess::EndStart(Nursery& nursery) {
+  --nursery.pending_starts_;
+  nursery.CloseIfEmpty();
+}
+
+StartedChild::StartedChild(Nursery& target)
+    : task_(CurrentTask()),
+      target_(target),
+      scope_(*TaskAccess::Cancellation(task_).loop,
+             TaskAccess::Cancellation(task_).scope) {
+  TaskAccess::Cancellation(task_).MoveTo(&scope_);
+}
+
+StartedChild::~StartedChild() {
+  Cancellable& cancellation = TaskAccess::Cancellation(task_);
+  if (cancellation.scope != &scope_) DieMisnested(task_);
+  cancellation.MoveTo(scope_.parent());
+}
+
+bool StartedChild::Started() {
+  if (started_) {
+    context::ThrowOrDie(std::logic_error(
+        absl::StrCat("greenback::TaskStatus::Started(): called again in task "
+                     "\"",
+                     task_.name(), "\"; call it once")));
   }
+  started_ = true;
+  // It stays where it is, and is cancelled there.
+  if (scope_.is_cancelled()) return false;
+  NurseryAccess::TakeOver(target_, task_, scope_);
+  return true;
+}
+
+absl::Status ExplainNotStarted(absl::Status status) {
+  if (!status.ok()) return status;
+  status = TaskAccess::CancellationPoint(CurrentTask());
+  if (!status.ok()) return status;
+  return absl::FailedPreconditionError(
+      "greenback::Nursery::Start(): the task has ended without calling "
+      "TaskStatus::Started(); call it when the task is ready, or use "
+      "StartSoon()");
 }
 
 }  // namespace internal

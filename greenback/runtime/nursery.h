@@ -24,17 +24,20 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <string>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "greenback/awaitable.h"
 #include "greenback/context/exceptions.h"
+#include "greenback/intrusive_list.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/co.h"
+#include "greenback/runtime/exception_group.h"  // IWYU pragma: export
 #include "greenback/runtime/root_task.h"
 #include "greenback/runtime/task.h"
 
@@ -44,56 +47,62 @@ namespace internal {
 struct NurseryAccess;
 }
 
-#if defined(__cpp_exceptions)
-// What comes out of a nursery in which more than one exception was thrown: all
-// of them, in order. Failures that were statuses are among them as StatusError.
-class ExceptionGroup : public std::exception {
- public:
-  explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions);
+template <class T = void>
+class TaskStatus;
 
-  const std::vector<std::exception_ptr>& exceptions() const {
-    return exceptions_;
-  }
-  const char* what() const noexcept override { return what_.c_str(); }
-
- private:
-  std::vector<std::exception_ptr> exceptions_;
-  std::string what_;
-};
-
-class StatusError : public std::exception {
- public:
-  explicit StatusError(absl::Status status)
-      : status_(std::move(status)), what_(status_.ToString()) {}
-  const absl::Status& status() const { return status_; }
-  const char* what() const noexcept override { return what_.c_str(); }
-
- private:
-  absl::Status status_;
-  std::string what_;
-};
-#endif
+// co_await -> absl::Status: what `body` gave, or the first failure of a child
+// (the texts of further ones are appended); kCancelled when the scope around it
+// is cancelled. Exceptions come out as they are, several as one ExceptionGroup.
+// `body` is kept until the end.
+template <class Body>
+Co<absl::Status> OpenNursery(Body body);
 
 class Nursery final : private internal::TaskOwner {
  public:
   // Internal: see OpenNursery().
-  Nursery() : parent_(CurrentTask()) {}
+  Nursery();
   Nursery(const Nursery&) = delete;
   Nursery& operator=(const Nursery&) = delete;
+  ~Nursery();
 
   // Spawns a task that runs `co_await fn(args...)`, after what is ready now.
   // `fn` and `args` are moved or copied into the task (std::ref for
   // references). The new task begins inside this nursery's cancel scope,
-  // without a portal. Never suspends. The reference is good until the task
-  // ends, and it does not run before the caller suspends.
+  // without a portal, in the context (task_local.h) of the caller, which may be
+  // any task of the run, or none. Never suspends. The reference is good until
+  // the task ends, and it does not run before the caller suspends.
+  //
+  // Once the body and all children have ended the nursery is closed: to spawn
+  // is an error then (std::logic_error, or a message and abort).
   template <class Fn, class... Args>
   Task& StartSoon(Fn&& fn, Args&&... args);
+
+  // co_await -> absl::Status, or absl::StatusOr<T>: spawns a task that runs
+  // `co_await fn(task_status, args...)`, and waits until it says that it is
+  // ready to serve:
+  //
+  //   Co<absl::Status> Serve(TaskStatus<int> task_status, Options options) {
+  //     ...
+  //     task_status.Started(port);       // Start() goes on with the port
+  //     ...
+  //   }
+  //   ...
+  //   absl::StatusOr<int> port = co_await nursery.Start<int>(Serve, options);
+  //
+  // Up to then the task belongs to the caller: how it fails comes out of
+  // Start(), which also is where it is cancelled. After that it is a child of
+  // this nursery. FailedPrecondition when it ends without either.
+  // Always a schedule point; cancelled with the task that it starts.
+  template <class T = void, class Fn, class... Args>
+  Co<std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>>
+  Start(Fn fn, Args... args);
 
   // Around the body and all children.
   CancelScope& cancel_scope() { return scope_; }
 
   Task& parent_task() const { return parent_; }
-  // Tasks of this nursery that have not ended.
+  // Tasks of this nursery that have not ended, in order of spawning.
+  std::vector<Task*> child_tasks() const;
   size_t child_count() const { return child_count_; }
 
  private:
@@ -102,15 +111,26 @@ class Nursery final : private internal::TaskOwner {
   // How the body or a child ended. A failure cancels the rest.
   void Note(absl::Status status);
   void Note(std::exception_ptr error);
+  internal::TaskPlace PlaceForChild(const char* caller);
+  Task& Adopt(internal::RootTask child);
+  // `child` of another nursery, with its outermost scope.
+  void TakeOver(Task& child, internal::CancelState& scope);
   void TaskEnded() override;
+  // The body has ended, and the parent waits. Closes when nothing is left to
+  // wait for.
+  void CloseIfEmpty();
   // What comes out; throws if exceptions do.
   absl::Status Result();
 
   Task& parent_;
+  internal::NurseryLink link_;
   CancelScope scope_;
+  internal::IntrusiveList<Task> children_;
   size_t child_count_ = 0;
+  size_t pending_starts_ = 0;
   internal::ReadyNode parent_node_;  // while it waits for the children
   bool parent_waits_ = false;
+  bool closed_ = false;
   std::vector<std::exception_ptr> errors_;
   absl::Status status_;
 };
@@ -141,6 +161,11 @@ struct NurseryAccess {
   }
   static void WhenEmpty(Nursery& nursery, std::coroutine_handle<> handle);
   static absl::Status Result(Nursery& nursery) { return nursery.Result(); }
+  static void BeginStart(Nursery& nursery);
+  static void EndStart(Nursery& nursery);
+  static void TakeOver(Nursery& nursery, Task& child, CancelState& scope) {
+    nursery.TakeOver(child, scope);
+  }
 };
 
 // What a task or a nursery's body may give.
@@ -153,22 +178,119 @@ concept TaskAwaitable = Awaitable<A> &&
 
 // A child task: awaits what fn(args...) gives, and notes how it failed.
 template <class Fn, class... Args>
-RootTask RunChild(TaskPlace place, Fn fn, Args... args) {
-  Nursery& nursery = *place.nursery;
+RootTask RunChild(TaskPlace, Fn fn, Args... args) {
+  // Which may have become another by the end, see Start().
+  const Task& task = CurrentTask();
   GREENBACK_TRY {
     // Parameters go after the promise, and the Task with it; what the task owns
     // goes while it still is one.
     Fn function = std::move(fn);
     std::tuple<Args...> arguments(std::move(args)...);
     if constexpr (kGivesStatus<std::invoke_result_t<Fn, Args...>>) {
-      NurseryAccess::Note(nursery, co_await std::apply(std::move(function),
-                                                       std::move(arguments)));
+      absl::Status status =
+          co_await std::apply(std::move(function), std::move(arguments));
+      NurseryAccess::Note(*task.parent_nursery(), std::move(status));
     } else {
       co_await std::apply(std::move(function), std::move(arguments));
     }
   }
   GREENBACK_CATCH_ALL {
-    NurseryAccess::Note(nursery, std::current_exception());
+    NurseryAccess::Note(*task.parent_nursery(), std::current_exception());
+  }
+}
+
+// A task under Start(). Lives in it, around all that it does.
+class StartedChild {
+ public:
+  explicit StartedChild(Nursery& target);
+  StartedChild(const StartedChild&) = delete;
+  StartedChild& operator=(const StartedChild&) = delete;
+  ~StartedChild();
+
+  // The task is ready. False when that is too late: Start() is cancelled.
+  bool Started();
+
+ private:
+  Task& task_;
+  Nursery& target_;
+  CancelState scope_;
+  bool started_ = false;
+};
+
+// Keeps a nursery open for a task that is not in it yet.
+class PendingStart {
+ public:
+  explicit PendingStart(Nursery& nursery) : nursery_(nursery) {
+    NurseryAccess::BeginStart(nursery);
+  }
+  PendingStart(const PendingStart&) = delete;
+  PendingStart& operator=(const PendingStart&) = delete;
+  ~PendingStart() { NurseryAccess::EndStart(nursery_); }
+
+ private:
+  Nursery& nursery_;
+};
+
+struct Nothing {};
+// What Started() gives, on its way to Start(), where this lives.
+template <class T>
+using StartValue =
+    std::optional<std::conditional_t<std::is_void_v<T>, Nothing, T>>;
+
+// Start() is left without a value: why.
+absl::Status ExplainNotStarted(absl::Status status);
+
+}  // namespace internal
+
+// Handed to a task that Nursery::Start() spawns. A copy is as good; good until
+// the task ends.
+template <class T>
+class TaskStatus {
+ public:
+  TaskStatus(internal::StartedChild& child, internal::StartValue<T>& value)
+      : child_(&child), value_(&value) {}
+
+  // The task is ready: Start() goes on with `value`. Once; again is an error
+  // (std::logic_error, or a message and abort). Never suspends.
+  void Started(T value) const {
+    if (child_->Started()) value_->emplace(std::move(value));
+  }
+
+ private:
+  internal::StartedChild* child_;
+  internal::StartValue<T>* value_;
+};
+
+template <>
+class TaskStatus<void> {
+ public:
+  TaskStatus(internal::StartedChild& child, internal::StartValue<void>& value)
+      : child_(&child), value_(&value) {}
+
+  void Started() const {
+    if (child_->Started()) value_->emplace();
+  }
+
+ private:
+  internal::StartedChild* child_;
+  internal::StartValue<void>* value_;
+};
+
+namespace internal {
+
+// The outermost coroutine of a task under Start().
+template <class T, class Fn, class... Args>
+Co<absl::Status> RunStarted(Nursery& target, StartValue<T>& value, Fn fn,
+                            Args... args) {
+  StartedChild child(target);
+  auto&& awaitable = std::invoke(std::move(fn), TaskStatus<T>(child, value),
+                                 std::move(args)...);
+  using A = decltype(awaitable);
+  if constexpr (kGivesStatus<A>) {
+    co_return co_await std::forward<A>(awaitable);
+  } else {
+    co_await std::forward<A>(awaitable);
+    co_return absl::OkStatus();
   }
 }
 
@@ -186,19 +308,39 @@ Task& Nursery::StartSoon(Fn&& fn, Args&&... args) {
       "greenback::Nursery::StartSoon(fn, args...): fn gives something "
       "that co_await turns into an absl::Status or nothing; hand other "
       "results to a variable of the parent");
-  internal::Loop& loop = *internal::Loop::Current();
-  internal::RootTask child =
-      internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
-          {loop, *this, this, scope_.state_}, std::forward<Fn>(fn),
-          std::forward<Args>(args)...);
-  ++child_count_;  // nothing throws from here on
-  return child.Start(loop);
+  return Adopt(internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
+      PlaceForChild("StartSoon"), std::forward<Fn>(fn),
+      std::forward<Args>(args)...));
 }
 
-// co_await -> absl::Status: what `body` gave, or the first failure of a child
-// (the texts of further ones are appended); kCancelled when the scope around it
-// is cancelled. Exceptions come out as they are, several as one ExceptionGroup.
-// `body` is kept until the end.
+template <class T, class Fn, class... Args>
+Co<std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>>
+Nursery::Start(Fn fn, Args... args) {
+  static_assert(std::invocable<Fn, TaskStatus<T>, Args...>,
+                "greenback::Nursery::Start<T>(fn, args...): fn cannot be "
+                "called with a TaskStatus<T> and these arguments");
+  static_assert(
+      internal::TaskAwaitable<std::invoke_result_t<Fn, TaskStatus<T>, Args...>>,
+      "greenback::Nursery::Start(fn, args...): fn gives something that "
+      "co_await turns into an absl::Status or nothing; hand other results to "
+      "TaskStatus::Started()");
+  const internal::PendingStart pending(*this);
+  internal::StartValue<T> value;
+  absl::Status status =
+      co_await OpenNursery([&](Nursery& starting) -> Co<void> {
+        starting.StartSoon(internal::RunStarted<T, Fn, Args...>,
+                           std::ref(*this), std::ref(value), std::move(fn),
+                           std::move(args)...);
+        co_return;
+      });
+  if (!value) co_return internal::ExplainNotStarted(std::move(status));
+  if constexpr (std::is_void_v<T>) {
+    co_return absl::OkStatus();
+  } else {
+    co_return *std::move(value);
+  }
+}
+
 template <class Body>
 Co<absl::Status> OpenNursery(Body body) {
   static_assert(std::invocable<Body&, Nursery&>,
@@ -220,10 +362,7 @@ Co<absl::Status> OpenNursery(Body body) {
   GREENBACK_CATCH_ALL {
     internal::NurseryAccess::Note(nursery, std::current_exception());
   }
-  // Somebody may spawn one more before this task goes on.
-  do {
-    co_await internal::NurseryAccess::AllChildren(nursery);
-  } while (nursery.child_count() != 0);
+  co_await internal::NurseryAccess::AllChildren(nursery);
   co_return internal::NurseryAccess::Result(nursery);
 }
 

@@ -158,25 +158,29 @@ TEST(NurseryTest, ATaskOutsideMaySpawnIntoIt) {
 }
 
 // The body has ended and nobody is left, but its parent has not run yet.
-TEST(NurseryTest, WhatIsSpawnedAtTheLastMomentIsWaitedForToo) {
-  RunNurseryOk([&](Nursery& outer) -> Co<void> {
-    Nursery* inner = nullptr;
-    bool child_ended = false;
+TEST(NurseryTest, AClosedNurseryTakesNoMore) {
+  Nursery* inner = nullptr;
+  const auto late = [&](Nursery& outer) -> Co<void> {
     outer.StartSoon([&]() -> Co<void> {
-      inner->StartSoon([&]() -> Co<void> {
-        EXPECT_TRUE((co_await Checkpoint()).ok());
-        child_ended = true;
-      });
+      inner->StartSoon([]() -> Co<void> { co_return; });
       co_return;
     });
-    absl::Status status =
-        co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
-          inner = &nursery;
-          co_return;
-        });
-    EXPECT_TRUE(status.ok());
-    EXPECT_TRUE(child_ended);
-  });
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      inner = &nursery;
+      co_return;
+    });
+  };
+#if defined(__cpp_exceptions)
+  try {
+    (void)RunNursery(late);
+    FAIL() << "spawned into a closed nursery";
+  } catch (const std::logic_error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("Nursery::StartSoon: the nursery is "
+                                        "closed"));
+  }
+#else
+  EXPECT_DEATH((void)RunNursery(late), "StartSoon: the nursery is closed");
+#endif
 }
 
 TEST(NurseryTest, NurseriesNest) {

@@ -16,32 +16,13 @@
 
 namespace greenback::internal {
 
-// Who waits for a task to end.
-class TaskOwner {
- public:
-  virtual void TaskEnded() = 0;
-
- protected:
-  ~TaskOwner() = default;
-};
-
-// Where a task is born: its nursery (null for the main task) and its first
-// scope.
-struct TaskPlace {
-  Loop& loop;
-  TaskOwner& owner;
-  Nursery* nursery;
-  CancelState& scope;
-};
-
 class RootTask {
  public:
   class promise_type : public TransferringPromise {
    public:
     // Every coroutine that is a RootTask has a TaskPlace as first parameter.
     template <class... Rest>
-    explicit promise_type(const TaskPlace& place, Rest&&...)
-        : owner_(place.owner), task_(place.loop, place.nursery, place.scope) {}
+    explicit promise_type(const TaskPlace& place, Rest&&...) : task_(place) {}
 
     RootTask get_return_object() { return RootTask(*this); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
@@ -49,8 +30,15 @@ class RootTask {
       struct End {
         bool await_ready() const noexcept { return false; }
         void await_suspend(std::coroutine_handle<promise_type> ended) noexcept {
-          TaskOwner& owner = ended.promise().owner_;
+          Task& task = ended.promise().task_;
+          TaskOwner& owner = TaskAccess::Owner(task);
+          LoopObserver* const observer =
+              TaskAccess::Cancellation(task).loop->observer();
           ThisThread().current_task = nullptr;  // the task goes here
+          if (observer != nullptr) [[unlikely]] {
+            observer->Exited(task);
+            observer->StepEnds(task);
+          }
           ended.destroy();
           owner.TaskEnded();
         }
@@ -68,7 +56,6 @@ class RootTask {
 
    private:
     friend class RootTask;
-    TaskOwner& owner_;
     Task task_;
     ReadyNode start_;
   };
@@ -77,12 +64,16 @@ class RootTask {
   Task& Start(Loop& loop) {
     promise_.start_.task = &promise_.task_;
     promise_.start_.handle = handle();
+    if (loop.observer() != nullptr) [[unlikely]]
+      loop.observer()->Spawned(promise_.task_);
     loop.Schedule(promise_.start_);
     return promise_.task_;
   }
 
   // Of a task that never runs.
   void Destroy() { handle().destroy(); }
+
+  Task& task() const { return promise_.task_; }
 
  private:
   explicit RootTask(promise_type& promise) : promise_(promise) {}

@@ -8,7 +8,13 @@
 // timers and child processes are Boost.Asio's, on the same thread. Several
 // threads may each have a run.
 //
-// Gives what `co_await async_fn(args...)` gives, result or exception.
+// Gives what `co_await async_fn(args...)` gives, result or exception. The main
+// task inherits the calling thread's context (task_local.h).
+//
+// When the main task has ended, system tasks (system_task.h) are cancelled and
+// waited for, then Run() returns. A system task or a RunToken callback that
+// fails cancels everything; its failure comes out of Run() in place of the main
+// task's result, and together with the main task's exception if there is one.
 //
 // Suspends: never; it blocks the thread. To call Run() in a task of a run is an
 // error (std::logic_error, or a message and abort): await the coroutine
@@ -20,62 +26,34 @@
 #define GREENBACK_RUNTIME_RUN_H_
 
 #include <concepts>
-#include <cstddef>
 #include <exception>
 #include <functional>
-#include <limits>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/in_place.h"
-#include "greenback/runtime/cancel_state.h"
-#include "greenback/runtime/clock.h"
-#include "greenback/runtime/loop.h"
-#include "greenback/runtime/root_task.h"
+#include "greenback/runtime/co.h"
+#include "greenback/runtime/nursery.h"
+#include "greenback/runtime/run_options.h"  // IWYU pragma: export
+#include "greenback/runtime/run_state.h"
 
 namespace greenback {
 
-struct RunOptions {
-  // Bytes of address space for a fiber's stack, committed as it is used. Each
-  // task that is parked in Await() has one, and so has the loop.
-  size_t stack_size = size_t{1} << 20;
-
-  // Fibers that may exist at the same time; an Await() that would need one more
-  // fails with ResourceExhausted.
-  size_t max_fibers = std::numeric_limits<size_t>::max();
-
-  // Not owned; null: the system's monotonic clock.
-  Clock* clock = nullptr;
-};
-
 namespace internal {
 
-// The loop of a run, and the scope around all of its tasks.
-struct RunState final : private TaskOwner {
-  explicit RunState(const RunOptions& options);
-
-  TaskPlace MainPlace() { return {loop, *this, nullptr, scope}; }
-  // Until the main task has ended.
-  void RunMain(RootTask main);
-
-  Loop loop;
-  CancelState scope;
-
- private:
-  void TaskEnded() override { loop.Stop(); }
-};
+// A system task has failed with `status`, and the result of Run() cannot say
+// so: throws StatusError, or prints it and aborts.
+[[noreturn]] void ReportSystemTaskFailure(const absl::Status& status);
 
 template <class Result, class Fn, class... Args>
-RootTask RunMainTask(TaskPlace, InPlace<Result>& result,
-                     std::exception_ptr& error, Fn fn, Args... args) {
+Co<void> RunMain(InPlace<Result>& result, std::exception_ptr& error, Fn fn,
+                 Args... args) {
   GREENBACK_TRY {
-    // As in RunChild().
-    Fn function = std::move(fn);
-    std::tuple<Args...> arguments(std::move(args)...);
-    auto&& awaitable = std::apply(std::move(function), std::move(arguments));
+    auto&& awaitable = std::invoke(std::move(fn), std::move(args)...);
     using A = decltype(awaitable);
     if constexpr (std::is_void_v<AwaitResult<A>>) {
       co_await std::forward<A>(awaitable);
@@ -97,18 +75,29 @@ requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(
         std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>> {
   using Result = AwaitResult<
       std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>>;
-  struct Nothing {};
-  using Kept = std::conditional_t<std::is_void_v<Result>, Nothing, Result>;
+  using Kept =
+      std::conditional_t<std::is_void_v<Result>, internal::Nothing, Result>;
   internal::InPlace<Kept> result;
   std::exception_ptr error;
+  absl::Status failed;
   {
     internal::RunState state(options);
-    state.RunMain(
-        internal::RunMainTask<Kept, std::decay_t<Fn>, std::decay_t<Args>...>(
-            state.MainPlace(), result, error, std::forward<Fn>(async_fn),
-            std::forward<Args>(args)...));
+    absl::Status ran = state.RunToEnd([&](Nursery& nursery) {
+      nursery.StartSoon(
+          internal::RunMain<Kept, std::decay_t<Fn>, std::decay_t<Args>...>,
+          std::ref(result), std::ref(error), std::forward<Fn>(async_fn),
+          std::forward<Args>(args)...);
+    });
+    if (!ran.ok()) internal::ReportStackExhausted(ran);
+    failed = state.Outcome(std::move(error));
   }
-  if (error) std::rethrow_exception(std::move(error));
+  if (!failed.ok()) {
+    if constexpr (internal::kCarriesStatus<Result>) {
+      return failed;
+    } else {
+      internal::ReportSystemTaskFailure(failed);
+    }
+  }
   if constexpr (!std::is_void_v<Result>) return std::forward<Result>(*result);
 }
 

@@ -6,8 +6,12 @@ namespace greenback::internal {
 
 void SleepAwaiter::await_suspend(std::coroutine_handle<> handle) {
   if (!Begin(CurrentCancellable(), handle)) return;
-  if (deadline != absl::InfiniteFuture()) {
-    Loop::Current()->Arm(*this, deadline);
+  if (deadline == absl::InfiniteFuture()) return;
+  Loop& loop = *Loop::Current();
+  if (deadline <= loop.clock().Now()) {
+    Finish();  // a checkpoint, and no wait for the next look at the timers
+  } else {
+    loop.Arm(*this, deadline);
   }
 }
 

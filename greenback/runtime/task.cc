@@ -1,24 +1,52 @@
 #include "greenback/runtime/task.h"
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "greenback/context/exceptions.h"
+#include "greenback/runtime/task_local.h"
 
 namespace greenback {
 
-Task::Task(internal::Loop& loop, Nursery* parent, internal::CancelState& scope)
-    : parent_(parent) {
-  name_ =
-      parent != nullptr ? absl::StrCat("task ", loop.NextTaskNumber()) : "main";
+Task::Task(const internal::TaskPlace& place)
+    : number_(place.nursery != nullptr ? place.loop.NextTaskNumber() : 0),
+      owner_(&place.owner),
+      parent_(place.nursery),
+      outermost_scope_(&place.scope) {
+  internal::PortalAccess::Locals(*this) = internal::CurrentLocals();
   cancellation_.task = this;
-  cancellation_.loop = &loop;
-  cancellation_.MoveTo(&scope);
+  cancellation_.loop = &place.loop;
+  cancellation_.MoveTo(&place.scope);
 }
 
 Task::~Task() {
+  if (cancellation_.scope != outermost_scope_) internal::DieMisnested(*this);
   cancellation_.loop->ForgetPromotions(*this);
   cancellation_.MoveTo(nullptr);
+  LeaveList();
+}
+
+absl::string_view Task::name() const {
+  if (name_.empty()) {
+    name_ = parent_ == nullptr ? "init"
+            : number_ == 0     ? "main"
+                               : absl::StrCat("task ", number_);
+  }
+  return name_;
+}
+
+std::vector<Nursery*> Task::child_nurseries() const {
+  std::vector<Nursery*> nurseries;
+  for (const internal::NurseryLink* link = innermost_nursery_; link != nullptr;
+       link = link->outer) {
+    nurseries.push_back(link->nursery);
+  }
+  std::reverse(nurseries.begin(), nurseries.end());
+  return nurseries;
 }
 
 absl::Status Task::ReserveFiber() { return cancellation_.loop->ReserveFiber(); }
@@ -38,6 +66,7 @@ absl::Status Task::FinishCheckpoint() {
 }
 
 bool Task::AddCancelHook(internal::CancelHook& hook) {
+  ++cancellation_.cancellation_points;
   if (cancellation_.is_cancelled()) return false;
   cancellation_.hooks.Add(hook);
   return true;
@@ -58,6 +87,14 @@ void DieOutsideRun(const char* what) {
       "that greenback::Run() runs")));
 }
 
-}  // namespace internal
+void DieMisnested(const PortalTask& task) {
+  std::fprintf(stderr,
+               "greenback: a CancelScope or Nursery of task \"%s\" ends while "
+               "one inside it is open; end them in reverse order, and before "
+               "the task\n",
+               std::string(task.name()).c_str());
+  std::abort();
+}
 
+}  // namespace internal
 }  // namespace greenback

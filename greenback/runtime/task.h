@@ -4,16 +4,24 @@
 //   greenback::Task& task = greenback::CurrentTask();
 //   task.set_name("import " + file);
 //
-// A task is made by Run() and by Nursery::StartSoon(), and belongs to the
-// runtime: a reference is good until the task ends. Use it on the run's thread.
+// A task is made by Run() and by nurseries, and belongs to the runtime: a
+// reference is good until the task ends. Use it on the run's thread.
+//
+// The tree: a task is a child of one nursery, its parent_nursery(); that one is
+// open in its parent_task(), which is a child of the next. At the root is a
+// task of Run()'s own, named "init", in whose nurseries the main task and the
+// system tasks are.
 #ifndef GREENBACK_RUNTIME_TASK_H_
 #define GREENBACK_RUNTIME_TASK_H_
 
+#include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "greenback/intrusive_list.h"
 #include "greenback/portal_task.h"
 #include "greenback/runtime/cancel_state.h"
 #include "greenback/runtime/loop.h"
@@ -24,23 +32,50 @@ class Nursery;
 namespace internal {
 
 struct TaskAccess;
+class RescheduledWait;
+
+// Who waits for a task to end.
+class TaskOwner {
+ public:
+  virtual void TaskEnded() = 0;
+
+ protected:
+  ~TaskOwner() = default;
+};
+
+// Where a task is born: its nursery (null for the root) and its first scope.
+struct TaskPlace {
+  Loop& loop;
+  TaskOwner& owner;
+  Nursery* nursery;
+  CancelState& scope;
+};
+
+// A nursery among those that are open in a task.
+struct NurseryLink {
+  Nursery* nursery;
+  NurseryLink* outer;
+};
+
 // `what` was called where no task of a run is running.
 [[noreturn]] void DieOutsideRun(const char* what);
 
 }  // namespace internal
 
-class Task final : public PortalTask {
+class Task final : public PortalTask, public internal::ListItem<Task> {
  public:
   // Internal: Run() and nurseries make tasks.
-  Task(internal::Loop& loop, Nursery* parent, internal::CancelState& scope);
+  explicit Task(const internal::TaskPlace& place);
   ~Task() override;
 
   // "main", "task 7", or what it was set to. In messages and overflow reports.
-  absl::string_view name() const override { return name_; }
+  absl::string_view name() const override;
   void set_name(std::string name) { name_ = std::move(name); }
 
-  // The nursery that waits for this task; null for the main task.
+  // The nursery that waits for this task; null for the root of the tree.
   Nursery* parent_nursery() const { return parent_; }
+  // The nurseries that are open in this task, outermost first.
+  std::vector<Nursery*> child_nurseries() const;
 
  private:
   friend struct internal::TaskAccess;
@@ -53,9 +88,16 @@ class Task final : public PortalTask {
   bool AddCancelHook(internal::CancelHook& hook) override;
   void OnSelfBestowed() override;
 
-  std::string name_;
-  Nursery* const parent_;
+  // Made from the number when somebody asks.
+  mutable std::string name_;
+  const uint64_t number_;
+  internal::TaskOwner* owner_;
+  Nursery* parent_;
+  // Where the task is when all scopes that it has opened are closed.
+  internal::CancelState* outermost_scope_;
+  internal::NurseryLink* innermost_nursery_ = nullptr;
   internal::Cancellable cancellation_;
+  internal::RescheduledWait* rescheduled_wait_ = nullptr;
 };
 
 // The task that runs. Outside a run's tasks: an error (std::logic_error, or a
@@ -75,9 +117,23 @@ struct TaskAccess {
   static Cancellable& Cancellation(Task& task) { return task.cancellation_; }
   // OK, or kCancelled.
   static absl::Status CancellationPoint(Task& task) {
+    ++task.cancellation_.cancellation_points;
     if (!task.cancellation_.is_cancelled()) [[likely]]
       return absl::OkStatus();
     return task.cancellation_.Cancelled();
+  }
+  static NurseryLink*& InnermostNursery(Task& task) {
+    return task.innermost_nursery_;
+  }
+  static RescheduledWait*& Rescheduled(Task& task) {
+    return task.rescheduled_wait_;
+  }
+  static TaskOwner& Owner(Task& task) { return *task.owner_; }
+  // To another nursery. The caller moves its scopes.
+  static void MoveTo(Task& task, const TaskPlace& place) {
+    task.owner_ = &place.owner;
+    task.parent_ = place.nursery;
+    task.outermost_scope_ = &place.scope;
   }
 };
 
@@ -85,6 +141,9 @@ struct TaskAccess {
 inline Cancellable& CurrentCancellable() {
   return TaskAccess::Cancellation(CurrentTask());
 }
+
+// Says that scopes of `task` are not closed in reverse order, and aborts.
+[[noreturn]] void DieMisnested(const PortalTask& task);
 
 }  // namespace internal
 }  // namespace greenback

@@ -22,6 +22,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // ---------------------------------------------------------------------- names
 
@@ -77,10 +78,49 @@ TEST(TaskTest, MessagesNameTheTask) {
 
 // ----------------------------------------------------------------------- tree
 
-TEST(TaskTest, TheMainTaskHasNoNursery) {
+TEST(TaskTest, TheRootIsATaskOfTheRuns) {
   greenback::Run([]() -> Co<void> {
-    EXPECT_EQ(CurrentTask().parent_nursery(), nullptr);
+    Nursery* const nursery = CurrentTask().parent_nursery();
+    EXPECT_THAT(nursery->child_tasks(), ElementsAre(&CurrentTask()));
+    const Task& root = nursery->parent_task();
+    EXPECT_EQ(root.name(), "init");
+    EXPECT_EQ(root.parent_nursery(), nullptr);
+    // That of the system tasks is around it.
+    EXPECT_EQ(root.child_nurseries().size(), 2u);
+    EXPECT_EQ(root.child_nurseries().back(), nursery);
     co_return;
+  });
+}
+
+TEST(TaskTest, NurseriesAreListedFromTheOutermostIn) {
+  RunNurseryOk([](Nursery& outer) -> Co<absl::Status> {
+    EXPECT_THAT(CurrentTask().child_nurseries(), ElementsAre(&outer));
+    co_return co_await OpenNursery([&](Nursery& inner) -> Co<void> {
+      EXPECT_THAT(CurrentTask().child_nurseries(), ElementsAre(&outer, &inner));
+      outer.StartSoon([]() -> Co<void> {
+        EXPECT_THAT(CurrentTask().child_nurseries(), IsEmpty());
+        co_return;
+      });
+      co_return;
+    });
+  });
+}
+
+TEST(TaskTest, ChildrenAreListedInOrderOfSpawningUntilTheyEnd) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    std::vector<Task*> children;
+    for (int steps = 3; steps != 0; --steps) {
+      children.push_back(&nursery.StartSoon([steps]() -> Co<void> {
+        for (int i = 1; i < steps; ++i) (void)co_await Checkpoint();
+      }));
+    }
+    while (!children.empty()) {
+      EXPECT_EQ(nursery.child_tasks(), children);
+      EXPECT_EQ(nursery.child_count(), children.size());
+      (void)co_await Checkpoint();
+      children.pop_back();
+    }
+    EXPECT_THAT(nursery.child_tasks(), IsEmpty());
   });
 }
 

@@ -1,0 +1,109 @@
+// Instrument: is told what a run does, for tracing, statistics, and portals for
+// tasks as they are spawned.
+//
+//   class SlowSteps final : public greenback::Instrument {
+//    public:
+//     void before_task_step(greenback::Task&) override { start_ = Now(); }
+//     void after_task_step(greenback::Task& task) override {
+//       if (Now() - start_ > kLimit) Log(task.name(), " blocks its thread");
+//     }
+//     ...
+//   };
+//   ...
+//   greenback::AddInstrument(slow_steps);     // in a run
+//   options.instruments = {&slow_steps};      // or for all of a run
+//
+// All hooks do nothing unless overridden. They are called on the run's thread,
+// never suspend, and Await() in one is an error, except in task_spawned(),
+// which runs in the step of the task that spawns. Instruments are told in order
+// of adding. One that is added in a hook is told from the next call on, one
+// that is removed is not told any more.
+//
+// A hook that throws is not called again, nor are the instrument's others: it
+// is removed, a line on standard error says why, and the run goes on.
+//
+// A step is what a task does between two returns to the loop. To park in
+// Await() ends a step, and to go on begins one.
+//
+// Cost: a run without instruments pays one predictable branch at each place
+// where they would be called.
+// Ownership: the caller's. An instrument must outlive the run, or be removed.
+#ifndef GREENBACK_RUNTIME_INSTRUMENT_H_
+#define GREENBACK_RUNTIME_INSTRUMENT_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+#include "greenback/portal_task.h"
+#include "greenback/runtime/loop.h"
+#include "greenback/runtime/task.h"
+
+namespace greenback {
+
+class Instrument {
+ public:
+  virtual ~Instrument() = default;
+
+  // Of the instruments in RunOptions only: before any task has been spawned,
+  // and after the last has exited.
+  virtual void before_run() {}
+  virtual void after_run() {}
+
+  // `task` is in its nursery, and has not run yet.
+  virtual void task_spawned(Task& /*task*/) {}
+  // `task` has become ready, and will run.
+  virtual void task_scheduled(Task& /*task*/) {}
+  virtual void before_task_step(Task& /*task*/) {}
+  virtual void after_task_step(Task& /*task*/) {}
+  // `task` has ended; the last that is told of it but for the end of its step.
+  virtual void task_exited(Task& /*task*/) {}
+
+  // Around each look at I/O, which waits for at most `timeout`
+  // (InfiniteDuration: until something happens).
+  virtual void before_io_wait(absl::Duration /*timeout*/) {}
+  virtual void after_io_wait(absl::Duration /*timeout*/) {}
+};
+
+// From now until the end of the run, the run on this thread tells `instrument`.
+// Does nothing when it does so already.
+void AddInstrument(Instrument& instrument);
+// False when it was not there: never added, or removed because it threw.
+bool RemoveInstrument(Instrument& instrument);
+
+namespace internal {
+
+// The instruments of a run.
+class Instruments final : public LoopObserver {
+ public:
+  explicit Instruments(Loop& loop) : loop_(loop) { loop.set_instruments(this); }
+
+  void Add(Instrument& instrument);
+  bool Remove(Instrument& instrument);
+  void RunBegins();
+  void RunEnds();
+
+ private:
+  void Spawned(Task& task) override;
+  void Scheduled(PortalTask& task) override;
+  void StepBegins(PortalTask& task) override;
+  void StepEnds(PortalTask& task) override;
+  void Exited(Task& task) override;
+  void IoWaitBegins(absl::Duration timeout) override;
+  void IoWaitEnds(absl::Duration timeout) override;
+
+  void Call(const char* hook, absl::FunctionRef<void(Instrument&)> call);
+  void Compact();
+
+  Loop& loop_;
+  // Null: removed while they are called.
+  std::vector<Instrument*> instruments_;
+  bool removed_ = false;  // one is null
+  int calls_ = 0;         // under way
+};
+
+}  // namespace internal
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_INSTRUMENT_H_

@@ -1,0 +1,76 @@
+#include "greenback/runtime/reschedule.h"
+
+#include <stdexcept>
+
+#include "absl/strings/str_cat.h"
+
+namespace greenback {
+namespace internal {
+
+void RescheduledWait::await_suspend(std::coroutine_handle<> handle) {
+  task_ = &CurrentTask();
+  RescheduledWait*& waiting = TaskAccess::Rescheduled(*task_);
+  if (waiting != nullptr) {
+    context::ThrowOrDie(std::logic_error(absl::StrCat(
+        "greenback::WaitTaskRescheduled(): task \"", task_->name(),
+        "\" waits in another one; Reschedule() could not tell them apart")));
+  }
+  waiting = this;
+  BeginOrAbort(CurrentCancellable(), handle);
+}
+
+bool RescheduledWait::Abort() {
+  if (CallOff() == greenback::Abort::kFailed) {
+    abort_failed_ = true;
+    return false;
+  }
+  TaskAccess::Rescheduled(*task_) = nullptr;
+  return true;
+}
+
+RescheduledWait& RescheduledWait::End(Task& task, const void* type) {
+  RescheduledWait*& waiting = TaskAccess::Rescheduled(task);
+  if (waiting == nullptr || (type != nullptr && type != waiting->type_)) {
+    context::ThrowOrDie(std::logic_error(absl::StrCat(
+        "greenback::Reschedule(): task \"", task.name(),
+        waiting == nullptr
+            ? "\" does not wait in WaitTaskRescheduled(); wake a task once"
+            : "\" waits in WaitTaskRescheduled<T>() for another type of "
+              "outcome")));
+  }
+  return *std::exchange(waiting, nullptr);
+}
+
+void RescheduledWait::Fail(absl::Status status) {
+  if (abort_failed_ && absl::IsCancelled(status)) MarkCancelled();
+  status_ = std::move(status);
+  Finish();
+}
+
+void RescheduledWait::Fail(std::exception_ptr error) {
+  error_ = std::move(error);
+  Finish();
+}
+
+absl::Status RescheduledWait::Outcome() {
+  if (error_) std::rethrow_exception(std::move(error_));
+  if (!status_.ok()) {
+    if (cancelled()) (void)result();  // noted in the scope
+    return std::move(status_);
+  }
+  return result();
+}
+
+}  // namespace internal
+
+void Reschedule(Task& task, absl::Status status) {
+  using internal::RescheduledWait;
+  if (!status.ok()) return RescheduledWait::End(task, nullptr).Fail(status);
+  RescheduledWait::End(task, &internal::kTypeTag<void>).Finish();
+}
+
+void Reschedule(Task& task, std::exception_ptr error) {
+  internal::RescheduledWait::End(task, nullptr).Fail(std::move(error));
+}
+
+}  // namespace greenback

@@ -1,0 +1,141 @@
+// RunInThread(): calls a function that blocks, on another thread, while tasks
+// run on this one.
+//
+//   absl::StatusOr<std::string> text =
+//       co_await greenback::RunInThread([&] { return ReadFile(path); });
+//
+// For files, name lookups, and libraries that know nothing of coroutines. Not
+// for what Boost.Asio or Event can wait for: a thread is dear.
+//
+// co_await -> absl::StatusOr of what the function gives; absl::Status when it
+// gives nothing; a Status or StatusOr comes out as it is. What it throws comes
+// out where it is awaited. ResourceExhausted when no thread can be started.
+//
+// Always a schedule point, and a cancellation point until the function begins:
+// cancelled before that, it is never called and kCancelled comes out. Once it
+// runs it is waited for, since nobody can stop it.
+//
+// The function runs in a copy of the task's context (task_local.h), outside any
+// run: no Await(), no CurrentTask(). It reaches the run through a RunToken.
+// `fn` and `args` are kept until the end; what they refer to must live as long
+// as the awaiting task waits.
+//
+// Threads: up to RunOptions::max_threads for each run, which end with it.
+#ifndef GREENBACK_RUNTIME_RUN_IN_THREAD_H_
+#define GREENBACK_RUNTIME_RUN_IN_THREAD_H_
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "greenback/await.h"
+#include "greenback/context/exceptions.h"
+#include "greenback/runtime/cancel_state.h"
+#include "greenback/runtime/co.h"
+#include "greenback/runtime/task_local.h"
+#include "greenback/runtime/thread_pool.h"
+
+namespace greenback {
+
+namespace internal {
+
+// Awaits work on another thread.
+class ThreadWait : private CancellableWait, private ThreadPool::Job {
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle);
+  // OK: the work is done.
+  absl::Status await_resume();
+
+ protected:
+  ThreadWait() = default;
+  ~ThreadWait() = default;
+
+ private:
+  bool Abort() override;
+  void Work() final;
+  virtual void DoWork() noexcept = 0;
+
+  Loop* loop_ = nullptr;
+  std::shared_ptr<ThreadPool> pool_;
+  Context context_;
+  absl::Status not_started_;
+};
+
+template <class Call>
+class ThreadCall final : public ThreadWait {
+ public:
+  using Result = std::invoke_result_t<Call&>;
+
+  explicit ThreadCall(Call& call) : call_(call) {}
+
+  // Once it is done, and not void.
+  Result TakeResult() { return *std::move(result_); }
+  void RethrowIfFailed() {
+    if (error_) std::rethrow_exception(std::move(error_));
+  }
+
+ private:
+  void DoWork() noexcept override {
+    GREENBACK_TRY {
+      if constexpr (std::is_void_v<Result>) {
+        call_();
+      } else {
+        result_.emplace(call_());
+      }
+    }
+    GREENBACK_CATCH_ALL { error_ = std::current_exception(); }
+  }
+
+  Call& call_;
+  std::optional<
+      std::conditional_t<std::is_void_v<Result>, std::monostate, Result>>
+      result_;
+  std::exception_ptr error_;
+};
+
+template <class T>
+struct ThreadResultOf {
+  static_assert(std::is_same_v<T, std::decay_t<T>>,
+                "greenback::RunInThread(fn, args...): fn gives a reference or "
+                "a const; let it give a value or a pointer");
+  using type = std::conditional_t<kCarriesStatus<T>, T, absl::StatusOr<T>>;
+};
+template <>
+struct ThreadResultOf<void> {
+  using type = absl::Status;
+};
+
+}  // namespace internal
+
+template <class Fn, class... Args>
+requires std::invocable<Fn, Args...>
+auto RunInThread(Fn fn, Args... args) -> Co<typename internal::ThreadResultOf<
+    std::invoke_result_t<Fn, Args...>>::type> {
+  auto call = [&]() -> decltype(auto) {
+    return std::invoke(std::move(fn), std::move(args)...);
+  };
+  internal::ThreadCall<decltype(call)> running(call);
+  absl::Status status = co_await running;
+  if (!status.ok()) co_return status;
+  running.RethrowIfFailed();
+  if constexpr (std::is_void_v<std::invoke_result_t<Fn, Args...>>) {
+    co_return status;
+  } else {
+    co_return running.TakeResult();
+  }
+}
+
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_RUN_IN_THREAD_H_

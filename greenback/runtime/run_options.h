@@ -1,0 +1,37 @@
+// RunOptions: what a run may use, and by which clock it goes. First argument of
+// Run().
+#ifndef GREENBACK_RUNTIME_RUN_OPTIONS_H_
+#define GREENBACK_RUNTIME_RUN_OPTIONS_H_
+
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "greenback/runtime/clock.h"
+
+namespace greenback {
+
+class Instrument;
+
+struct RunOptions {
+  // Bytes of address space for a fiber's stack, committed as it is used. Each
+  // task that is parked in Await() has one, and so has the loop.
+  size_t stack_size = size_t{1} << 20;
+
+  // Fibers that may exist at the same time; an Await() that would need one more
+  // fails with ResourceExhausted.
+  size_t max_fibers = std::numeric_limits<size_t>::max();
+
+  // Threads that RunInThread() uses at the same time; further calls queue.
+  size_t max_threads = 40;
+
+  // Not owned; null: the system's monotonic clock.
+  Clock* clock = nullptr;
+
+  // Not owned. Told of the whole run, system tasks included.
+  std::vector<Instrument*> instruments = {};
+};
+
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_RUN_OPTIONS_H_

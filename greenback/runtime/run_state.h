@@ -1,0 +1,89 @@
+// RunState: a run, from the inside. Internal.
+//
+// What has to live as long as a run and is not the loop's: the outermost scope,
+// the nursery of the system tasks, run-local variables, the token by which
+// other threads reach the run, the instruments.
+#ifndef GREENBACK_RUNTIME_RUN_STATE_H_
+#define GREENBACK_RUNTIME_RUN_STATE_H_
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "greenback/runtime/cancel_state.h"
+#include "greenback/runtime/instrument.h"
+#include "greenback/runtime/loop.h"
+#include "greenback/runtime/root_task.h"
+#include "greenback/runtime/run_options.h"
+#include "greenback/runtime/task.h"
+#include "greenback/runtime/task_local.h"
+
+namespace greenback {
+
+namespace internal {
+
+class RunState;
+class ThreadPool;
+
+// What a RunToken shares with its run.
+struct RunLink {
+  std::mutex mutex;
+  RunState* run;  // null when it has ended
+};
+
+class RunState final : public Loop, private TaskOwner {
+ public:
+  explicit RunState(const RunOptions& options);
+
+  // The run on this thread. `caller` is for the error when there is none.
+  static RunState& Current(const char* caller);
+
+  // Runs the task that spawn_main(nursery) spawns, and all that follow.
+  // ResourceExhausted, and nothing has run, when there is no stack.
+  absl::Status RunToEnd(absl::FunctionRef<void(Nursery&)> spawn_main);
+  // How the run as a whole ended, given how the main task did: throws what was
+  // thrown; else the failure of a system task.
+  absl::Status Outcome(std::exception_ptr main_error);
+
+  // A loop callback or a system task has failed: cancels everything, and comes
+  // out of Run().
+  void Fail(std::exception_ptr error);
+
+  // Null when it is too early or too late for system tasks.
+  Nursery* system_nursery() const { return system_nursery_; }
+  // How other threads reach this one.
+  const std::shared_ptr<RunLink>& link() const { return link_; }
+  const RunOptions& options() const { return options_; }
+
+  // What system tasks begin with.
+  Context system_context;
+  // Values of run-local variables, by key.
+  absl::flat_hash_map<uint64_t, std::shared_ptr<void>> locals;
+  // Of RunInThread(), once it has been used.
+  std::shared_ptr<ThreadPool> threads;
+
+ private:
+  static RootTask RunInit(TaskPlace, RunState& run,
+                          absl::FunctionRef<void(Nursery&)> spawn_main);
+  void TaskEnded() override;
+  // Nothing is taken from other threads any more; what was, is done.
+  void CloseLink();
+
+  const RunOptions options_;
+  Instruments instruments_;
+  CancelState scope_;
+  Nursery* system_nursery_ = nullptr;
+  std::shared_ptr<RunLink> link_;
+  absl::Status status_;
+  std::vector<std::exception_ptr> errors_;
+};
+
+}  // namespace internal
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_RUN_STATE_H_

@@ -1,0 +1,82 @@
+#include "greenback/runtime/task_local.h"
+
+#include <atomic>
+#include <stdexcept>
+
+#include "absl/container/flat_hash_map.h"
+#include "greenback/context/exceptions.h"
+
+namespace greenback {
+namespace internal {
+
+struct Locals {
+  absl::flat_hash_map<uint64_t, std::shared_ptr<const void>> values;
+};
+
+namespace {
+
+// Not inlined: see ThisThread().
+__attribute__((noinline)) std::shared_ptr<Locals>& LocalsOfThread() {
+  thread_local std::shared_ptr<Locals> locals;
+  asm volatile("" ::: "memory");
+  return locals;
+}
+
+}  // namespace
+
+std::shared_ptr<Locals>& CurrentLocals() {
+  PortalTask* const task = ThisThread().current_task;
+  return task != nullptr ? PortalAccess::Locals(*task) : LocalsOfThread();
+}
+
+uint64_t NextLocalKey() {
+  static constinit std::atomic<uint64_t> last_key{0};
+  return last_key.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+const void* FindLocal(uint64_t key) {
+  const Locals* const locals = CurrentLocals().get();
+  if (locals == nullptr) return nullptr;
+  const auto found = locals->values.find(key);
+  return found == locals->values.end() ? nullptr : found->second.get();
+}
+
+void SetLocal(uint64_t key, std::shared_ptr<const void> value) {
+  std::shared_ptr<Locals>& current = CurrentLocals();
+  // Never written to once it is shared. An old value goes last: its destructor
+  // may set variables.
+  auto changed = current != nullptr ? std::make_shared<Locals>(*current)
+                                    : std::make_shared<Locals>();
+  if (value != nullptr) {
+    changed->values[key] = std::move(value);
+  } else {
+    changed->values.erase(key);
+  }
+  current.swap(changed);
+}
+
+}  // namespace internal
+
+Context Context::Current() {
+  Context context;
+  context.locals_ = internal::CurrentLocals();
+  return context;
+}
+
+Context::Entered::Entered(Context& context) : context_(context) {
+  if (context.entered_) {
+    context::ThrowOrDie(std::logic_error(
+        "greenback::Context::Run(): this context is in use by a Run() already; "
+        "run a copy of it"));
+  }
+  context.entered_ = true;
+  outer_ = std::exchange(internal::CurrentLocals(), context.locals_);
+}
+
+Context::Entered::~Entered() {
+  context_.locals_ =
+      std::exchange(internal::CurrentLocals(), std::move(outer_));
+  context_.entered_ = false;
+}
+
+}  // namespace greenback

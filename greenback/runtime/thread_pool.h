@@ -1,0 +1,57 @@
+// ThreadPool: the threads of a run's RunInThread(). Internal.
+//
+// Threads are started when there is work and none is idle, up to a number, and
+// joined at the end of the run, when all work is done.
+#ifndef GREENBACK_RUNTIME_THREAD_POOL_H_
+#define GREENBACK_RUNTIME_THREAD_POOL_H_
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace greenback::internal {
+
+class ThreadPool {
+ public:
+  class Job {
+   public:
+    virtual void Work() = 0;
+
+   protected:
+    ~Job() = default;
+  };
+
+  explicit ThreadPool(size_t max_threads);
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool();
+
+  // A thread calls job.Work(). ResourceExhausted when there is no thread and
+  // none can be started.
+  absl::Status Add(Job& job);
+  // Whether `job` was still waiting for a thread, and now will not be called.
+  bool Remove(Job& job);
+
+ private:
+  static void* ThreadMain(void* pool);
+  void RunJobs();
+  int StartThread();
+
+  const size_t max_threads_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Job*> jobs_;
+  std::vector<pthread_t> threads_;
+  size_t idle_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_RUNTIME_THREAD_POOL_H_
