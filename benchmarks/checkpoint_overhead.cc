@@ -4,6 +4,10 @@
 //
 //   ./bazelw run -c opt //benchmarks:checkpoint_overhead
 
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
 #include <coroutine>
 #include <cstdint>
 #include <deque>
@@ -132,5 +136,39 @@ BENCHMARK(RuntimeAwaitCheckpoint)
     ->Name("runtime/await_checkpoint")
     ->ArgName("depth")
     ->Arg(1);
+
+// Spawning a task that does nothing, and its end. Several at a time, so that
+// the trip through the loop that lets them run counts little.
+constexpr int kSpawnedAtOnce = 64;
+
+Co<void> Nothing() { co_return; }
+
+void RuntimeSpawn(State& state) {
+  benchmark::DoNotOptimize(greenback::Run([&] {
+    return greenback::OpenNursery([&](greenback::Nursery& nursery) -> Co<void> {
+      while (state.KeepRunningBatch(kSpawnedAtOnce)) {
+        for (int i = 0; i < kSpawnedAtOnce; ++i) nursery.StartSoon(Nothing);
+        benchmark::DoNotOptimize(co_await Checkpoint());
+      }
+    });
+  }));
+}
+BENCHMARK(RuntimeSpawn)->Name("runtime/spawn");
+
+// The same by Boost.Asio.
+
+boost::asio::awaitable<void> AsioNothing() { co_return; }
+
+void AsioCoSpawn(State& state) {
+  boost::asio::io_context io(1);
+  while (state.KeepRunningBatch(kSpawnedAtOnce)) {
+    for (int i = 0; i < kSpawnedAtOnce; ++i) {
+      boost::asio::co_spawn(io, AsioNothing, boost::asio::detached);
+    }
+    io.restart();
+    io.run();
+  }
+}
+BENCHMARK(AsioCoSpawn)->Name("asio/co_spawn");
 
 }  // namespace
