@@ -93,11 +93,7 @@ void SuspendUntilFired(A& awaiter, ParkPoint& point) {
 template <class T>
 AwaitResult<T> Await(T&& awaitable, std::source_location where =
                                         std::source_location::current()) {
-  static_assert(
-      Awaitable<T>,
-      "greenback::Await() wants an awaitable: an awaiter, a type with "
-      "operator co_await, or one with an AwaitableAdapter");
-  if constexpr (Awaitable<T>) {
+  if constexpr (internal::CheckAwaitable<T>()) {
     internal::LetEscape(awaitable);
     PortalTask* const task = internal::TaskWithPortal();
     if (task == nullptr) internal::ReportMisuse(where);
@@ -116,6 +112,8 @@ AwaitResult<T> Await(T&& awaitable, std::source_location where =
       internal::SuspendUntilFired(awaiter, point);
     }
     return awaiter.await_resume();
+  } else {
+    return {};
   }
 }
 
@@ -142,6 +140,10 @@ template <>
 struct TryResultOf<absl::Status> {
   using type = absl::Status;
 };
+template <class T>
+struct TryResultOf<NotAwaitable<T>> {
+  using type = NotAwaitable<T>;
+};
 
 }  // namespace internal
 
@@ -156,22 +158,23 @@ using TryAwaitResult = typename internal::TryResultOf<AwaitResult<T>>::type;
 template <class T>
 TryAwaitResult<T> TryAwait(T&& awaitable, std::source_location where =
                                               std::source_location::current()) {
-  static_assert(Awaitable<T>,
-                "greenback::TryAwait() wants an awaitable: an awaiter, a type "
-                "with operator co_await, or one with an AwaitableAdapter");
-  internal::LetEscape(awaitable);
-  PortalTask* const task = internal::TaskWithPortal();
-  if (task == nullptr) {
-    return absl::FailedPreconditionError(
-        internal::ExplainMisuse(where).message);
-  }
-  absl::Status reserved = internal::PortalAccess::ReserveFiber(*task);
-  if (!reserved.ok()) return reserved;
-  if constexpr (std::is_void_v<AwaitResult<T>>) {
-    Await(std::forward<T>(awaitable), where);
-    return absl::OkStatus();
+  if constexpr (internal::CheckAwaitable<T>()) {
+    internal::LetEscape(awaitable);
+    PortalTask* const task = internal::TaskWithPortal();
+    if (task == nullptr) {
+      return absl::FailedPreconditionError(
+          internal::ExplainMisuse(where).message);
+    }
+    absl::Status reserved = internal::PortalAccess::ReserveFiber(*task);
+    if (!reserved.ok()) return reserved;
+    if constexpr (std::is_void_v<AwaitResult<T>>) {
+      Await(std::forward<T>(awaitable), where);
+      return absl::OkStatus();
+    } else {
+      return TryAwaitResult<T>(Await(std::forward<T>(awaitable), where));
+    }
   } else {
-    return TryAwaitResult<T>(Await(std::forward<T>(awaitable), where));
+    return {};
   }
 }
 

@@ -1,16 +1,12 @@
 #include "greenback/await.h"
 
-#include <algorithm>
 #include <coroutine>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,7 +20,6 @@
 namespace greenback {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -180,65 +175,6 @@ TEST(AwaitTest, AnLvalueAwaitableIsAwaitedInPlace) {
   });
 }
 
-TEST(AwaitTest, P04_MixesWithNativeAwaitsInBothOrders) {
-  int sum = greenback::Run([]() -> Co<int> {
-    (void)co_await EnsurePortal();
-    int sum = 0;
-    for (int i = 0; i < 300; ++i) {
-      sum += co_await Twice(i);
-      sum += Await(Twice(i));
-      sum += Await(Twice(i));
-      sum += co_await Twice(i);
-    }
-    co_return sum;
-  });
-  EXPECT_EQ(sum, 8 * 300 * 299 / 2);
-}
-
-Co<std::string> Down(int level);
-std::string DownSynchronously(int level) { return Await(Down(level)); }
-
-// Odd levels go through Await(), even ones natively.
-Co<std::string> Down(int level) {
-  (void)co_await Checkpoint();
-  if (level == 0) {
-#if defined(__cpp_exceptions)
-    throw std::out_of_range("bottom");
-#else
-    co_return "bottom";
-#endif
-  }
-  if (level % 2 == 1) co_return DownSynchronously(level - 1);
-  co_return co_await Down(level - 1);
-}
-
-TEST(AwaitTest, P05_ElevenLevelsAlternately) {
-  InCompany([] {
-#if defined(__cpp_exceptions)
-    try {
-      DownSynchronously(11);
-      FAIL() << "the exception of the bottom is lost";
-    } catch (const std::out_of_range& error) {
-      EXPECT_STREQ(error.what(), "bottom");
-    }
-#else
-    EXPECT_EQ(DownSynchronously(11), "bottom");
-#endif
-  });
-}
-
-TEST(AwaitTest, P14_OneTaskIsCurrentOnBothSides) {
-  InCompany([] {
-    Task& task = CurrentTask();
-    Await([](Task& task) -> Co<void> {
-      EXPECT_EQ(&CurrentTask(), &task);
-      (void)co_await Checkpoint();
-      EXPECT_EQ(&CurrentTask(), &task);
-    }(task));
-    EXPECT_EQ(&CurrentTask(), &task);
-  });
-}
-
 // Completes on another thread, at some moment around the park.
 struct OnThread {
   std::thread thread;
@@ -292,206 +228,6 @@ TEST(AwaitTest, FiredInsideAnotherTasksStepGoesOnInItsOwn) {
     EXPECT_THAT(log, ElementsAre("firing", "fired", "woken"));
   });
 }
-
-TEST(AwaitTest, P19_ShorterWaitEndsFirst) {
-  std::vector<std::string> log;
-  greenback::Run([&]() -> Co<void> {
-    Event first_may_end;
-    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
-      nursery.StartSoon([&]() -> Co<void> {
-        (void)co_await EnsurePortal();
-        (void)Await(first_may_end.Wait());
-        log.push_back("long");
-      });
-      nursery.StartSoon([&]() -> Co<void> {
-        (void)co_await EnsurePortal();
-        (void)Await(Checkpoint());
-        log.push_back("short");
-        first_may_end.Set();
-      });
-      co_return;
-    });
-  });
-  EXPECT_THAT(log, ElementsAre("short", "long"));
-}
-
-TEST(AwaitTest, InComparatorsVisitorsAndOperators) {
-  InCompany([] {
-    std::vector<int> numbers = {5, 3, 9, 1, 7, 8, 2};
-    std::sort(numbers.begin(), numbers.end(),
-              [](int a, int b) { return Await(Twice(a)) < Await(Twice(b)); });
-    EXPECT_THAT(numbers, ElementsAre(1, 2, 3, 5, 7, 8, 9));
-
-    std::variant<int, std::string> variant = 4;
-    EXPECT_EQ(std::visit(
-                  [](const auto& value) {
-                    if constexpr (std::is_same_v<decltype(value), const int&>) {
-                      return Await(Twice(value));
-                    } else {
-                      return 0;
-                    }
-                  },
-                  variant),
-              8);
-
-    struct Table {
-      int operator[](int index) const { return Await(Twice(index)); }
-    };
-    EXPECT_EQ(Table()[6], 12);
-  });
-}
-
-TEST(AwaitTest, P18_FromAForeignStackInsideThePortal) {
-  InCompany([] {
-    // Nested stacks that greenback's loop knows nothing of.
-    int sum = 0;
-    RunOnFiber([&] {
-      for (int i = 0; i < 10; ++i) {
-        sum += RunOnFiber([i] { return Await(Twice(i)); });
-      }
-    });
-    EXPECT_EQ(sum, 90);
-  });
-}
-
-#if defined(__cpp_exceptions)
-
-struct Thrower {
-  int when;  // which of the three functions
-  bool await_ready() const {
-    if (when == 0) throw std::runtime_error("ready");
-    return false;
-  }
-  void await_suspend(std::coroutine_handle<>) const {
-    throw std::runtime_error("suspend");
-  }
-  void await_resume() const {}
-};
-
-TEST(AwaitTest, P15_ExceptionsOfTheAwaiterPassThrough) {
-  InCompany([] {
-    EXPECT_THROW(Await(Thrower{0}), std::runtime_error);
-    EXPECT_THROW(Await(Thrower{1}), std::runtime_error);
-    // And the task goes on.
-    EXPECT_EQ(Await(Twice(1)), 2);
-  });
-}
-
-TEST(AwaitTest, R01_EachTaskHasItsOwnExceptionInFlight) {
-  greenback::Run([]() -> Co<void> {
-    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
-      for (int i = 0; i < 3; ++i) {
-        nursery.StartSoon(
-            [](int i) -> Co<void> {
-              (void)co_await EnsurePortal();
-              for (int round = 0; round < 10; ++round) {
-                const std::string mine =
-                    std::to_string(i) + std::to_string(round);
-                try {
-                  try {
-                    throw std::runtime_error(mine);
-                  } catch (const std::runtime_error&) {
-                    const std::exception_ptr before = std::current_exception();
-                    (void)Await(Checkpoint());
-                    EXPECT_EQ(std::current_exception(), before);
-                    throw;
-                  }
-                } catch (const std::runtime_error& error) {
-                  EXPECT_EQ(error.what(), mine);
-                }
-                EXPECT_EQ(std::current_exception(), nullptr);
-              }
-            },
-            i);
-      }
-      // Between them, the loop's other tasks see none.
-      for (int round = 0; round < 20; ++round) {
-        (void)co_await Checkpoint();
-        EXPECT_EQ(std::current_exception(), nullptr);
-        EXPECT_EQ(std::uncaught_exceptions(), 0);
-      }
-    });
-  });
-}
-
-struct AwaitsWhenDestroyed {
-  int* counted;
-  ~AwaitsWhenDestroyed() {
-    const int before = std::uncaught_exceptions();
-    (void)Await(Checkpoint());
-    *counted = before;
-    EXPECT_EQ(std::uncaught_exceptions(), before);
-  }
-};
-
-TEST(AwaitTest, R01_AwaitInADestructorWhileUnwinding) {
-  InCompany([] {
-    int counted = -1;
-    try {
-      AwaitsWhenDestroyed awaits{&counted};
-      throw std::runtime_error("unwinding");
-    } catch (const std::runtime_error& error) {
-      EXPECT_STREQ(error.what(), "unwinding");
-    }
-    EXPECT_EQ(counted, 1);
-  });
-}
-
-TEST(AwaitTest, P01_WithoutAPortalFailsWithTheFixAndThePlace) {
-  struct Counted {
-    int* live;
-    explicit Counted(int* counter) : live(counter) { ++*live; }
-    ~Counted() { --*live; }
-    bool await_ready() const { return true; }
-    void await_suspend(std::coroutine_handle<>) const {}
-    void await_resume() const {}
-  };
-  greenback::Run([]() -> Co<void> {
-    int live = 0;
-    int line = 0;
-    try {
-      line = __LINE__ + 1;
-      Await(Counted(&live));
-      ADD_FAILURE() << "not refused";
-    } catch (const PortalError& error) {
-      EXPECT_EQ(error.reason(), PortalError::Reason::kNoPortal);
-      EXPECT_THAT(
-          error.what(),
-          AllOf(HasSubstr("await_test.cc:" + std::to_string(line)),
-                HasSubstr("task \"main\" has no portal; co_await "
-                          "greenback::EnsurePortal(), or run this through "
-                          "greenback::WithPortalRunSync()")));
-    }
-    EXPECT_EQ(live, 0);
-    // Unharmed.
-    EXPECT_EQ(co_await Twice(1), 2);
-    (void)co_await EnsurePortal();
-    EXPECT_EQ(Await(Twice(1)), 2);
-  });
-}
-
-TEST(AwaitTest, OutsideAnyTaskFails) {
-  try {
-    Await(std::suspend_never());
-    FAIL() << "not refused";
-  } catch (const PortalError& error) {
-    EXPECT_EQ(error.reason(), PortalError::Reason::kNoTask);
-    EXPECT_THAT(error.what(), HasSubstr("no task is running on this thread"));
-  }
-}
-
-#else  // without exceptions
-
-TEST(AwaitDeathTest, P01_WithoutAPortalDiesWithTheFixAndThePlace) {
-  EXPECT_DEATH(greenback::Run([]() -> Co<void> {
-                 Await(std::suspend_never());
-                 co_return;
-               }),
-               "await_test.cc:.*task \"main\" has no portal; co_await "
-               "greenback::EnsurePortal\\(\\)");
-}
-
-#endif
 
 TEST(TryAwaitTest, MisuseIsAStatus) {
   absl::StatusOr<int> outside = TryAwait(Twice(1));

@@ -14,6 +14,9 @@
 //   ...
 //   int answer = greenback::Await(other::Ask());
 //
+// An operation of a callback API has no type to specialise for: see
+// from_callback.h, whose FromCallback() may also be what Adapt() gives.
+//
 // Nothing here suspends or allocates.
 #ifndef GREENBACK_AWAITABLE_H_
 #define GREENBACK_AWAITABLE_H_
@@ -126,11 +129,82 @@ concept Awaitable = Awaiter<decltype(GetAwaiter(std::declval<T>()))>;
 
 namespace internal {
 
-// `void` for what is no awaitable, so that Await() can say so in one sentence
-// instead of being no candidate.
+// What "comes out" of something that is no awaitable: whatever the caller wants
+// it to be, so that the one error is the sentence of CheckAwaitable().
+template <class T>
+struct NotAwaitable {
+  template <class Wanted>
+  operator Wanted() const;
+};
+// For a coroutine that would go on to await it.
+template <class T>
+struct NoAwaiter : std::suspend_always {
+  NotAwaitable<T> await_resume() const noexcept;
+};
+
+template <class T>
+concept HasReadyAndResume = requires(T& awaiter) {
+  awaiter.await_ready();
+  awaiter.await_resume();
+};
+template <class T>
+concept ReadyGivesBool = requires(T& awaiter) {
+  { awaiter.await_ready() } -> std::convertible_to<bool>;
+};
+template <class T>
+concept TakesHandle = requires(T& awaiter, std::coroutine_handle<> waker) {
+  awaiter.await_suspend(waker);
+};
+
+#define GREENBACK_NOT_AWAITABLE                                             \
+  "this type is not awaitable: it is no awaiter, and has neither operator " \
+  "co_await nor a greenback::AwaitableAdapter"
+
+// clang names the type in the line of a failed static_assert, g++ does not; but
+// it does when a variable template is "unavailable".
+#if defined(__GNUC__) && !defined(__clang__) && \
+    __has_cpp_attribute(gnu::unavailable)
+template <class T>
+inline constexpr bool kIsAwaitable = true;
+template <class T>
+requires(!Awaitable<T>)                            //
+    [[gnu::unavailable(GREENBACK_NOT_AWAITABLE)]]  //
+    inline constexpr bool kIsAwaitable<T> = true;
+#else
+template <class T>
+inline constexpr bool kIsAwaitable = Awaitable<T>;
+#endif
+
+// Awaitable<T>; when false, with a compiler's error whose first line says why
+// not.
+template <class T>
+constexpr bool CheckAwaitable() {
+  if constexpr (!Awaitable<T>) {
+    using A = decltype(GetAwaiter(std::declval<T>()));
+    if constexpr (!HasReadyAndResume<A>) {
+      static_assert(kIsAwaitable<T>, GREENBACK_NOT_AWAITABLE);
+    } else if constexpr (!ReadyGivesBool<A>) {
+      static_assert(ReadyGivesBool<A>,
+                    "an awaiter's await_ready() must return bool, or what "
+                    "converts to it");
+    } else if constexpr (!TakesHandle<A>) {
+      static_assert(TakesHandle<A>,
+                    "an awaiter's await_suspend() must take a "
+                    "std::coroutine_handle<>: greenback's continuation is no "
+                    "coroutine of its own type");
+    } else {
+      static_assert(Awaiter<A>,
+                    "an awaiter's await_suspend() must return void, bool or a "
+                    "std::coroutine_handle");
+    }
+  }
+  return Awaitable<T>;
+}
+#undef GREENBACK_NOT_AWAITABLE
+
 template <class T>
 struct AwaitResultOf {
-  using type = void;
+  using type = NotAwaitable<T>;
 };
 template <Awaitable T>
 struct AwaitResultOf<T> {

@@ -6,6 +6,7 @@
 // IWYU pragma: begin_exports
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
+#include "greenback/from_callback.h"
 #include "greenback/no_await_scope.h"
 #include "greenback/portal.h"
 #include "greenback/portal_error.h"

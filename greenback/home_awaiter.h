@@ -75,9 +75,9 @@ class ForeignAwaiter {
     }
   }
 
-  Inner inner_;
   std::optional<ParkPoint> point_;
   std::optional<WakerLease> waker_;
+  Inner inner_;  // goes first: nobody uses a waker that has been given back
 };
 
 // Stands for an awaiter that is somewhere else. g++ 12 copies an awaiter that
@@ -100,11 +100,10 @@ class AwaiterRef {
 // What a greenback coroutine awaits in place of `awaitable`.
 template <class A>
 auto ComeHome(A&& awaitable) {
-  static_assert(Awaitable<A>,
-                "co_await wants an awaitable: an awaiter, a type with operator "
-                "co_await, or one with a greenback::AwaitableAdapter");
   using Inner = decltype(GetAwaiter(std::declval<A>()));
-  if constexpr (!HomeAwaiter<Inner>) {
+  if constexpr (!CheckAwaitable<A>()) {
+    return NoAwaiter<A>();
+  } else if constexpr (!HomeAwaiter<Inner>) {
     return ForeignAwaiter<A>(std::forward<A>(awaitable));
   } else if constexpr (std::is_reference_v<Inner>) {
     return AwaiterRef(GetAwaiter(std::forward<A>(awaitable)));

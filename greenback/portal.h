@@ -174,8 +174,14 @@ auto WithPortalRun(Fn&& async_fn, Args&&... args) {
     static_assert(Awaitable<Made>,
                   "greenback::WithPortalRun(async_fn, args...): async_fn gives "
                   "nothing to co_await; use WithPortalRunSync()");
-    return internal::AsyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
-        std::forward<Fn>(async_fn), std::forward<Args>(args)...);
+    if constexpr (Awaitable<Made>) {
+      return internal::AsyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
+          std::forward<Fn>(async_fn), std::forward<Args>(args)...);
+    } else {
+      return internal::NoAwaiter<Made>();
+    }
+  } else {
+    return internal::NoAwaiter<Fn>();
   }
 }
 
@@ -187,8 +193,12 @@ auto WithPortalRunSync(Fn&& sync_fn, Args&&... args) {
       std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
       "greenback::WithPortalRunSync(sync_fn, args...): sync_fn cannot "
       "be called with these arguments");
-  return internal::SyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
-      std::forward<Fn>(sync_fn), std::forward<Args>(args)...);
+  if constexpr (std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>) {
+    return internal::SyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
+        std::forward<Fn>(sync_fn), std::forward<Args>(args)...);
+  } else {
+    return internal::NoAwaiter<Fn>();
+  }
 }
 
 }  // namespace greenback

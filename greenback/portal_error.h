@@ -19,6 +19,7 @@ class PortalError : public std::logic_error {
     kNoPortal,      // the task has opened none
     kBestowedNow,   // bestowed on itself, and no checkpoint since
     kNoAwaitScope,  // below a NoAwaitScope
+    kWrongHost,     // what is awaited is for the tasks of another host
   };
 
   PortalError(Reason reason, const std::string& what)

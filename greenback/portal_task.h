@@ -112,9 +112,14 @@ class PortalTask {
 
   // For messages; not empty, and followed by a null character.
   virtual absl::string_view name() const = 0;
+  // What runs the task, as messages call it.
+  const char* host() const { return host_; }
 
  protected:
-  PortalTask() = default;
+  // `host` is kept as a pointer: a literal. `loop` is for the runtime's tasks,
+  // which are known by it; others have none.
+  explicit PortalTask(const char* host, void* loop = nullptr)
+      : host_(host), loop_(loop) {}
   virtual ~PortalTask() = default;
 
   // What was bestowed on the running task becomes usable.
@@ -154,6 +159,8 @@ class PortalTask {
   // The running task had a portal bestowed on itself: see PromoteBestowed().
   virtual void OnSelfBestowed() = 0;
 
+  const char* const host_;
+  void* const loop_;
   Portal portal_ = Portal::kNone;
   // Of the innermost NoAwaitScope.
   const std::source_location* no_await_ = nullptr;
@@ -181,6 +188,7 @@ ThreadState& ThisThread() noexcept;
 struct PortalAccess {
   using Portal = PortalTask::Portal;
 
+  static void* Loop(const PortalTask& task) { return task.loop_; }
   static bool IsOpen(const PortalTask& task) {
     return task.portal_ == Portal::kOpen;
   }

@@ -17,11 +17,7 @@ namespace greenback {
 
 absl::Time CurrentTime() {
   internal::Loop* const loop = internal::Loop::Current();
-  if (loop == nullptr) {
-    context::ThrowOrDie(std::logic_error(
-        "greenback::CurrentTime(): this thread is in no run; call it below a "
-        "coroutine that greenback::Run() runs"));
-  }
+  if (loop == nullptr) internal::DieOutsideRun("CurrentTime()");
   return loop->clock().Now();
 }
 
@@ -60,6 +56,23 @@ context::RunningTask DescribeRunningTask() {
 }
 
 }  // namespace
+
+void DieOutsideRun(const char* what) {
+  const PortalTask* const task = ThisThread().current_task;
+  if (task != nullptr) {
+    context::ThrowOrDie(
+        PortalError(PortalError::Reason::kWrongHost,
+                    absl::StrCat("greenback::", what, ": task \"", task->name(),
+                                 "\" is run by ", task->host(),
+                                 ", and this is for tasks that are run by "
+                                 "greenback::Run(); use what ",
+                                 task->host(), " has for it")));
+  }
+  context::ThrowOrDie(std::logic_error(absl::StrCat(
+      "greenback::", what,
+      ": no task of a run is running on this thread; call it below a coroutine "
+      "that greenback::Run() runs")));
+}
 
 struct Loop::Fiber {
   Loop* loop;

@@ -53,6 +53,9 @@ class LoopObserver {
   ~LoopObserver() = default;
 };
 
+// `what` was called where no task of a run is running.
+[[noreturn]] void DieOutsideRun(const char* what);
+
 // Something to do at a time. Lives in what waits for it.
 struct Timer {
   virtual void Fire() = 0;

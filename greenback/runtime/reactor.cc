@@ -42,8 +42,7 @@ void Reactor::Wait(absl::Duration timeout) {
     context_->timer.async_wait([](const boost::system::error_code&) {});
   }
   context_->io.run_one();
-  context_->timer.cancel();
-  Poll();
+  if (timeout != absl::InfiniteDuration()) context_->timer.cancel();
 }
 
 void Reactor::Post(std::function<void()> fn) {

@@ -27,7 +27,8 @@ class Reactor {
 
   // Whether Poll() could find anything.
   bool has_work() const {
-    return operations_ != 0 || posted_.load(std::memory_order_acquire);
+    return operations_ != 0 || keep_polling_ ||
+           posted_.load(std::memory_order_acquire);
   }
   // Runs the handlers that are ready.
   void Poll();
@@ -40,12 +41,15 @@ class Reactor {
   // An operation of the io_context was started / its handler runs.
   void OperationStarted() { ++operations_; }
   void OperationEnded() { --operations_; }
+  // Operations may be started, from now on, that are not told of.
+  void KeepPolling() { keep_polling_ = true; }
 
   ReactorContext& context() { return *context_; }
 
  private:
   std::unique_ptr<ReactorContext> context_;
   size_t operations_ = 0;
+  bool keep_polling_ = false;
   std::atomic<bool> posted_{false};
   // Held while posting: what is posted may end the run on its thread before the
   // poster has let go of this object.

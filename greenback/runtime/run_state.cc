@@ -90,7 +90,7 @@ absl::Status RunState::RunToEnd(absl::FunctionRef<void(Nursery&)> spawn_main) {
   });
 }
 
-absl::Status RunState::Outcome(std::exception_ptr main_error) {
+absl::Status RunState::Outcome([[maybe_unused]] std::exception_ptr main_error) {
 #if defined(__cpp_exceptions)
   if (main_error) errors_.insert(errors_.begin(), std::move(main_error));
   if (!errors_.empty()) {

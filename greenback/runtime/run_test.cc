@@ -429,7 +429,7 @@ TEST(RunDeathTest, CurrentTimeOutsideARunIsAClearError) {
 #if defined(__cpp_exceptions)
   EXPECT_THROW(CurrentTime(), std::logic_error);
 #else
-  EXPECT_DEATH(CurrentTime(), "CurrentTime\\(\\): this thread is in no run");
+  EXPECT_DEATH(CurrentTime(), "CurrentTime\\(\\): no task of a run");
 #endif
 }
 

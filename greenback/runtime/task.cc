@@ -13,7 +13,8 @@
 namespace greenback {
 
 Task::Task(const internal::TaskPlace& place)
-    : number_(place.nursery != nullptr ? place.loop.NextTaskNumber() : 0),
+    : PortalTask("greenback::Run()", &place.loop),
+      number_(place.nursery != nullptr ? place.loop.NextTaskNumber() : 0),
       owner_(&place.owner),
       parent_(place.nursery),
       outermost_scope_(&place.scope) {
@@ -79,13 +80,6 @@ void Task::OnSelfBestowed() {
 }
 
 namespace internal {
-
-void DieOutsideRun(const char* what) {
-  context::ThrowOrDie(std::logic_error(absl::StrCat(
-      "greenback::", what,
-      ": no task of a run is running on this thread; call it below a coroutine "
-      "that greenback::Run() runs")));
-}
 
 void DieMisnested(const PortalTask& task) {
   std::fprintf(stderr,

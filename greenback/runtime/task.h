@@ -57,9 +57,6 @@ struct NurseryLink {
   NurseryLink* outer;
 };
 
-// `what` was called where no task of a run is running.
-[[noreturn]] void DieOutsideRun(const char* what);
-
 }  // namespace internal
 
 class Task final : public PortalTask, public internal::ListItem<Task> {
@@ -100,15 +97,15 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
   internal::RescheduledWait* rescheduled_wait_ = nullptr;
 };
 
-// The task that runs. Outside a run's tasks: an error (std::logic_error, or a
-// message and abort) that says so.
+// The task that runs. Outside tasks: an error (std::logic_error, or a message
+// and abort) that says so; in a task of another host: PortalError, kWrongHost.
 inline Task& CurrentTask() {
-  const internal::ThreadState& thread = internal::ThisThread();
-  if (thread.loop == nullptr || thread.current_task == nullptr) [[unlikely]] {
+  PortalTask* const task = internal::ThisThread().current_task;
+  if (task == nullptr || internal::PortalAccess::Loop(*task) == nullptr)
+      [[unlikely]] {
     internal::DieOutsideRun("CurrentTask()");
   }
-  // In a run, all tasks are the runtime's.
-  return static_cast<Task&>(*thread.current_task);
+  return static_cast<Task&>(*task);
 }
 
 namespace internal {

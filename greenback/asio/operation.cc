@@ -1,0 +1,180 @@
+#include "greenback/asio/operation.h"
+
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/require.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/context/exceptions.h"
+#include "greenback/runtime/loop.h"
+#include "greenback/runtime/reactor.h"
+#include "greenback/runtime/reactor_context.h"
+
+namespace greenback::internal {
+namespace {
+
+// Runs functions on the thread of a run. Other than the executor of the run's
+// io_context, it may be used by a thread that does not know when the run ends:
+// what is executed may end it before execute() has returned, and whoever keeps
+// a copy of the executor then does the io_context no harm.
+class RunThreadExecutor {
+  using Blocking = boost::asio::execution::blocking_t;
+
+ public:
+  explicit RunThreadExecutor(Loop& loop, bool may_block = true)
+      : loop_(&loop), may_block_(may_block) {}
+  bool operator==(const RunThreadExecutor&) const noexcept = default;
+
+  template <class Fn>
+  void execute(Fn&& fn) const {
+    if (!loop_->OnThisThread()) {
+      loop_->RunSoonFromAnyThread(
+          [shared = std::make_shared<std::decay_t<Fn>>(std::forward<Fn>(fn))] {
+            std::move (*shared)();
+          });
+    } else if (may_block_) {
+      boost::asio::require(io().get_executor(), Blocking::possibly)
+          .execute(std::forward<Fn>(fn));
+    } else {
+      boost::asio::require(io().get_executor(), Blocking::never)
+          .execute(std::forward<Fn>(fn));
+    }
+  }
+
+  boost::asio::io_context& query(
+      boost::asio::execution::context_t) const noexcept {
+    return io();
+  }
+  Blocking query(Blocking) const noexcept {
+    return may_block_ ? Blocking(Blocking::possibly)
+                      : Blocking(Blocking::never);
+  }
+  RunThreadExecutor require(Blocking::possibly_t) const noexcept {
+    return RunThreadExecutor(*loop_, true);
+  }
+  RunThreadExecutor require(Blocking::never_t) const noexcept {
+    return RunThreadExecutor(*loop_, false);
+  }
+
+ private:
+  boost::asio::io_context& io() const { return loop_->reactor().context().io; }
+
+  Loop* loop_;
+  bool may_block_;
+};
+
+}  // namespace
+
+boost::asio::any_io_executor AsioWaitState::ExecutorFor(
+    const boost::asio::any_io_executor& candidate) const {
+  if (loop_ == nullptr) return candidate;
+  // Of the run's own I/O objects: they are on its thread already, and Asio has
+  // a short way for handlers that want no other executor.
+  const auto* const io =
+      candidate.target<boost::asio::io_context::executor_type>();
+  if (io != nullptr && *io == loop_->reactor().context().io.get_executor()) {
+    return candidate;
+  }
+  return RunThreadExecutor(*loop_);
+}
+
+bool AsioWaitState::End() {
+  // The waiter may go on, and this object go, as soon as it has ended.
+  const std::coroutine_handle<> waiter = waiter_;
+  const Phase before =
+      phase_.exchange(Phase::kEnded, std::memory_order_acq_rel);
+  if (before == Phase::kSuspended) waiter.resume();
+  return before == Phase::kLeft;
+}
+
+void ThrowAsioError(const boost::system::error_code& error) {
+#if defined(__cpp_exceptions)
+  throw boost::system::system_error(error);
+#else
+  std::fprintf(
+      stderr,
+      "greenback: an Asio operation failed: %s\nThis program has no exceptions "
+      "to say so: await operations that may fail, or be cancelled, with "
+      "as_tuple(deferred) in place of deferred, and look at the error_code\n",
+      error.message().c_str());
+  std::abort();
+#endif
+}
+
+void ThrowAsioAbandoned() {
+  context::ThrowOrDie(boost::system::system_error(
+      boost::asio::error::operation_aborted,
+      "greenback: an Asio operation was dropped without an end, with its "
+      "io_context or by who had its handler"));
+}
+
+bool ReportsAbort(const boost::system::error_code& error) {
+  return error == boost::asio::error::operation_aborted;
+}
+
+bool ReportsAbort([[maybe_unused]] const std::exception_ptr& error) {
+  bool aborted = false;
+#if defined(__cpp_exceptions)
+  if (error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const boost::system::system_error& system_error) {
+      aborted = ReportsAbort(system_error.code());
+    } catch (...) {
+    }
+  }
+#endif
+  return aborted;
+}
+
+AsioWait::AsioWait()
+    : task_(ThisThread().current_task),
+      loop_(task_ != nullptr ? static_cast<Loop*>(PortalAccess::Loop(*task_))
+                             : nullptr) {}
+
+void AsioWait::Begin(AsioWaitState& state) {
+  state_ = &state;
+  if (loop_ != nullptr) loop_->reactor().OperationStarted();
+  if (task_ != nullptr) {
+    cancelled_ = !PortalAccess::AddCancelHook(*task_, *this);
+  }
+}
+
+void AsioWait::Initiated() {
+  initiated_ = true;
+  if (cancelled_) Emit();
+}
+
+void AsioWait::End() {
+  if (state_ == nullptr) return;
+  state_ = nullptr;
+  CancelHooks::Remove(*this);
+  if (loop_ != nullptr) loop_->reactor().OperationEnded();
+}
+
+void AsioWait::NoteCancelled() {
+  // The error of the operation says it to the program.
+  (void)PortalAccess::FinishCheckpoint(*task_);
+}
+
+void AsioWait::OnCancel() {
+  cancelled_ = true;
+  // Before there is something that takes notice, it would be lost.
+  if (initiated_) Emit();
+}
+
+void AsioWait::Emit() {
+  // What has ended may have taken its I/O object along.
+  if (state_->ended()) return;
+  emitted_ = true;
+  state_->signal().emit(boost::asio::cancellation_type::all);
+}
+
+}  // namespace greenback::internal

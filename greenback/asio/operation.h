@@ -1,0 +1,396 @@
+// Boost.Asio's operations as awaitables: whatever an asynchronous function of
+// Asio gives for the completion token `deferred` or `as_tuple(deferred)`.
+//
+//   using boost::asio::deferred;
+//
+//   greenback::Co<std::string> ReadLine(boost::asio::ip::tcp::socket& socket) {
+//     std::string text;
+//     co_await boost::asio::async_read_until(
+//         socket, boost::asio::dynamic_buffer(text), '\n', deferred);
+//     co_return text;
+//   }
+//
+//   // The same below a function that cannot be a coroutine, through a portal.
+//   int SocketStreambuf::sync() {
+//     auto [error, written] = greenback::Await(boost::asio::async_write(
+//         socket_, boost::asio::buffer(text_), as_tuple(deferred)));
+//     ...
+//   }
+//
+// Include this header, and `co_await` and Await() take them: sockets, timers,
+// signals, pipes, resolvers, post(), composed operations, chains made with
+// `op | deferred(fn)`, and experimental::make_parallel_group(), which is how to
+// write `timeout || operation`. run_executor.h tells what to make I/O objects
+// on. In a coroutine of Asio's own (boost::asio::awaitable) use Asio's tokens;
+// there this is for Await().
+//
+// Result: what a coroutine of Asio's gets for `use_awaitable`. Of (error_code,
+// T...) or (exception_ptr, T...): nothing, the T, or a std::tuple<T...>, and
+// the error is thrown (an error_code as boost::system::system_error). Of any
+// other completion signature: its values, likewise. With as_tuple(deferred):
+// the tuple, and nothing is thrown; without exceptions that is the token to
+// use, since an error of plain `deferred` then prints a message and aborts.
+//
+// Suspends: until the operation has completed; not at all if it completes
+// inside its initiation, as deferred.values() does and no I/O.
+// Cancellation: a cancellation point. When the task's cancel scope is
+// cancelled, before or during the operation, Asio's `cancellation_type::all` is
+// emitted to it, and the wait goes on until it has ended. If it then reports
+// `operation_aborted`, that comes out as any other error would, and the scope's
+// cancelled_caught() is true. An operation that had succeeded, or cannot be
+// called off, gives its result. A chain is called off at the link that is under
+// way; what `fn` starts next is its own affair.
+// Threads: in a task of a run, the handler is bound to the run's thread. So
+// the operation may belong to another io_context or a thread_pool: its end, and
+// each step of a composed operation, comes to the run's thread, and there the
+// cancellation is emitted, which is safe for all of Asio's I/O objects. (Not
+// for what runs its steps elsewhere all the same: a handler that the program
+// has bound with bind_executor(), or the members of a parallel_group on other
+// threads when they are composed operations. Cancelling these is a data race in
+// Asio; make their I/O objects on RunExecutor().) Outside a run the handler has
+// no executor of its own and runs where the I/O object's executor says; the
+// task's host brings the task home.
+// Resumed by: the task's host, on the task's thread.
+// Ownership: an operation that is awaited as an rvalue is moved from; an lvalue
+// is copied, and can be awaited again. I/O objects and buffers must live until
+// the wait has ended. One allocation for each operation, besides Asio's own.
+// Errors: what the initiation throws comes out at the await. A handler that is
+// destroyed without being called (its io_context is gone) counts as an error
+// operation_aborted, also for signatures without an error. When the awaiting
+// coroutine is destroyed first, the operation goes on and its result is
+// dropped.
+#ifndef GREENBACK_ASIO_OPERATION_H_
+#define GREENBACK_ASIO_OPERATION_H_
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/error_code.hpp>
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/awaitable.h"
+#include "greenback/context/exceptions.h"
+#include "greenback/portal_task.h"
+
+namespace greenback {
+namespace internal {
+
+class Loop;
+
+// What is to be awaited as an operation. deferred(fn) alone is none, and cannot
+// even be asked.
+template <class T>
+inline constexpr bool kIsDeferredFunction = false;
+template <class Fn>
+inline constexpr bool kIsDeferredFunction<boost::asio::deferred_function<Fn>> =
+    true;
+template <class T>
+concept AsioOperation =
+    boost::asio::is_deferred<T>::value && !kIsDeferredFunction<T> &&
+    boost::asio::is_async_operation<T>::value;
+
+// ---------------------------------------------------------------- the handler
+
+// What an operation that is under way and who awaits it have in common. Owned
+// by the awaiter, and by the handler when there is no awaiter any more.
+class AsioWaitState {
+ public:
+  // `loop`: of the task that waits; null outside a run.
+  AsioWaitState(std::coroutine_handle<> waiter, Loop* loop)
+      : loop_(loop), waiter_(waiter) {}
+  AsioWaitState(const AsioWaitState&) = delete;
+  AsioWaitState& operator=(const AsioWaitState&) = delete;
+
+  // Where the handler is to run, of an operation that would do it at
+  // `candidate`.
+  boost::asio::any_io_executor ExecutorFor(
+      const boost::asio::any_io_executor& candidate) const;
+  boost::asio::cancellation_signal& signal() { return signal_; }
+
+  // For the handler, when it was called or is destroyed: the waiter goes on.
+  // True: there is none any more.
+  bool End();
+  bool ended() const {
+    return phase_.load(std::memory_order_acquire) == Phase::kEnded;
+  }
+
+  // For the awaiter. False: the operation has ended already.
+  bool Suspend() { return Advance(Phase::kStarting, Phase::kSuspended); }
+  // There is no waiter any more. False: the operation has ended already.
+  bool Leave() { return Advance(Phase::kSuspended, Phase::kLeft); }
+
+ private:
+  enum class Phase : uint8_t { kStarting, kSuspended, kLeft, kEnded };
+
+  bool Advance(Phase from, Phase to) {
+    return phase_.compare_exchange_strong(from, to, std::memory_order_acq_rel);
+  }
+
+  boost::asio::cancellation_signal signal_;
+  Loop* const loop_;
+  const std::coroutine_handle<> waiter_;
+  std::atomic<Phase> phase_{Phase::kStarting};
+};
+
+template <class Signature>
+class AsioHandler;
+
+template <class R, class... Args>
+class AsioHandler<R(Args...)> {
+ public:
+  using Results = std::tuple<std::decay_t<Args>...>;
+  struct State final : AsioWaitState {
+    using AsioWaitState::AsioWaitState;
+    std::optional<Results> results;  // empty: never called
+  };
+
+  explicit AsioHandler(State* state) : state_(state) {}
+  AsioHandler(AsioHandler&& other) noexcept
+      : state_(std::exchange(other.state_, nullptr)) {}
+  ~AsioHandler() {
+    if (state_ != nullptr) End();
+  }
+
+  void operator()(Args... args) {
+    state_->results.emplace(std::forward<Args>(args)...);
+    End();
+  }
+
+  using cancellation_slot_type = boost::asio::cancellation_slot;
+  cancellation_slot_type get_cancellation_slot() const noexcept {
+    return state_->signal().slot();
+  }
+  const AsioWaitState& state() const { return *state_; }
+
+ private:
+  void End() {
+    State* const state = std::exchange(state_, nullptr);
+    if (state->End()) delete state;
+  }
+
+  State* state_;
+};
+
+// ----------------------------------------------------------------- the result
+
+[[noreturn]] void ThrowAsioError(const boost::system::error_code& error);
+[[noreturn]] void ThrowAsioAbandoned();
+
+template <class... Values>
+auto AsioValues(std::tuple<Values...> values) {
+  if constexpr (sizeof...(Values) == 1) {
+    return std::get<0>(std::move(values));
+  } else if constexpr (sizeof...(Values) > 1) {
+    return values;
+  }
+}
+
+// What awaiting gives for the arguments of the handler.
+template <class... Values>
+auto AsioResult(std::tuple<Values...> results) {
+  return AsioValues(std::move(results));
+}
+template <class... Values>
+auto AsioResult(std::tuple<boost::system::error_code, Values...> results) {
+  if (std::get<0>(results)) ThrowAsioError(std::get<0>(results));
+  return std::apply(
+      [](auto&, Values&... values) {
+        return AsioValues(std::tuple<Values...>(std::move(values)...));
+      },
+      results);
+}
+template <class... Values>
+auto AsioResult(std::tuple<std::exception_ptr, Values...> results) {
+  if (std::get<0>(results)) std::rethrow_exception(std::get<0>(results));
+  return std::apply(
+      [](auto&, Values&... values) {
+        return AsioValues(std::tuple<Values...>(std::move(values)...));
+      },
+      results);
+}
+
+// Whether the arguments of a handler say operation_aborted, anywhere.
+bool ReportsAbort(const boost::system::error_code& error);
+bool ReportsAbort(const std::exception_ptr& error);
+template <class T>
+bool ReportsAbort(const T& results) {
+  if constexpr (requires { std::tuple_size<T>::value; }) {
+    return std::apply(
+        [](const auto&... result) { return (ReportsAbort(result) || ...); },
+        results);
+  } else if constexpr (requires {
+                         ReportsAbort(*results.begin());
+                         results.end();
+                       }) {
+    for (const auto& result : results) {
+      if (ReportsAbort(result)) return true;
+    }
+    return false;
+  } else {
+    return false;
+  }
+}
+
+// The arguments of a handler that was never called.
+template <class T>
+inline constexpr bool kCanReportAbort = false;
+template <class... Values>
+inline constexpr bool
+    kCanReportAbort<std::tuple<boost::system::error_code, Values...>> =
+        (std::default_initializable<Values> && ...);
+template <class... Values>
+inline constexpr bool kCanReportAbort<std::tuple<std::tuple<Values...>>> =
+    kCanReportAbort<std::tuple<Values...>>;
+
+template <class Results>
+Results AbandonedResults() {
+  if constexpr (kCanReportAbort<Results>) {
+    Results results{};
+    auto& first = std::get<0>(results);
+    using First = std::remove_reference_t<decltype(first)>;
+    if constexpr (kCanReportAbort<First>) {
+      first = AbandonedResults<First>();  // as_tuple
+    } else {
+      first = boost::asio::error::operation_aborted;
+    }
+    return results;
+  } else {
+    ThrowAsioAbandoned();
+  }
+}
+
+// ---------------------------------------------------------------- the awaiter
+
+// One wait of a task for an operation: cancellation, and the run's loop.
+class AsioWait final : private CancelHook {
+ public:
+  // For the running task, if any.
+  AsioWait();
+  ~AsioWait() { End(); }
+
+  // Of the task; null outside a run.
+  Loop* loop() const { return loop_; }
+
+  // Before and after the initiation.
+  void Begin(AsioWaitState& state);
+  void Initiated();
+  // Then, and not before, the state may go.
+  void End();
+
+  // Whether the operation was told to stop.
+  bool emitted() const { return emitted_; }
+  // It has stopped because of that.
+  void NoteCancelled();
+
+ private:
+  void OnCancel() override;
+  void Emit();
+
+  PortalTask* const task_;
+  Loop* const loop_;
+  AsioWaitState* state_ = nullptr;
+  bool initiated_ = false;
+  bool cancelled_ = false;
+  bool emitted_ = false;
+};
+
+// Operation: what is awaited, by value or by lvalue reference.
+template <class Operation>
+class AsioOperationAwaiter {
+  using Handler = AsioHandler<
+      boost::asio::completion_signature_of_t<std::remove_cvref_t<Operation>>>;
+  using State = typename Handler::State;
+  using Results = typename Handler::Results;
+
+ public:
+  explicit AsioOperationAwaiter(Operation&& operation)
+      : operation_(std::forward<Operation>(operation)) {}
+  AsioOperationAwaiter(const AsioOperationAwaiter&) = delete;
+  AsioOperationAwaiter& operator=(const AsioOperationAwaiter&) = delete;
+  ~AsioOperationAwaiter() {
+    // From now on the handler's.
+    if (state_ != nullptr && state_->Leave()) state_.release();
+  }
+
+  bool await_ready() const noexcept { return false; }
+
+  // Never throws what the initiation throws: the operation may be under way
+  // nevertheless, and then it has to be waited for.
+  bool await_suspend(std::coroutine_handle<> waiter) {
+    wait_.emplace();
+    state_ = std::make_unique<State>(waiter, wait_->loop());
+    wait_->Begin(*state_);
+    GREENBACK_TRY {
+      std::forward<Operation>(operation_)(Handler(state_.get()));
+    }
+    GREENBACK_CATCH_ALL { initiation_error_ = std::current_exception(); }
+    wait_->Initiated();
+    return state_->Suspend();
+  }
+
+  auto await_resume() {
+    wait_->End();
+    if (initiation_error_) std::rethrow_exception(initiation_error_);
+    Results results = state_->results ? *std::move(state_->results)
+                                      : AbandonedResults<Results>();
+    if (wait_->emitted() && ReportsAbort(results)) wait_->NoteCancelled();
+    return AsioResult(std::move(results));
+  }
+
+ private:
+  Operation operation_;
+  std::unique_ptr<State> state_;
+  std::optional<AsioWait> wait_;  // goes before the state
+  std::exception_ptr initiation_error_;
+};
+
+}  // namespace internal
+
+template <internal::AsioOperation T>
+struct AwaitableAdapter<T> {
+  static auto Adapt(T& operation) {
+    return internal::AsioOperationAwaiter<T&>(operation);
+  }
+  static auto Adapt(const T& operation) {
+    return internal::AsioOperationAwaiter<const T&>(operation);
+  }
+  static auto Adapt(T&& operation) {
+    return internal::AsioOperationAwaiter<T>(std::move(operation));
+  }
+};
+
+}  // namespace greenback
+
+// The executor of a handler: the home of who awaits, or else the operation's.
+template <class Signature, class Candidate>
+struct boost::asio::associated_executor<
+    greenback::internal::AsioHandler<Signature>, Candidate> {
+  using type =
+      std::conditional_t<std::is_convertible_v<Candidate, any_io_executor>,
+                         any_io_executor, Candidate>;
+  static type get(const greenback::internal::AsioHandler<Signature>& handler,
+                  const Candidate& candidate = Candidate()) noexcept {
+    if constexpr (std::is_convertible_v<Candidate, any_io_executor>) {
+      return handler.state().ExecutorFor(candidate);
+    } else if constexpr (std::is_convertible_v<any_io_executor, Candidate>) {
+      any_io_executor home = handler.state().ExecutorFor(any_io_executor());
+      return home ? Candidate(std::move(home)) : candidate;
+    } else {
+      return candidate;
+    }
+  }
+};
+
+#endif  // GREENBACK_ASIO_OPERATION_H_

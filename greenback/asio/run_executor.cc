@@ -1,0 +1,16 @@
+#include "greenback/asio/run_executor.h"
+
+#include "greenback/runtime/loop.h"
+#include "greenback/runtime/reactor.h"
+#include "greenback/runtime/reactor_context.h"
+
+namespace greenback::asio {
+
+boost::asio::io_context::executor_type RunExecutor() {
+  internal::Loop* const loop = internal::Loop::Current();
+  if (loop == nullptr) internal::DieOutsideRun("asio::RunExecutor()");
+  loop->reactor().KeepPolling();
+  return loop->reactor().context().io.get_executor();
+}
+
+}  // namespace greenback::asio

@@ -1,0 +1,133 @@
+#include "greenback/asio/run_executor.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/system/error_code.hpp>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+
+#include "absl/status/status.h"
+#include "greenback/await.h"
+#include "greenback/awaitable.h"
+#include "greenback/portal.h"
+#include "greenback/runtime/checkpoint.h"
+#include "greenback/runtime/co.h"
+#include "greenback/runtime/event.h"
+#include "greenback/runtime/run.h"
+#include "gtest/gtest.h"
+
+namespace greenback::asio {
+namespace {
+
+using ::boost::asio::steady_timer;
+using Executor = ::boost::asio::io_context::executor_type;
+
+static_assert(
+    std::is_same_v<AwaitResult<decltype(boost::asio::this_coro::executor)>,
+                   Executor>);
+
+TEST(RunExecutorTest, IsTheSameThroughoutARun) {
+  greenback::Run([]() -> Co<void> {
+    const absl::Status opened = co_await EnsurePortal();
+    EXPECT_TRUE(opened.ok()) << opened;
+    const Executor executor = RunExecutor();
+    EXPECT_TRUE(executor == RunExecutor());
+    EXPECT_TRUE(executor == co_await boost::asio::this_coro::executor);
+    EXPECT_TRUE(executor == Await(boost::asio::this_coro::executor));
+  });
+}
+
+TEST(RunExecutorTest, EachRunHasItsOwn) {
+  greenback::Run([]() -> Co<void> {
+    const Executor executor = RunExecutor();
+    bool same = true;
+    std::thread([&] {
+      greenback::Run([&]() -> Co<void> {
+        same = executor == RunExecutor();
+        co_return;
+      });
+    }).join();
+    EXPECT_FALSE(same);
+    co_return;
+  });
+}
+
+// Between steps, on the run's thread, in no task.
+TEST(RunExecutorTest, CallbacksRunBetweenSteps) {
+  const std::thread::id thread = std::this_thread::get_id();
+  greenback::Run([&]() -> Co<void> {
+    steady_timer timer(RunExecutor(), std::chrono::milliseconds(1));
+    Event expired;
+    bool same_executor = false;
+    timer.async_wait([&](const boost::system::error_code& error) {
+      EXPECT_FALSE(error);
+      EXPECT_EQ(std::this_thread::get_id(), thread);
+      EXPECT_FALSE(HasPortal());
+      same_executor = timer.get_executor() == RunExecutor();
+      expired.Set();
+    });
+    const absl::Status waited = co_await expired.Wait();
+    EXPECT_TRUE(waited.ok()) << waited;
+    EXPECT_TRUE(same_executor);
+  });
+}
+
+// The run does not have to become idle, nor to know of what was started.
+TEST(RunExecutorTest, CallbacksAreNotStarvedByTasksThatNeverWait) {
+  greenback::Run([]() -> Co<void> {
+    const Executor executor = RunExecutor();
+    bool called = false;
+    boost::asio::post(executor, [&] { called = true; });
+    while (!called) {
+      const absl::Status status = co_await Checkpoint();
+      EXPECT_TRUE(status.ok()) << status;
+    }
+    called = false;
+    steady_timer timer(executor, std::chrono::milliseconds(1));
+    timer.async_wait([&](const boost::system::error_code&) { called = true; });
+    while (!called) {
+      const absl::Status status = co_await Checkpoint();
+      EXPECT_TRUE(status.ok()) << status;
+    }
+  });
+}
+
+TEST(RunExecutorTest, OperationsThatNobodyAwaitsDoNotKeepTheRun) {
+  bool called = false;
+  greenback::Run([&]() -> Co<void> {
+    // Owned by its own operation: it goes with the run.
+    auto timer =
+        std::make_shared<steady_timer>(RunExecutor(), std::chrono::hours(1));
+    timer->async_wait(
+        [&called, timer](const boost::system::error_code&) { called = true; });
+    co_return;
+  });
+  EXPECT_FALSE(called);
+}
+
+#if defined(__cpp_exceptions)
+TEST(RunExecutorTest, OutsideARun) {
+  std::string what;
+  try {
+    RunExecutor();
+  } catch (const std::logic_error& error) {
+    what = error.what();
+  }
+  EXPECT_EQ(what,
+            "greenback::asio::RunExecutor(): no task of a run is running on this thread; call it "
+            "below a coroutine that greenback::Run() runs");
+}
+#else
+TEST(RunExecutorTest, OutsideARun) {
+  EXPECT_DEATH(RunExecutor(), "RunExecutor\\(\\): no task of a run is running on this thread");
+}
+#endif
+
+}  // namespace
+}  // namespace greenback::asio

@@ -1,0 +1,129 @@
+"""Sources that the compiler must refuse, in one sentence that a reader understands.
+
+Each source is compiled twice, in the very configuration of the build (its
+compiler, its options), and only as far as the syntax and the types go: as it
+stands, which must succeed, and with MUST_NOT_COMPILE defined, which must fail.
+So a wrong include path, or a compiler that is not there, cannot pass for a
+refusal.
+"""
+
+load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
+load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+
+def _try_to_compile(ctx, toolchain, context, name, defines):
+    """What the compiler says, with its exit code in the last line: a file. Never fails."""
+    features = cc_common.configure_features(
+        ctx = ctx,
+        cc_toolchain = toolchain,
+        requested_features = ctx.features,
+        unsupported_features = ctx.disabled_features,
+    )
+    variables = cc_common.create_compile_variables(
+        feature_configuration = features,
+        cc_toolchain = toolchain,
+        source_file = ctx.file.src.path,
+        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + [
+            "-fsyntax-only",
+            "-fno-diagnostics-color",
+        ],
+        include_directories = context.includes,
+        quote_include_directories = context.quote_includes,
+        system_include_directories = context.system_includes,
+        preprocessor_defines = depset(defines, transitive = [context.defines]),
+    )
+    environment = dict(cc_common.get_environment_variables(
+        feature_configuration = features,
+        action_name = CPP_COMPILE_ACTION_NAME,
+        variables = variables,
+    ))
+    environment["LC_ALL"] = "C"
+    log = ctx.actions.declare_file("%s.%s.log" % (ctx.label.name, name))
+    ctx.actions.run_shell(
+        outputs = [log],
+        inputs = depset([ctx.file.src], transitive = [context.headers]),
+        tools = toolchain.all_files,
+        command = 'log=$1; shift; "$@" > "$log" 2>&1; echo "exit $?" >> "$log"',
+        arguments = [
+            log.path,
+            cc_common.get_tool_for_action(
+                feature_configuration = features,
+                action_name = CPP_COMPILE_ACTION_NAME,
+            ),
+        ] + cc_common.get_memory_inefficient_command_line(
+            feature_configuration = features,
+            action_name = CPP_COMPILE_ACTION_NAME,
+            variables = variables,
+        ),
+        env = environment,
+        mnemonic = "TryToCompile",
+        progress_message = "Trying to compile %s (%s)" % (ctx.file.src.short_path, name),
+    )
+    return log
+
+def _must_not_compile_test_impl(ctx):
+    toolchain = find_cpp_toolchain(ctx)
+    context = cc_common.merge_cc_infos(
+        cc_infos = [dep[CcInfo] for dep in ctx.attr.deps],
+    ).compilation_context
+    expected = ctx.actions.declare_file(ctx.label.name + ".expected")
+    ctx.actions.write(expected, ctx.attr.error + "\n")
+    files = [
+        _try_to_compile(ctx, toolchain, context, "right", []),
+        _try_to_compile(ctx, toolchain, context, "wrong", ["MUST_NOT_COMPILE"]),
+        expected,
+    ]
+    script = ctx.actions.declare_file(ctx.label.name + ".sh")
+    ctx.actions.write(
+        script,
+        "#!/bin/sh\nexec sh %s %s %s\n" % (
+            ctx.file._check.short_path,
+            "any" if ctx.attr.further_errors else "none",
+            " ".join([file.short_path for file in files]),
+        ),
+        is_executable = True,
+    )
+    return [DefaultInfo(
+        executable = script,
+        runfiles = ctx.runfiles(files + [ctx.file._check]),
+    )]
+
+_must_not_compile_test = rule(
+    implementation = _must_not_compile_test_impl,
+    attrs = {
+        "src": attr.label(allow_single_file = [".cc"], mandatory = True),
+        "deps": attr.label_list(providers = [CcInfo]),
+        "error": attr.string(mandatory = True),
+        "further_errors": attr.bool(),
+        "_check": attr.label(
+            default = "//tests/must_not_compile:check.sh",
+            allow_single_file = True,
+        ),
+        "_cc_toolchain": attr.label(
+            default = "@bazel_tools//tools/cpp:current_cc_toolchain",
+        ),
+    },
+    fragments = ["cpp"],
+    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
+    test = True,
+)
+
+def must_not_compile_test(name, error, src = None, deps = [], further_errors = False, **kwargs):
+    """A test that `src` is refused when MUST_NOT_COMPILE is defined, and compiles when not.
+
+    Args:
+      name: of the test.
+      error: what the first line with an error must contain, word for word.
+      src: the source; by default `name` without "_test", and ".cc".
+      deps: what it includes.
+      further_errors: whether the compiler may report more than that one.
+      **kwargs: what every test has.
+    """
+    _must_not_compile_test(
+        name = name,
+        size = "small",
+        src = src or name[:-len("_test")] + ".cc",
+        deps = deps,
+        error = error,
+        further_errors = further_errors,
+        **kwargs
+    )
