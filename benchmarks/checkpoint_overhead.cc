@@ -16,6 +16,7 @@
 
 #include "benchmark/benchmark.h"
 #include "greenback/greenback.h"
+#include "instrument/with_portal_run_tree.h"
 
 namespace {
 
@@ -143,17 +144,37 @@ constexpr int kSpawnedAtOnce = 64;
 
 Co<void> Nothing() { co_return; }
 
-void RuntimeSpawn(State& state) {
-  benchmark::DoNotOptimize(greenback::Run([&] {
-    return greenback::OpenNursery([&](greenback::Nursery& nursery) -> Co<void> {
-      while (state.KeepRunningBatch(kSpawnedAtOnce)) {
-        for (int i = 0; i < kSpawnedAtOnce; ++i) nursery.StartSoon(Nothing);
-        benchmark::DoNotOptimize(co_await Checkpoint());
-      }
-    });
-  }));
+Co<void> Spawn(State& state) {
+  benchmark::DoNotOptimize(co_await greenback::OpenNursery(
+      [&](greenback::Nursery& nursery) -> Co<void> {
+        while (state.KeepRunningBatch(kSpawnedAtOnce)) {
+          for (int i = 0; i < kSpawnedAtOnce; ++i) nursery.StartSoon(Nothing);
+          benchmark::DoNotOptimize(co_await Checkpoint());
+        }
+      }));
 }
+
+void RuntimeSpawn(State& state) { greenback::Run(Spawn, std::ref(state)); }
 BENCHMARK(RuntimeSpawn)->Name("runtime/spawn");
+
+// Each task begins with a portal, because it is spawned in so many trees.
+Co<void> SpawnInTrees(State& state, int64_t trees) {
+  if (trees == 0) {
+    co_await Spawn(state);
+  } else {
+    co_await greenback::WithPortalRunTree(SpawnInTrees, std::ref(state),
+                                          trees - 1);
+  }
+}
+
+void RuntimeSpawnInPortalTree(State& state) {
+  greenback::Run(SpawnInTrees, std::ref(state), state.range(0));
+}
+BENCHMARK(RuntimeSpawnInPortalTree)
+    ->Name("runtime/spawn_in_portal_tree")
+    ->ArgName("trees")
+    ->Arg(1)
+    ->Arg(100);
 
 // The same by Boost.Asio.
 

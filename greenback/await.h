@@ -95,7 +95,8 @@ AwaitResult<T> Await(T&& awaitable, std::source_location where =
                                         std::source_location::current()) {
   if constexpr (internal::CheckAwaitable<T>()) {
     internal::LetEscape(awaitable);
-    PortalTask* const task = internal::TaskWithPortal();
+    using A = decltype(GetAwaiter(std::declval<T>()));
+    PortalTask* const task = internal::TaskToAwait<A>();
     if (task == nullptr) internal::ReportMisuse(where);
     auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
     internal::LetEscape(awaiter);
@@ -160,7 +161,8 @@ TryAwaitResult<T> TryAwait(T&& awaitable, std::source_location where =
                                               std::source_location::current()) {
   if constexpr (internal::CheckAwaitable<T>()) {
     internal::LetEscape(awaitable);
-    PortalTask* const task = internal::TaskWithPortal();
+    using A = decltype(GetAwaiter(std::declval<T>()));
+    PortalTask* const task = internal::TaskToAwait<A>();
     if (task == nullptr) {
       return absl::FailedPreconditionError(
           internal::ExplainMisuse(where).message);

@@ -55,6 +55,13 @@ Misuse ExplainMisuse(const std::source_location& where) {
                          "after its next checkpoint; co_await "
                          "greenback::EnsurePortal() instead")};
   }
+  if (PortalAccess::IsOpen(*task)) {
+    return {Reason::kWrongHost,
+            absl::StrCat(place, name, " is run by ", task->host(),
+                         ", and this awaitable is for tasks that are run by "
+                         "greenback::Run(); await what ",
+                         task->host(), " has for it")};
+  }
   return {Reason::kNoPortal,
           absl::StrCat(place, name,
                        " has no portal; co_await greenback::EnsurePortal(), or "

@@ -20,6 +20,7 @@
 #include <memory>
 #include <source_location>
 #include <string>
+#include <type_traits>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -225,7 +226,22 @@ struct Misuse {
 
 // The running task if Await() may suspend it; null otherwise.
 PortalTask* TaskWithPortal() noexcept;
-// Why TaskWithPortal() gave null, for an Await() at `where`.
+
+// Awaiters that only tasks of the runtime can await say so.
+template <class T>
+concept RunAwaiter = std::remove_cvref_t<T>::kGreenbackRunAwaiter;
+
+// The running task if it may Await() an awaiter of this type.
+template <class Awaiter>
+PortalTask* TaskToAwait() noexcept {
+  PortalTask* const task = TaskWithPortal();
+  if constexpr (RunAwaiter<Awaiter>) {
+    if (task != nullptr && PortalAccess::Loop(*task) == nullptr) return nullptr;
+  }
+  return task;
+}
+
+// Why TaskToAwait() gave null, for an Await() at `where`.
 Misuse ExplainMisuse(const std::source_location& where);
 // Throws PortalError, or prints its text and aborts.
 [[noreturn]] void ReportMisuse(const std::source_location& where);

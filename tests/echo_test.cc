@@ -222,7 +222,7 @@ Co<void> ServeHundredClients(Counts& counts) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST(EchoTest, ServerWithHundredClients) {
+TEST(EchoTest, P22_AServerAHundredClientsAndNothingLeft) {
   const int descriptors = greenback::CountDescriptors();
   for (int i = 0; i < 2; ++i) {
     Counts counts;

@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "greenback/context/context.h"
 #include "greenback/greenback.h"
+#include "greenback/runtime/testing/elsewhere_task.h"
 #include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 #include "tests/hosts.h"
@@ -961,33 +962,45 @@ TEST(ParityDeathTest, P21_ScopesOutOfOrderAreOneClearError) {
 
 // ------------------------------------------------------------------------ P23
 
-// A task that something else runs.
-class ElsewhereTask final : public PortalTask {
- public:
-  ElsewhereTask() : PortalTask("Elsewhere") {
-    internal::ThisThread().current_task = this;
-  }
-  ~ElsewhereTask() override { internal::ThisThread().current_task = nullptr; }
-  absl::string_view name() const override { return "stranger"; }
-
- private:
-  absl::Status ReserveFiber() override { return absl::OkStatus(); }
-  void Park(internal::ParkPoint&) override { std::terminate(); }
-  void Wake(internal::ParkPoint& point) noexcept override {
-    point.state = internal::ParkPoint::kFired;  // nothing here ever parks
-  }
-  void ScheduleCheckpoint(internal::ReadyNode&) override { std::terminate(); }
-  absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
-  bool AddCancelHook(internal::CancelHook&) override { return false; }
-  void OnSelfBestowed() override {}
-};
+// One place for all.
+std::source_location Here() { return std::source_location::current(); }
 
 TEST(Parity, P23_AnAwaitableOfAnotherHostNamesBoth) {
+  ElsewhereTask task;
+  internal::PortalAccess::Set(task, internal::PortalAccess::Portal::kOpen);
+  const std::string full = absl::StrCat(
+      "greenback::Await at ", internal::Describe(Here()),
+      ": task \"stranger\" is run by Elsewhere, and this awaitable is for "
+      "tasks "
+      "that are run by greenback::Run(); await what Elsewhere has for it");
+  EXPECT_EQ(TryAwait(Checkpoint(), Here()),
+            absl::FailedPreconditionError(full));
+  Event event;
+  EXPECT_EQ(TryAwait(event.Wait(), Here()),
+            absl::FailedPreconditionError(full));
+#if defined(__cpp_exceptions)
+  try {
+    (void)Await(Checkpoint(), Here());
+    ADD_FAILURE() << "not refused";
+  } catch (const PortalError& error) {
+    EXPECT_EQ(error.reason(), PortalError::Reason::kWrongHost);
+    EXPECT_EQ(error.what(), full);
+  }
+#else
+  EXPECT_DEATH((void)Await(Checkpoint(), Here()), HasSubstr(full));
+#endif
+}
+
+TEST(Parity, P23_SoDoesOneDeepBelowAnAwait) {
   ElsewhereTask task;
   internal::PortalAccess::Set(task, internal::PortalAccess::Portal::kOpen);
   const char* const text =
       "task \"stranger\" is run by Elsewhere, and this is for tasks that are "
       "run by greenback::Run(); use what Elsewhere has for it";
+  const auto checkpoint = []() -> Co<void> { (void)co_await Checkpoint(); };
+  const auto nursery = [] {
+    return OpenNursery([](Nursery&) -> Co<void> { co_return; });
+  };
 #if defined(__cpp_exceptions)
   const auto expect_refused = [text](auto await) {
     try {
@@ -998,17 +1011,12 @@ TEST(Parity, P23_AnAwaitableOfAnotherHostNamesBoth) {
       EXPECT_THAT(error.what(), HasSubstr(text));
     }
   };
-  expect_refused([] { (void)Await(Checkpoint()); });
-  expect_refused([] { (void)Await(Sleep(absl::Seconds(1))); });
-  expect_refused([] {
-    Event event;
-    (void)Await(event.Wait());
-  });
-  expect_refused([] {
-    (void)Await(OpenNursery([](Nursery&) -> Co<void> { co_return; }));
-  });
+  expect_refused([&] { Await(checkpoint()); });
+  expect_refused([&] { (void)Await(nursery()); });
+  expect_refused([] { (void)Sleep(absl::Seconds(1)); });
 #else
-  EXPECT_DEATH((void)Await(Checkpoint()), HasSubstr(text));
+  EXPECT_DEATH(Await(checkpoint()), HasSubstr(text));
+  EXPECT_DEATH((void)Await(nursery()), HasSubstr(text));
 #endif
 }
 

@@ -120,12 +120,14 @@ TEST(RunExecutorTest, OutsideARun) {
     what = error.what();
   }
   EXPECT_EQ(what,
-            "greenback::asio::RunExecutor(): no task of a run is running on this thread; call it "
+            "greenback::asio::RunExecutor(): no task of a run is running on "
+            "this thread; call it "
             "below a coroutine that greenback::Run() runs");
 }
 #else
 TEST(RunExecutorTest, OutsideARun) {
-  EXPECT_DEATH(RunExecutor(), "RunExecutor\\(\\): no task of a run is running on this thread");
+  EXPECT_DEATH(RunExecutor(),
+               "RunExecutor\\(\\): no task of a run is running on this thread");
 }
 #endif
 

@@ -29,6 +29,7 @@ namespace internal {
 class ScheduleAwaiter {
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
+  static constexpr bool kGreenbackRunAwaiter = true;
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {

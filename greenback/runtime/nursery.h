@@ -161,6 +161,8 @@ struct NurseryAccess {
   }
   static void WhenEmpty(Nursery& nursery, std::coroutine_handle<> handle);
   static absl::Status Result(Nursery& nursery) { return nursery.Result(); }
+  // How many nurseries of its task are around it.
+  static size_t Depth(const Nursery& nursery) { return nursery.link_.depth; }
   static void BeginStart(Nursery& nursery);
   static void EndStart(Nursery& nursery);
   static void TakeOver(Nursery& nursery, Task& child, CancelState& scope) {

@@ -51,6 +51,7 @@ namespace internal {
 class ThreadWait : private CancellableWait, private ThreadPool::Job {
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
+  static constexpr bool kGreenbackRunAwaiter = true;
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);

@@ -24,6 +24,7 @@ namespace internal {
 class SleepAwaiter final : private CancellableWait, private Timer {
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
+  static constexpr bool kGreenbackRunAwaiter = true;
 
   explicit SleepAwaiter(absl::Time deadline) { this->deadline = deadline; }
 

@@ -14,6 +14,7 @@
 #ifndef GREENBACK_RUNTIME_TASK_H_
 #define GREENBACK_RUNTIME_TASK_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -55,6 +56,7 @@ struct TaskPlace {
 struct NurseryLink {
   Nursery* nursery;
   NurseryLink* outer;
+  size_t depth = outer != nullptr ? outer->depth + 1 : 0;
 };
 
 }  // namespace internal
@@ -121,6 +123,11 @@ struct TaskAccess {
   }
   static NurseryLink*& InnermostNursery(Task& task) {
     return task.innermost_nursery_;
+  }
+  // How many nurseries are open in the task.
+  static size_t NurseryCount(const Task& task) {
+    const NurseryLink* const innermost = task.innermost_nursery_;
+    return innermost != nullptr ? innermost->depth + 1 : 0;
   }
   static RescheduledWait*& Rescheduled(Task& task) {
     return task.rescheduled_wait_;

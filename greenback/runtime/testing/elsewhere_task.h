@@ -1,0 +1,37 @@
+// ElsewhereTask: the running task, run by a host that is not greenback::Run(),
+// for tests of what only that one has.
+#ifndef GREENBACK_RUNTIME_TESTING_ELSEWHERE_TASK_H_
+#define GREENBACK_RUNTIME_TESTING_ELSEWHERE_TASK_H_
+
+#include <exception>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "greenback/portal_task.h"
+
+namespace greenback {
+
+// Runs as long as it lives. Never parks: what it awaits completes at once.
+class ElsewhereTask final : public PortalTask {
+ public:
+  ElsewhereTask() : PortalTask("Elsewhere") {
+    internal::ThisThread().current_task = this;
+  }
+  ~ElsewhereTask() override { internal::ThisThread().current_task = nullptr; }
+  absl::string_view name() const override { return "stranger"; }
+
+ private:
+  absl::Status ReserveFiber() override { return absl::OkStatus(); }
+  void Park(internal::ParkPoint&) override { std::terminate(); }
+  void Wake(internal::ParkPoint& point) noexcept override {
+    point.state = internal::ParkPoint::kFired;
+  }
+  void ScheduleCheckpoint(internal::ReadyNode&) override { std::terminate(); }
+  absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
+  bool AddCancelHook(internal::CancelHook&) override { return false; }
+  void OnSelfBestowed() override {}
+};
+
+}  // namespace greenback
+
+#endif  // GREENBACK_RUNTIME_TESTING_ELSEWHERE_TASK_H_
