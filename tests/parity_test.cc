@@ -487,6 +487,22 @@ TYPED_TEST(ParityTest, P09_BestowedOnAnotherTask) {
   EXPECT_EQ(awaited, 10);
 }
 
+TYPED_TEST(ParityTest, P09_BestowedFromOutsideAnyTask) {
+  PARITY_NAMES;
+  int awaited = 0;
+  Host::Run([&]() -> Void {
+    PortalTask& self = Host::CurrentTask();
+    Host::PostCallback([&self] {
+      BestowPortal(self);
+      EXPECT_TRUE(HasPortal(self));
+      EXPECT_FALSE(HasPortal());
+    });
+    while (!HasPortal()) co_await Host::Checkpoint();
+    awaited = TestFixture::TwiceSynchronously(3);
+  });
+  EXPECT_EQ(awaited, 6);
+}
+
 TYPED_TEST(ParityTest, P11_BestowedFromInsideSynchronousFrames) {
   PARITY_NAMES;
   int awaited = 0;
