@@ -235,8 +235,7 @@ TEST(DocsTest, WhatIsNotThereYetHasNoTargets) {
        Between(ReadmeSection("Not there yet"), "`", "`")) {
     if (!name.ends_with("/")) continue;
     EXPECT_TRUE(fs::exists(Source() / name / "BUILD")) << name;
-    EXPECT_EQ(Read(Source() / name / "BUILD").find("name ="),
-              std::string::npos)
+    EXPECT_EQ(Read(Source() / name / "BUILD").find("name ="), std::string::npos)
         << name << " has targets: tell the README";
   }
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "greenback/context/context.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
@@ -110,6 +111,56 @@ TEST(DepthTest, R13_AChainOfTenThousandCoroutines) {
               kDeep);
   }
 }
+
+// Scopes in scopes, the innermost around a wait.
+Co<absl::Status> Nest(int depth) {
+  CancelScope scope;
+  if (depth == 0) co_return co_await SleepForever();
+  co_return co_await Nest(depth - 1);
+}
+
+TEST(DepthTest, R13_CancellingTenThousandNestedScopes) {
+  const auto cancel = []() -> Co<absl::Status> {
+    absl::Status nested = absl::UnknownError("not set");
+    absl::Status status =
+        co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+          nursery.StartSoon(
+              [&nested]() -> Co<void> { nested = co_await Nest(kDeep); });
+          (void)co_await Checkpoint();
+          // Down through all of them, and no more than that.
+          nursery.cancel_scope().Cancel();
+        });
+    EXPECT_TRUE(status.ok()) << status;
+    co_return nested;
+  };
+  EXPECT_TRUE(absl::IsCancelled(greenback::Run(SmallStacks(), cancel)));
+}
+
+#if defined(__cpp_exceptions)
+
+Co<void> ThrowThrough(int length, bool suspend) {
+  if (length == 0) {
+    if (suspend) (void)co_await Checkpoint();
+    throw length;
+  }
+  co_await ThrowThrough(length - 1, suspend);
+}
+
+TEST(DepthTest, R13_AnExceptionThroughAChainOfTenThousandCoroutines) {
+  for (bool suspend : {false, true}) {
+    EXPECT_THROW(greenback::Run(SmallStacks(), ThrowThrough, kDeep, suspend),
+                 int);
+    EXPECT_THROW(greenback::Run(SmallStacks(),
+                                [suspend]() -> Co<void> {
+                                  co_await WithPortalRunSync([suspend] {
+                                    Await(ThrowThrough(kDeep, suspend));
+                                  });
+                                }),
+                 int);
+  }
+}
+
+#endif  // defined(__cpp_exceptions)
 
 TEST(DepthTest, R13_AMillionCheckpoints) {
   const auto stay = []() -> Co<size_t> {

@@ -11,7 +11,8 @@
 //
 // RAII, in coroutines and in synchronous code alike: the scope covers what its
 // task does from construction to destruction. Scopes of a task are left in
-// reverse order; out of order is a mistake that aborts with a message.
+// reverse order, and before it ends; otherwise the program aborts with a
+// message.
 // Cancel() and the setters may be called by any task of the run, on its thread.
 // Never suspends.
 #ifndef GREENBACK_RUNTIME_CANCEL_SCOPE_H_

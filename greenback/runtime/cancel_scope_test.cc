@@ -15,6 +15,7 @@
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/sleep.h"
+#include "greenback/runtime/task.h"
 #include "greenback/runtime/testing/mock_clock.h"
 #include "greenback/runtime/testing/run_nursery.h"
 #include "gtest/gtest.h"
@@ -529,6 +530,97 @@ TEST(CancelScopeDeathTest, MisnestingDies) {
   EXPECT_DEATH(EndInTheWrongOrder(),
                "a CancelScope or Nursery of task \"main\" ends while one "
                "inside it is open; end them in reverse order");
+}
+
+void OutliveATask() {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    std::unique_ptr<CancelScope> scope;
+    nursery.StartSoon([&scope]() -> Co<void> {
+      CurrentTask().set_name("careless");
+      scope = std::make_unique<CancelScope>();
+      co_return;
+    });
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+  });
+}
+
+TEST(CancelScopeDeathTest, OneThatOutlivesItsTaskDies) {
+  EXPECT_DEATH(OutliveATask(),
+               "a CancelScope or Nursery of task \"careless\" ends while one "
+               "inside it is open; end them in reverse order, and before the "
+               "task");
+}
+
+void OutliveMain() {
+  std::unique_ptr<CancelScope> scope;
+  greenback::Run([&scope]() -> Co<void> {
+    scope = std::make_unique<CancelScope>();
+    co_return;
+  });
+}
+
+TEST(CancelScopeDeathTest, OneThatOutlivesTheMainTaskDies) {
+  EXPECT_DEATH(OutliveMain(), "of task \"main\" ends while one inside it");
+}
+
+void OutliveANursery() {
+  greenback::Run([]() -> Co<void> {
+    std::unique_ptr<CancelScope> scope;
+    (void)co_await OpenNursery([&scope](Nursery&) -> Co<void> {
+      scope = std::make_unique<CancelScope>();
+      co_return;
+    });
+  });
+}
+
+TEST(CancelScopeDeathTest, OneThatOutlivesItsNurseryDies) {
+  EXPECT_DEATH(OutliveANursery(), "of task \"main\" ends while one inside it");
+}
+
+void EndInsideANursery() {
+  greenback::Run([]() -> Co<void> {
+    auto scope = std::make_unique<CancelScope>();
+    (void)co_await OpenNursery([&scope](Nursery&) -> Co<void> {
+      scope.reset();
+      co_return;
+    });
+  });
+}
+
+TEST(CancelScopeDeathTest, OneThatEndsInsideALaterNurseryDies) {
+  EXPECT_DEATH(EndInsideANursery(),
+               "of task \"main\" ends while one inside it");
+}
+
+// As on the stack, so in a synchronous function.
+void EndInTheWrongOrderInSynchronousCode() {
+  greenback::Run([]() -> Co<void> {
+    co_await WithPortalRunSync([] {
+      auto outer = std::make_unique<CancelScope>();
+      EXPECT_TRUE(Await(Checkpoint()).ok());
+      CancelScope inner;
+      outer.reset();
+    });
+  });
+}
+
+TEST(CancelScopeDeathTest, P21_MisnestingInSynchronousCodeDies) {
+  EXPECT_DEATH(EndInTheWrongOrderInSynchronousCode(),
+               "of task \"main\" ends while one inside it");
+}
+
+// On the heap is fine as long as the order is right, whoever ends it.
+TEST_F(CancelScopeTest, OnTheHeapItLivesAsLongAsItIsNested) {
+  greenback::Run(options_, []() -> Co<void> {
+    auto first = std::make_unique<CancelScope>();
+    auto second = std::make_unique<CancelScope>();
+    first->Cancel();
+    second.reset();
+    EXPECT_TRUE(absl::IsCancelled(co_await Checkpoint()));
+    first.reset();
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+  });
 }
 
 }  // namespace

@@ -113,9 +113,24 @@ void CancelState::SetDeadline(absl::Time deadline) {
 }
 
 void CancelState::Update() {
+  // No recursion: scopes nest as deep as coroutines do.
+  CancelState* state = this;
+  while (true) {
+    CancelState* next =
+        state->UpdateThisOne() ? state->children_.first() : nullptr;
+    while (next == nullptr) {
+      if (state == this) return;
+      next = state->next_in_list();
+      state = state->parent_;
+    }
+    state = next;
+  }
+}
+
+bool CancelState::UpdateThisOne() {
   const bool effective =
       called_ || (parent_ != nullptr && !shield_ && parent_->effective_);
-  if (effective == effective_) return;
+  if (effective == effective_) return false;
   effective_ = effective;
   if (effective) {
     for (Cancellable* task = tasks_.first(); task != nullptr;
@@ -123,10 +138,7 @@ void CancelState::Update() {
       task->hooks.Cancel();
     }
   }
-  for (CancelState* child = children_.first(); child != nullptr;
-       child = child->next_in_list()) {
-    child->Update();
-  }
+  return true;
 }
 
 }  // namespace greenback::internal

@@ -98,6 +98,8 @@ class CancelState : private Timer, public ListItem<CancelState> {
   // Works out effective_ here and below, and cancels the waits of what has
   // become cancelled.
   void Update();
+  // Whether there was anything to change here.
+  bool UpdateThisOne();
 
   Loop& loop_;
   CancelState* parent_;

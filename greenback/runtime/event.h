@@ -7,7 +7,7 @@
 //
 // Belongs to one run, and is used on its thread. Set() never suspends and never
 // runs a waiter itself: waiters are scheduled in order of waiting.
-// Lifetime: must outlive the waits for it.
+// Lifetime: must outlive the waits for it, which Set() ends.
 #ifndef GREENBACK_RUNTIME_EVENT_H_
 #define GREENBACK_RUNTIME_EVENT_H_
 

@@ -1,5 +1,5 @@
-// ExceptionGroup: what comes out of a nursery in which more than one exception
-// was thrown.
+// ExceptionGroup: what comes out of a nursery in which an exception was thrown
+// and something else failed, too.
 //
 //   try {
 //     co_await greenback::OpenNursery(...);
@@ -21,8 +21,9 @@
 namespace greenback {
 
 #if defined(__cpp_exceptions)
-// All of the exceptions, in the order in which they were thrown. Failures that
-// were statuses are among them as StatusError.
+// All of the exceptions, in the order in which they were thrown. Then, if there
+// were failures that were statuses, a StatusError with all of those. Run() puts
+// the main task's exception first.
 class ExceptionGroup : public std::exception {
  public:
   explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions);

@@ -22,8 +22,8 @@ class [[nodiscard]] FailScope : public CancelScope {
  public:
   using CancelScope::CancelScope;
 
-  // What came out of the scope as it is, but kDeadlineExceeded in place of the
-  // kCancelled that this scope has caused.
+  // What came out of the scope as it is, but kDeadlineExceeded in place of
+  // kCancelled once this scope has caused one, by its deadline or by Cancel().
   absl::Status Check(absl::Status result) const {
     return TooSlow(result) ? absl::DeadlineExceededError(
                                  "greenback: not done before the deadline")

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include "greenback/context/exceptions.h"
 
@@ -71,8 +72,8 @@ void Instruments::Call(const char* hook,
       std::fprintf(
           stderr, "greenback: an instrument threw in %s() and is removed: %s\n",
           hook, CurrentWhat().c_str());
-      instruments_[i] = nullptr;
-      removed_ = true;
+      // Not [i]: it may have removed itself, and added itself again.
+      Remove(*instrument);
     }
   }
   --calls_;
@@ -89,9 +90,12 @@ void Instruments::Spawned(Task& task) {
   Call("task_spawned", [&](Instrument& each) { each.task_spawned(task); });
 }
 void Instruments::Scheduled(PortalTask& task) {
+  // Whoever schedules may be in the middle of something, such as Event::Set().
+  PortalTask* const running = std::exchange(ThisThread().current_task, nullptr);
   Call("task_scheduled", [&](Instrument& each) {
     each.task_scheduled(static_cast<Task&>(task));
   });
+  ThisThread().current_task = running;
 }
 void Instruments::StepBegins(PortalTask& task) {
   Call("before_task_step", [&](Instrument& each) {

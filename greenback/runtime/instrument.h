@@ -14,10 +14,11 @@
 //   options.instruments = {&slow_steps};      // or for all of a run
 //
 // All hooks do nothing unless overridden. They are called on the run's thread,
-// never suspend, and Await() in one is an error, except in task_spawned(),
-// which runs in the step of the task that spawns. Instruments are told in order
-// of adding. One that is added in a hook is told from the next call on, one
-// that is removed is not told any more.
+// never suspend, and Await() in one is an error, since no task runs there;
+// except in task_spawned(), which is called in the step of the task that
+// spawns, if one does. Instruments are told in order of adding. One that is
+// added in a hook is told from the next call on, one that is removed is not
+// told any more.
 //
 // A hook that throws is not called again, nor are the instrument's others: it
 // is removed, a line on standard error says why, and the run goes on.
@@ -46,9 +47,9 @@ class Instrument {
  public:
   virtual ~Instrument() = default;
 
-  // Of the instruments in RunOptions only: before any task has been spawned,
-  // and after the last has exited.
+  // Before any task has been spawned: of the instruments in RunOptions only.
   virtual void before_run() {}
+  // After the last has exited.
   virtual void after_run() {}
 
   // `task` is in its nursery, and has not run yet.

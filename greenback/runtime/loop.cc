@@ -1,5 +1,6 @@
 #include "greenback/runtime/loop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <coroutine>
 #include <stdexcept>
@@ -178,19 +179,25 @@ void Loop::Promote() {
 
 void Loop::PollOrWait(bool may_wait) {
   next_poll_ = step_count_ + kStepsBetweenPolls;
-  PortalTask* const task = std::exchange(thread_state_->current_task, nullptr);
-  if (reactor_.has_work()) Poll(absl::ZeroDuration());
+  // A wait for I/O alone takes what is ready first, too.
+  const bool waits_for_io = may_wait && ready_ == nullptr && timers_.empty();
+  if (reactor_.has_work() && !waits_for_io) Poll(absl::ZeroDuration());
   if (!timers_.empty()) FireTimers();
   while (may_wait && ready_ == nullptr) {
-    Poll(clock_->TimeToWait(timers_.empty() ? absl::InfiniteFuture()
-                                            : timers_.begin()->first.first));
+    // A clock may jump when it is asked, and does not jump over what is there.
+    Poll(reactor_.has_posted()
+             ? absl::ZeroDuration()
+             : clock_->TimeToWait(timers_.empty()
+                                      ? absl::InfiniteFuture()
+                                      : timers_.begin()->first.first));
     if (!timers_.empty()) FireTimers();
   }
-  thread_state_->current_task = task;
 }
 
 // Takes what I/O has become ready, after a wait of up to `timeout`.
 void Loop::Poll(absl::Duration timeout) {
+  // The deadline has passed since the timers were looked at.
+  timeout = std::max(timeout, absl::ZeroDuration());
   if (observer_ != nullptr) [[unlikely]]
     observer_->IoWaitBegins(timeout);
   reactor_.Wait(timeout);
@@ -271,18 +278,28 @@ bool Loop::IsAllThatIsReady(const ParkPoint& point) const {
          ready_->handle == point.node.handle;
 }
 
+void Loop::EndStep(PortalTask& task) {
+  thread_state_->current_task = nullptr;
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->StepEnds(task);
+}
+
 void Loop::Park(ParkPoint& point) {
+  bool step_ended = false;
   // A round trip through another fiber would only lead back here.
   if (IsAllThatIsReady(point) && !thread_state_->attention) {
-    if (++step_count_ >= next_poll_) [[unlikely]]
-      PollOrWait(/*may_wait=*/false);
+    const bool poll = ++step_count_ >= next_poll_;
+    if (poll || observer_ != nullptr) [[unlikely]] {
+      EndStep(*point.task);
+      step_ended = true;
+      if (poll) PollOrWait(/*may_wait=*/false);
+    }
+    // Whoever was told, or called, may have made others ready.
     if (IsAllThatIsReady(point)) {
       ready_ = nullptr;
       ready_end_ = &ready_;
-      if (observer_ != nullptr) [[unlikely]] {
-        thread_state_->current_task = nullptr;
-        observer_->StepEnds(*point.task);
-        observer_->StepBegins(*point.task);
+      if (step_ended) [[unlikely]] {
+        if (observer_ != nullptr) observer_->StepBegins(*point.task);
         thread_state_->current_task = point.task;
       }
       return;
@@ -300,9 +317,7 @@ void Loop::Park(ParkPoint& point) {
   point.host_fiber = running_;
   running_ = idle_.back();
   idle_.pop_back();
-  thread_state_->current_task = nullptr;
-  if (observer_ != nullptr) [[unlikely]]
-    observer_->StepEnds(*point.task);
+  if (!step_ended) EndStep(*point.task);
   ++switch_count_;
   context::Switch(point.context, running_->context);
   // Woken by SwitchTo(), which has made this task the current one again.

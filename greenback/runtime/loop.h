@@ -143,10 +143,13 @@ class Loop {
   void RunOnThisFiber();
   void RunOne();
   bool IsAllThatIsReady(const ParkPoint& point) const;
+  // In Park(), for `task`, which runs.
+  void EndStep(PortalTask& task);
   // What a step that returned to the loop's top level has left to do there.
   void AfterStep();
   void Promote();
-  // The slow part of taking from the ready queue: I/O, timers, waiting.
+  // The slow part of taking from the ready queue: I/O, timers, waiting. Between
+  // steps.
   void PollOrWait(bool may_wait);
   void Poll(absl::Duration timeout);
   void FireTimers();

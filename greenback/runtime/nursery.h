@@ -90,9 +90,12 @@ class Nursery final : private internal::TaskOwner {
   //   absl::StatusOr<int> port = co_await nursery.Start<int>(Serve, options);
   //
   // Up to then the task belongs to the caller: how it fails comes out of
-  // Start(), which also is where it is cancelled. After that it is a child of
-  // this nursery. FailedPrecondition when it ends without either.
-  // Always a schedule point; cancelled with the task that it starts.
+  // Start(), and what cancels it is the scope around Start(), which then waits
+  // for it. From Started() on, which any task of the run may call, it is a
+  // child of this nursery; when Start() is cancelled by then, that is too late,
+  // and does nothing. FailedPrecondition when it ends without. Always a
+  // schedule point. Keeps the nursery open; on a closed one it is an error, as
+  // StartSoon() is.
   template <class T = void, class Fn, class... Args>
   Co<std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>>
   Start(Fn fn, Args... args);
@@ -101,7 +104,8 @@ class Nursery final : private internal::TaskOwner {
   CancelScope& cancel_scope() { return scope_; }
 
   Task& parent_task() const { return parent_; }
-  // Tasks of this nursery that have not ended, in order of spawning.
+  // Tasks of this nursery that have not ended, in order of spawning (under
+  // Start(): of Started()).
   std::vector<Task*> child_tasks() const;
   size_t child_count() const { return child_count_; }
 
@@ -335,7 +339,10 @@ Nursery::Start(Fn fn, Args... args) {
                            std::move(args)...);
         co_return;
       });
-  if (!value) co_return internal::ExplainNotStarted(std::move(status));
+  // What failed beside the task is no less a failure.
+  if (!value || !status.ok()) {
+    co_return internal::ExplainNotStarted(std::move(status));
+  }
   if constexpr (std::is_void_v<T>) {
     co_return absl::OkStatus();
   } else {

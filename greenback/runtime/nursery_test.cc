@@ -732,6 +732,42 @@ TEST(NurseryTest, AnArgumentThatCannotBeKeptComesOutOfStartSoon) {
 
 #endif  // defined(__cpp_exceptions)
 
+// ------------------------------------------------------------------ misnesting
+
+// As OpenNursery() makes them, but ended by hand.
+void EndNurseriesInTheWrongOrder() {
+  greenback::Run([]() -> Co<void> {
+    auto first = std::make_unique<Nursery>();
+    auto second = std::make_unique<Nursery>();
+    first.reset();
+    co_return;
+  });
+}
+
+TEST(NurseryDeathTest, EndingInTheWrongOrderDies) {
+  EXPECT_DEATH(EndNurseriesInTheWrongOrder(),
+               "a CancelScope or Nursery of task \"main\" ends while one "
+               "inside it is open; end them in reverse order");
+}
+
+void OutliveATask() {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    std::unique_ptr<Nursery> inner;
+    nursery.StartSoon([&inner]() -> Co<void> {
+      CurrentTask().set_name("careless");
+      inner = std::make_unique<Nursery>();
+      co_return;
+    });
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+    EXPECT_TRUE((co_await Checkpoint()).ok());
+  });
+}
+
+TEST(NurseryDeathTest, OneThatOutlivesItsTaskDies) {
+  EXPECT_DEATH(OutliveATask(),
+               "of task \"careless\" ends while one inside it is open");
+}
+
 // --------------------------------------------------------------------- churn
 
 TEST(NurseryTest, ManyChildrenOneAfterTheOtherNeedMemoryForTheLiveOnes) {

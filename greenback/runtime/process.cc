@@ -277,12 +277,13 @@ absl::StatusOr<pid_t> Spawn(const ProcessOptions& options, const Pipe& in,
 }  // namespace
 
 Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
+  // A checkpoint on every path, also where nothing can be started.
+  absl::Status cancelled = co_await Checkpoint();
+  if (!cancelled.ok()) co_return cancelled;
   if (options.arguments.empty()) {
     co_return absl::InvalidArgumentError(
         "greenback::RunProcess(): no program; the first argument is its name");
   }
-  absl::Status cancelled = co_await CheckpointIfCancelled();
-  if (!cancelled.ok()) co_return cancelled;
   Pipe in, out, err;
   absl::Status opened;
   if (!options.input.empty()) opened.Update(in.Open(/*child_reads=*/true));

@@ -25,17 +25,31 @@ __attribute__((weak)) void throw_exception(const std::exception& error,
 #endif
 
 namespace greenback::internal {
+namespace {
+
+// Handlers that run before tasks go on.
+constexpr int kMostHandlersAtOnce = 64;
+
+}  // namespace
 
 Reactor::Reactor() : context_(std::make_unique<ReactorContext>()) {}
 Reactor::~Reactor() { std::lock_guard wait_for_posters(posting_); }
 
-void Reactor::Poll() {
+void Reactor::Drain() {
   posted_.store(false, std::memory_order_relaxed);
   context_->io.poll();
 }
 
+void Reactor::RunReady() {
+  posted_.store(false, std::memory_order_relaxed);
+  for (int i = 0; i < kMostHandlersAtOnce; ++i) {
+    if (context_->io.poll_one() == 0) return;
+  }
+  posted_.store(true, std::memory_order_relaxed);  // there may be more
+}
+
 void Reactor::Wait(absl::Duration timeout) {
-  if (timeout <= absl::ZeroDuration()) return Poll();
+  if (timeout <= absl::ZeroDuration()) return RunReady();
   if (timeout != absl::InfiniteDuration()) {
     // Asio's own waits have a resolution of a millisecond; its timers do not.
     context_->timer.expires_after(absl::ToChronoNanoseconds(timeout));

@@ -25,17 +25,20 @@ class Reactor {
   Reactor& operator=(const Reactor&) = delete;
   ~Reactor();
 
-  // Whether Poll() could find anything.
+  // Whether Wait() could find anything at once.
   bool has_work() const {
-    return operations_ != 0 || keep_polling_ ||
-           posted_.load(std::memory_order_acquire);
+    return operations_ != 0 || keep_polling_ || has_posted();
   }
-  // Runs the handlers that are ready.
-  void Poll();
-  // Waits until a handler has run, or for `timeout`.
+  // Whether it would, for certain or nearly so.
+  bool has_posted() const { return posted_.load(std::memory_order_acquire); }
+  // Waits until a handler has run, or for `timeout`. With no time to wait, runs
+  // what is ready, but not without end: what is posted again and again starves
+  // nobody.
   void Wait(absl::Duration timeout);
+  // Runs what is ready, and what that makes ready.
+  void Drain();
 
-  // Runs `fn` in a following Poll() or Wait(). From any thread.
+  // Runs `fn` in a following Wait() or Drain(). From any thread.
   void Post(std::function<void()> fn);
 
   // An operation of the io_context was started / its handler runs.
@@ -47,6 +50,8 @@ class Reactor {
   ReactorContext& context() { return *context_; }
 
  private:
+  void RunReady();
+
   std::unique_ptr<ReactorContext> context_;
   size_t operations_ = 0;
   bool keep_polling_ = false;

@@ -20,11 +20,14 @@ void RescheduledWait::await_suspend(std::coroutine_handle<> handle) {
 }
 
 bool RescheduledWait::Abort() {
-  if (CallOff() == greenback::Abort::kFailed) {
+  const greenback::Abort answer = CallOff();
+  RescheduledWait*& waiting = TaskAccess::Rescheduled(*task_);
+  // What abort_fn itself has woken the task with counts, whatever it says.
+  if (answer == greenback::Abort::kFailed || waiting != this) {
     abort_failed_ = true;
     return false;
   }
-  TaskAccess::Rescheduled(*task_) = nullptr;
+  waiting = nullptr;
   return true;
 }
 
@@ -42,7 +45,6 @@ RescheduledWait& RescheduledWait::End(Task& task, const void* type) {
 }
 
 void RescheduledWait::Fail(absl::Status status) {
-  if (abort_failed_ && absl::IsCancelled(status)) MarkCancelled();
   status_ = std::move(status);
   Finish();
 }
@@ -54,11 +56,12 @@ void RescheduledWait::Fail(std::exception_ptr error) {
 
 absl::Status RescheduledWait::Outcome() {
   if (error_) std::rethrow_exception(std::move(error_));
-  if (!status_.ok()) {
-    if (cancelled()) (void)result();  // noted in the scope
-    return std::move(status_);
+  if (status_.ok()) return result();
+  if (abort_failed_ && absl::IsCancelled(status_)) {
+    MarkCancelled();
+    (void)result();  // noted in the scope
   }
-  return result();
+  return std::move(status_);
 }
 
 }  // namespace internal
@@ -70,6 +73,11 @@ void Reschedule(Task& task, absl::Status status) {
 }
 
 void Reschedule(Task& task, std::exception_ptr error) {
+  if (error == nullptr) {
+    context::ThrowOrDie(std::logic_error(absl::StrCat(
+        "greenback::Reschedule(): task \"", task.name(),
+        "\" is given an exception_ptr that is null; give it an outcome")));
+  }
   internal::RescheduledWait::End(task, nullptr).Fail(std::move(error));
 }
 

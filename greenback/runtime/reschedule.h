@@ -1,16 +1,19 @@
 // WaitTaskRescheduled() and Reschedule(): the low-level pair of which waits are
 // made. A task goes to sleep, and somebody else wakes it with an outcome.
 //
-//   // Hands one value to one task that waits.
+//   // A job for one task that waits, in order of waiting.
 //   greenback::Co<absl::StatusOr<Job>> Take() {
-//     idle_.push_back(&greenback::CurrentTask());
-//     co_return co_await greenback::WaitTaskRescheduled<Job>([&] {
-//       std::erase(idle_, me);                  // cancelled: nobody wakes me
+//     auto place = idle_.insert(idle_.end(), &greenback::CurrentTask());
+//     co_return co_await greenback::WaitTaskRescheduled<Job>([this, place] {
+//       idle_.erase(place);              // cancelled: nobody will wake me
 //       return greenback::Abort::kSucceeded;
 //     });
 //   }
-//   ...
-//   greenback::Reschedule(*idle_.front(), job);
+//   void Give(Job job) {                 // somebody waits
+//     greenback::Task& task = *idle_.front();
+//     idle_.pop_front();
+//     greenback::Reschedule(task, std::move(job));
+//   }
 //
 // Use it to build things such as queues and locks. Event, nurseries and Asio's
 // operations serve everything else.
@@ -67,7 +70,7 @@ class RescheduledWait : private CancellableWait {
 
  private:
   bool Abort() final;
-  virtual greenback::Abort CallOff() = 0;
+  virtual greenback::Abort CallOff() noexcept = 0;
 
   Task* task_ = nullptr;
   const void* const type_;
@@ -115,7 +118,7 @@ class [[nodiscard]] WaitAwaiter final : public ValueWait<T> {
   explicit WaitAwaiter(AbortFn abort) : abort_(std::move(abort)) {}
 
  private:
-  Abort CallOff() override { return abort_(); }
+  Abort CallOff() noexcept override { return abort_(); }
 
   AbortFn abort_;
 };
@@ -125,8 +128,9 @@ class [[nodiscard]] WaitAwaiter final : public ValueWait<T> {
 // co_await -> absl::Status, or absl::StatusOr<T>: the running task sleeps until
 // Reschedule(task, outcome), and gives the outcome. A schedule point and a
 // cancellation point: when the task's scope is cancelled, also before this, and
-// the task still sleeps, `abort_fn()` is called, once, and decides. Must be
-// woken exactly once if it does not give kSucceeded.
+// the task still sleeps, `abort_fn()` is called, once, and decides. It may call
+// Reschedule() itself, and must not throw. The task must be woken exactly once
+// unless it gives kSucceeded. One wait at a time for each task.
 template <class T = void, class AbortFn>
 auto WaitTaskRescheduled(AbortFn abort_fn) {
   static_assert(std::same_as<std::invoke_result_t<AbortFn&>, Abort>,
@@ -137,9 +141,10 @@ auto WaitTaskRescheduled(AbortFn abort_fn) {
 
 // Wakes `task`, which sleeps in WaitTaskRescheduled<T>(): puts it at the end of
 // the ready queue, to go on with a value, a status that is not OK, or by
-// throwing. An OK status wakes a WaitTaskRescheduled<>(). kCancelled, after
-// abort_fn has given kFailed, counts as the scope's cancellation. A task that
-// does not sleep there, or for another type, is an error (std::logic_error, or
+// throwing. An OK status wakes a WaitTaskRescheduled<>(). kCancelled, when
+// abort_fn has been asked and could not, counts as the scope's cancellation. A
+// task that does not sleep there, or for another type (T is that of `value`,
+// exactly), and an exception_ptr that is null are errors (std::logic_error, or
 // a message and abort). Never suspends.
 void Reschedule(Task& task, absl::Status status = absl::OkStatus());
 void Reschedule(Task& task, std::exception_ptr error);

@@ -16,9 +16,9 @@
 // fails cancels everything; its failure comes out of Run() in place of the main
 // task's result, and together with the main task's exception if there is one.
 //
-// Suspends: never; it blocks the thread. To call Run() in a task of a run is an
-// error (std::logic_error, or a message and abort): await the coroutine
-// instead.
+// Suspends: never; it blocks the thread. To call Run() on the thread of a run,
+// in a task or a callback, is an error (std::logic_error, or a message and
+// abort): in a task, await the coroutine instead.
 //
 // Errors: when not even the first stack is to be had, StackExhausted (without
 // exceptions: its text and abort).

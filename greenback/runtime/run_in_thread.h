@@ -9,7 +9,8 @@
 //
 // co_await -> absl::StatusOr of what the function gives; absl::Status when it
 // gives nothing; a Status or StatusOr comes out as it is. What it throws comes
-// out where it is awaited. ResourceExhausted when no thread can be started.
+// out where it is awaited. ResourceExhausted when there is no thread and none
+// can be started.
 //
 // Always a schedule point, and a cancellation point until the function begins:
 // cancelled before that, it is never called and kCancelled comes out. Once it

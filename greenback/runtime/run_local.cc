@@ -1,11 +1,17 @@
 #include "greenback/runtime/run_local.h"
 
+#include <utility>
+
 #include "greenback/runtime/run_state.h"
 
 namespace greenback::internal {
 
-std::shared_ptr<void>& RunLocalValue(uint64_t key) {
-  return RunState::Current("RunLocal").locals[key];
+void* FindRunLocal(uint64_t key) {
+  return RunState::Current("RunLocal").locals.Find(key);
+}
+
+void* KeepRunLocal(uint64_t key, std::shared_ptr<void> made) {
+  return RunState::Current("RunLocal").locals.Keep(key, std::move(made));
 }
 
 }  // namespace greenback::internal

@@ -8,8 +8,13 @@
 // global that two runs, on two threads or one after the other, would share.
 //
 // The value is made when the run first asks for it, and destroyed at the end of
-// the run. Use it on the run's thread; outside a run it is an error
-// (std::logic_error, or a message and abort). Nothing here suspends.
+// the run, after all tasks and outside the run, the last made first: what a
+// value has asked for while it was made is still there when it goes.
+//
+// Use it on the run's thread; outside a run it is an error (std::logic_error,
+// or a message and abort). Nothing here suspends, but T's constructor may
+// Await(). When several tasks make the value at the same time, the first that
+// is done counts.
 #ifndef GREENBACK_RUNTIME_RUN_LOCAL_H_
 #define GREENBACK_RUNTIME_RUN_LOCAL_H_
 
@@ -25,8 +30,10 @@ namespace greenback {
 
 namespace internal {
 
-// Where the present run keeps the value of `key`.
-std::shared_ptr<void>& RunLocalValue(uint64_t key);
+// What the present run keeps under `key`, or null.
+void* FindRunLocal(uint64_t key);
+// Keeps `made` if there is nothing yet. Gives what there is then.
+void* KeepRunLocal(uint64_t key, std::shared_ptr<void> made);
 
 }  // namespace internal
 
@@ -46,14 +53,9 @@ class RunLocal {
 
   // Good until the end of the run.
   T& Get() const {
-    std::shared_ptr<void>& value = internal::RunLocalValue(key_);
-    if (value == nullptr) {
-      // Making it may ask for other variables, and move `value`.
-      std::shared_ptr<void> made = make_();
-      return *static_cast<T*>(
-          (internal::RunLocalValue(key_) = std::move(made)).get());
-    }
-    return *static_cast<T*>(value.get());
+    void* value = internal::FindRunLocal(key_);
+    if (value == nullptr) value = internal::KeepRunLocal(key_, make_());
+    return *static_cast<T*>(value);
   }
 
  private:

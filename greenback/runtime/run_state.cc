@@ -48,10 +48,13 @@ RootTask RunState::RunInit(TaskPlace, RunState& run,
   GREENBACK_TRY {
     run.status_ = co_await OpenNursery([&](Nursery& system) -> Co<void> {
       run.system_nursery_ = &system;
+      // What was posted before the run began may have failed.
+      if (!run.errors_.empty()) system.cancel_scope().Cancel();
       (void)co_await OpenNursery([&](Nursery& main) -> Co<void> {
         spawn_main(main);
         co_return;
       });
+      run.ending_ = true;
       system.cancel_scope().Cancel();
     });
   }
@@ -66,7 +69,7 @@ void RunState::CloseLink() {
     link_->run = nullptr;
   }
   PortalTask* const init = std::exchange(ThisThread().current_task, nullptr);
-  reactor().Poll();
+  reactor().Drain();
   ThisThread().current_task = init;
 }
 

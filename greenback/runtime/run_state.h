@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -36,6 +37,33 @@ struct RunLink {
   RunState* run;  // null when it has ended
 };
 
+// Values by key, destroyed in reverse order of making.
+class RunLocals {
+ public:
+  RunLocals() = default;
+  RunLocals(const RunLocals&) = delete;
+  RunLocals& operator=(const RunLocals&) = delete;
+  ~RunLocals() {
+    while (!values_.empty()) values_.pop_back();
+  }
+
+  // Null: there is none.
+  void* Find(uint64_t key) const {
+    const auto found = by_key_.find(key);
+    return found == by_key_.end() ? nullptr : found->second;
+  }
+  // Does nothing with `value` when there is one already. Gives what there is.
+  void* Keep(uint64_t key, std::shared_ptr<void> value) {
+    const auto [entry, is_new] = by_key_.try_emplace(key, value.get());
+    if (is_new) values_.push_back(std::move(value));
+    return entry->second;
+  }
+
+ private:
+  absl::flat_hash_map<uint64_t, void*> by_key_;
+  std::vector<std::shared_ptr<void>> values_;
+};
+
 class RunState final : public Loop, private TaskOwner {
  public:
   explicit RunState(const RunOptions& options);
@@ -54,16 +82,18 @@ class RunState final : public Loop, private TaskOwner {
   // out of Run().
   void Fail(std::exception_ptr error);
 
-  // Null when it is too early or too late for system tasks.
+  // Null before the run has begun, and after it has ended.
   Nursery* system_nursery() const { return system_nursery_; }
+  // The main task has ended.
+  bool ending() const { return ending_; }
   // How other threads reach this one.
   const std::shared_ptr<RunLink>& link() const { return link_; }
   const RunOptions& options() const { return options_; }
 
   // What system tasks begin with.
   Context system_context;
-  // Values of run-local variables, by key.
-  absl::flat_hash_map<uint64_t, std::shared_ptr<void>> locals;
+  // Of run-local variables.
+  RunLocals locals;
   // Of RunInThread(), once it has been used.
   std::shared_ptr<ThreadPool> threads;
 
@@ -78,6 +108,7 @@ class RunState final : public Loop, private TaskOwner {
   Instruments instruments_;
   CancelState scope_;
   Nursery* system_nursery_ = nullptr;
+  bool ending_ = false;
   std::shared_ptr<RunLink> link_;
   absl::Status status_;
   std::vector<std::exception_ptr> errors_;

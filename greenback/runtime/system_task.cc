@@ -8,14 +8,18 @@
 namespace greenback::internal {
 
 Nursery& SystemNursery() {
-  Nursery* const nursery =
-      RunState::Current("SpawnSystemTask()").system_nursery();
-  if (nursery == nullptr) {
+  const RunState& run = RunState::Current("SpawnSystemTask()");
+  if (run.ending()) {
     context::ThrowOrDie(std::logic_error(
         "greenback::SpawnSystemTask(): the run is ending; spawn it before the "
         "main task ends"));
   }
-  return *nursery;
+  if (run.system_nursery() == nullptr) {
+    context::ThrowOrDie(std::logic_error(
+        "greenback::SpawnSystemTask(): the run has not begun; spawn it in the "
+        "main task, or later"));
+  }
+  return *run.system_nursery();
 }
 
 Context SystemContext() {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <stdexcept>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "greenback/context/exceptions.h"
@@ -15,11 +16,19 @@ struct Locals {
 
 namespace {
 
+struct ThreadLocals {
+  // Taken out first, since the destructors of values may set variables.
+  ~ThreadLocals() {
+    while (locals != nullptr) std::exchange(locals, nullptr).reset();
+  }
+  std::shared_ptr<Locals> locals;
+};
+
 // Not inlined: see ThisThread().
 __attribute__((noinline)) std::shared_ptr<Locals>& LocalsOfThread() {
-  thread_local std::shared_ptr<Locals> locals;
+  thread_local ThreadLocals of_thread;
   asm volatile("" ::: "memory");
-  return locals;
+  return of_thread.locals;
 }
 
 }  // namespace

@@ -61,7 +61,8 @@ class TaskLocal {
   TaskLocal(const TaskLocal&) = delete;
   TaskLocal& operator=(const TaskLocal&) = delete;
 
-  // Good until the next Set() or Reset() in the same context.
+  // Good until this variable's next Set() or Reset() in the same context, and
+  // until that goes, with its task for instance.
   const T& Get() const {
     const void* const value = internal::FindLocal(key_);
     return value != nullptr ? *static_cast<const T*>(value) : default_;
@@ -96,8 +97,9 @@ class Context {
   static Context Current();
 
   // Calls fn(args...) with this as the running task's context, and gives its
-  // result. What it sets stays in this object. Not inside itself: that is an
-  // error (std::logic_error, or a message and abort).
+  // result. What it sets stays in this object. A coroutine that fn returns runs
+  // later, and not in it. By one task at a time, and not inside itself: that is
+  // an error (std::logic_error, or a message and abort).
   template <class Fn, class... Args>
   decltype(auto) Run(Fn&& fn, Args&&... args) {
     const Entered entered(*this);

@@ -1,0 +1,517 @@
+#include "greenback/runtime/testing/assert_checkpoints.h"
+
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "greenback/await.h"
+#include "greenback/portal.h"
+#include "greenback/runtime/cancel_scope.h"
+#include "greenback/runtime/checkpoint.h"
+#include "greenback/runtime/clock.h"
+#include "greenback/runtime/co.h"
+#include "greenback/runtime/event.h"
+#include "greenback/runtime/fail_scope.h"
+#include "greenback/runtime/nursery.h"
+#include "greenback/runtime/process.h"
+#include "greenback/runtime/reschedule.h"
+#include "greenback/runtime/run.h"
+#include "greenback/runtime/run_in_thread.h"
+#include "greenback/runtime/run_token.h"
+#include "greenback/runtime/sleep.h"
+#include "greenback/runtime/system_task.h"
+#include "greenback/runtime/task.h"
+#include "greenback/runtime/testing/mock_clock.h"
+#include "greenback/runtime/testing/no_more_threads.h"
+#include "greenback/runtime/testing/run_nursery.h"
+#include "greenback/runtime/testing/test_awaitables.h"
+#include "gtest/gtest-spi.h"
+#include "gtest/gtest.h"
+
+namespace greenback {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// What the failures say.
+std::vector<std::string> MessagesOf(
+    const ::testing::TestPartResultArray& failures) {
+  std::vector<std::string> messages;
+  for (int i = 0; i < failures.size(); ++i) {
+    const ::testing::TestPartResult& failure = failures.GetTestPartResult(i);
+    EXPECT_TRUE(failure.nonfatally_failed());
+    // ADD_FAILURE puts a line of its own before.
+    messages.emplace_back(
+        absl::StripPrefix(absl::string_view(failure.message()), "Failed\n"));
+  }
+  return messages;
+}
+
+// The failures that an `Assert` around `stretch` adds, in the main task of a
+// run, with a portal and by a clock that jumps.
+template <class Assert, class Stretch>
+std::vector<std::string> FailuresOf(const Stretch& stretch) {
+  ::testing::TestPartResultArray failures;
+  {
+    ::testing::ScopedFakeTestPartResultReporter reporter(
+        ::testing::ScopedFakeTestPartResultReporter::
+            INTERCEPT_ONLY_CURRENT_THREAD,
+        &failures);
+    MockClock clock;
+    RunOptions options;
+    options.clock = &clock;
+    greenback::Run(options, [&]() -> Co<void> {
+      (void)co_await EnsurePortal();
+      Assert here;
+      if constexpr (std::is_void_v<std::invoke_result_t<const Stretch&>>) {
+        stretch();
+      } else {
+        auto awaitable = stretch();
+        (void)co_await std::move(awaitable);
+      }
+    });
+  }
+  return MessagesOf(failures);
+}
+
+constexpr char kNoSchedulePoint[] =
+    "AssertCheckpoints: there was no schedule point";
+constexpr char kNoCancellationPoint[] =
+    "AssertCheckpoints: there was no cancellation point";
+constexpr char kASchedulePoint[] =
+    "AssertNoCheckpoints: there was a schedule point";
+constexpr char kACancellationPoint[] =
+    "AssertNoCheckpoints: there was a cancellation point";
+
+// What AssertCheckpoints and AssertNoCheckpoints say of a stretch, in
+// agreement.
+template <class Stretch>
+void ExpectCheckpoint(const Stretch& stretch) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch), IsEmpty());
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+              ElementsAre(kASchedulePoint, kACancellationPoint));
+}
+template <class Stretch>
+void ExpectNothing(const Stretch& stretch) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch),
+              ElementsAre(kNoSchedulePoint, kNoCancellationPoint));
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch), IsEmpty());
+}
+template <class Stretch>
+void ExpectSchedulePointOnly(const Stretch& stretch) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch),
+              ElementsAre(kNoCancellationPoint));
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+              ElementsAre(kASchedulePoint));
+}
+template <class Stretch>
+void ExpectCancellationPointOnly(const Stretch& stretch) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch),
+              ElementsAre(kNoSchedulePoint));
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+              ElementsAre(kACancellationPoint));
+}
+
+// The same stretch in synchronous code.
+template <class Stretch>
+auto InSynchronousCode(Stretch stretch) {
+  return [stretch] { (void)Await(stretch()); };
+}
+// The same stretch where it is cancelled already.
+template <class Stretch>
+auto Cancelled(Stretch stretch) {
+  return [stretch]() -> Co<void> {
+    CancelScope scope;
+    scope.Cancel();
+    auto awaitable = stretch();
+    (void)co_await std::move(awaitable);
+  };
+}
+
+// On every path that `stretch`, which waits or not, may take.
+template <class Stretch>
+void ExpectCheckpointOnEveryPath(const Stretch& stretch) {
+  ExpectCheckpoint(stretch);
+  ExpectCheckpoint(InSynchronousCode(stretch));
+  ExpectCheckpoint(Cancelled(stretch));
+  ExpectCheckpoint(InSynchronousCode(Cancelled(stretch)));
+}
+
+// --------------------------------------------------------------- the tools as
+// such
+
+TEST(AssertCheckpointsTest, SaysWhereItBegan) {
+  ::testing::TestPartResultArray failures;
+  int first = 0;
+  int second = 0;
+  {
+    ::testing::ScopedFakeTestPartResultReporter reporter(&failures);
+    greenback::Run([&]() -> Co<void> {
+      first = __LINE__ + 1;
+      { AssertCheckpoints yes; }
+      co_await CancelShieldedCheckpoint();
+      second = __LINE__ + 1;
+      AssertNoCheckpoints no;
+      co_await CancelShieldedCheckpoint();
+    });
+  }
+  std::vector<int> lines;
+  for (int i = 0; i < failures.size(); ++i) {
+    EXPECT_THAT(failures.GetTestPartResult(i).file_name(),
+                HasSubstr("assert_checkpoints_test.cc"));
+    lines.push_back(failures.GetTestPartResult(i).line_number());
+  }
+  EXPECT_THAT(lines, ElementsAre(first, first, second));
+}
+
+TEST(AssertCheckpointsTest, FailsTheTest) {
+  EXPECT_NONFATAL_FAILURE(greenback::Run([]() -> Co<void> {
+                            AssertCheckpoints yes;
+                            co_await CancelShieldedCheckpoint();
+                          }),
+                          "there was no cancellation point");
+  EXPECT_NONFATAL_FAILURE(greenback::Run([]() -> Co<void> {
+                            AssertNoCheckpoints no;
+                            co_await CancelShieldedCheckpoint();
+                          }),
+                          "there was a schedule point");
+}
+
+TEST(AssertCheckpointsTest, NothingIsNoCheckpoint) {
+  ExpectNothing([] {});
+}
+
+// Halves of a checkpoint are one together.
+TEST(AssertCheckpointsTest, TwoHalvesAreACheckpoint) {
+  ExpectCheckpoint([]() -> Co<void> {
+    (void)co_await CheckpointIfCancelled();
+    co_await CancelShieldedCheckpoint();
+  });
+}
+
+TEST(AssertCheckpointsTest, TheyNest) {
+  ExpectCheckpoint([]() -> Co<void> {
+    { AssertNoCheckpoints before; }
+    {
+      AssertCheckpoints outer;
+      AssertCheckpoints inner;
+      (void)co_await Checkpoint();
+    }
+    AssertNoCheckpoints after;
+  });
+}
+
+// Each counts its own task's.
+TEST(AssertCheckpointsTest, AnothersCancellationPointsAreNotTheTasksOwn) {
+  ExpectSchedulePointOnly([]() -> Co<void> {
+    bool done = false;
+    SpawnSystemTask([&done]() -> Co<void> {
+      (void)co_await Checkpoint();
+      done = true;
+    });
+    while (!done) co_await CancelShieldedCheckpoint();
+  });
+}
+
+#if defined(__cpp_exceptions)
+
+TEST(AssertCheckpointsTest, LooksAlsoWhenTheStretchThrows) {
+  const auto stretch = []() -> Co<void> {
+    try {
+      AssertCheckpoints yes;
+      throw std::runtime_error("at once");
+    } catch (const std::runtime_error&) {
+    }
+    co_return;
+  };
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+              ElementsAre(kNoSchedulePoint, kNoCancellationPoint));
+}
+
+TEST(AssertCheckpointsTest, OutsideATaskIsAnError) {
+  EXPECT_THROW(AssertCheckpoints yes, std::logic_error);
+  EXPECT_THROW(AssertNoCheckpoints no, std::logic_error);
+}
+
+#else
+
+TEST(AssertCheckpointsDeathTest, OutsideATaskIsAnError) {
+  EXPECT_DEATH(AssertCheckpoints yes, "no task of a run");
+}
+
+#endif  // defined(__cpp_exceptions)
+
+// -------------------------------------------------------------------
+// checkpoint.h
+
+TEST(CheckpointPromisesTest, Checkpoint) {
+  ExpectCheckpointOnEveryPath([] { return Checkpoint(); });
+}
+
+TEST(CheckpointPromisesTest, CheckpointAmongOthers) {
+  ExpectCheckpoint([]() -> Co<void> {
+    SpawnSystemTask([]() -> Co<void> { (void)co_await SleepForever(); });
+    (void)Await(Checkpoint());
+    co_return;
+  });
+}
+
+TEST(CheckpointPromisesTest, CheckpointIfCancelled) {
+  const auto stretch = [] { return CheckpointIfCancelled(); };
+  ExpectCancellationPointOnly(stretch);
+  ExpectCancellationPointOnly(InSynchronousCode(stretch));
+  ExpectCheckpoint(Cancelled(stretch));
+  ExpectCheckpoint(InSynchronousCode(Cancelled(stretch)));
+}
+
+TEST(CheckpointPromisesTest, CancelShieldedCheckpoint) {
+  const auto stretch = [] { return CancelShieldedCheckpoint(); };
+  ExpectSchedulePointOnly(stretch);
+  ExpectSchedulePointOnly(InSynchronousCode(stretch));
+  ExpectSchedulePointOnly(Cancelled(stretch));
+}
+
+// ------------------------------------------------------------------------
+// sleep.h
+
+TEST(CheckpointPromisesTest, Sleep) {
+  for (const absl::Duration duration :
+       {absl::Seconds(1), absl::ZeroDuration(), -absl::Hours(1),
+        -absl::InfiniteDuration()}) {
+    ExpectCheckpointOnEveryPath([duration] { return Sleep(duration); });
+  }
+}
+
+TEST(CheckpointPromisesTest, SleepUntil) {
+  ExpectCheckpointOnEveryPath(
+      [] { return SleepUntil(CurrentTime() + absl::Seconds(1)); });
+  ExpectCheckpointOnEveryPath([] { return SleepUntil(absl::InfinitePast()); });
+}
+
+TEST(CheckpointPromisesTest, SleepForeverUntilADeadline) {
+  ExpectCheckpointOnEveryPath([]() -> Co<void> {
+    CancelScope scope = MoveOnAfter(absl::Seconds(1));
+    (void)co_await SleepForever();
+  });
+}
+
+// ------------------------------------------------------------------------
+// event.h
+
+TEST(CheckpointPromisesTest, EventWait) {
+  Event set;
+  set.Set();
+  ExpectCheckpointOnEveryPath([&] { return set.Wait(); });
+  ExpectCheckpointOnEveryPath([]() -> Co<void> {
+    Event event;
+    EXPECT_TRUE(CurrentRunToken().RunSoon([&event] { event.Set(); }).ok());
+    (void)co_await event.Wait();
+    // What was posted refers to the event.
+    while (!event.is_set()) co_await CancelShieldedCheckpoint();
+  });
+}
+
+TEST(CheckpointPromisesTest, EventSetIsNone) {
+  ExpectNothing([] {
+    Event event;
+    event.Set();
+  });
+}
+
+// ----------------------------------------------------------------------
+// nursery.h
+
+TEST(CheckpointPromisesTest, OpenNurseryIsASchedulePoint) {
+  const auto empty = [] {
+    return OpenNursery([](Nursery&) -> Co<void> { co_return; });
+  };
+  ExpectSchedulePointOnly(empty);
+  ExpectSchedulePointOnly(InSynchronousCode(empty));
+  ExpectSchedulePointOnly(Cancelled(empty));
+  const auto with_child = [] {
+    return OpenNursery([](Nursery& nursery) -> Co<void> {
+      nursery.StartSoon([] { return Checkpoint(); });
+      co_return;
+    });
+  };
+  ExpectSchedulePointOnly(with_child);
+  ExpectSchedulePointOnly(InSynchronousCode(with_child));
+  ExpectSchedulePointOnly(Cancelled(with_child));
+}
+
+// Start() in a nursery that stays open, so that it alone is looked at.
+template <class Assert, class Child>
+std::vector<std::string> FailuresOfStart(Child child, bool cancelled) {
+  std::vector<std::string> messages;
+  RunNurseryOk([&](Nursery& nursery) -> Co<void> {
+    ::testing::TestPartResultArray failures;
+    {
+      ::testing::ScopedFakeTestPartResultReporter reporter(&failures);
+      CancelScope scope;
+      if (cancelled) scope.Cancel();
+      Assert here;
+      auto start = nursery.Start(child);
+      (void)co_await std::move(start);
+    }
+    messages = MessagesOf(failures);
+  });
+  return messages;
+}
+
+TEST(CheckpointPromisesTest, StartIsASchedulePoint) {
+  for (const bool waits : {false, true}) {
+    const auto child = [waits](TaskStatus<> status) -> Co<void> {
+      if (waits) (void)co_await Checkpoint();
+      status.Started();
+    };
+    EXPECT_THAT(FailuresOfStart<AssertNoCheckpoints>(child, false),
+                ElementsAre(kASchedulePoint));
+    // A child that does not look is started all the same; what comes out when
+    // it is too late is the cancellation.
+    EXPECT_THAT(FailuresOfStart<AssertNoCheckpoints>(child, true),
+                ElementsAre(kASchedulePoint, kACancellationPoint));
+  }
+}
+
+TEST(CheckpointPromisesTest, StartSoonIsNone) {
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    AssertNoCheckpoints no;
+    nursery.StartSoon([] { return Checkpoint(); });
+    co_return;
+  });
+}
+
+// --------------------------------------------------------------------
+// reschedule.h
+
+TEST(CheckpointPromisesTest, WaitTaskRescheduled) {
+  for (const Abort abort : {Abort::kSucceeded, Abort::kFailed}) {
+    ExpectCheckpointOnEveryPath([abort]() -> Co<void> {
+      // Woken by a callback, unless it is cancelled before.
+      Task& task = CurrentTask();
+      bool woken = false;
+      bool asleep = true;
+      EXPECT_TRUE(CurrentRunToken()
+                      .RunSoon([&] {
+                        if (asleep) Reschedule(task);
+                        woken = true;
+                      })
+                      .ok());
+      const auto on_cancel = [&] {
+        if (abort == Abort::kSucceeded) asleep = false;
+        return abort;
+      };
+      (void)co_await WaitTaskRescheduled(on_cancel);
+      while (!woken) co_await CancelShieldedCheckpoint();
+    });
+  }
+}
+
+// ------------------------------------------------------------------------
+// portal.h
+
+TEST(CheckpointPromisesTest, P02_EnsurePortal) {
+  ExpectCheckpointOnEveryPath([] { return EnsurePortal(); });
+  greenback::Run([]() -> Co<void> {
+    EXPECT_FALSE(HasPortal());
+    AssertCheckpoints yes;
+    EXPECT_TRUE((co_await EnsurePortal()).ok());
+  });
+  greenback::Run([]() -> Co<void> {
+    CancelScope scope;
+    scope.Cancel();
+    AssertCheckpoints yes;
+    EXPECT_TRUE(absl::IsCancelled(co_await EnsurePortal()));
+  });
+}
+
+TEST(CheckpointPromisesTest, BestowPortalIsNone) {
+  greenback::Run([]() -> Co<void> {
+    AssertNoCheckpoints no;
+    BestowPortal(CurrentTask());
+    co_return;
+  });
+}
+
+TEST(CheckpointPromisesTest, WithPortalRunAddsNone) {
+  ExpectNothing([] { return WithPortalRun([]() -> Co<int> { co_return 1; }); });
+  ExpectNothing([] { return WithPortalRunSync([] {}); });
+  ExpectCheckpoint([] { return WithPortalRun([] { return Checkpoint(); }); });
+  ExpectCheckpoint(
+      [] { return WithPortalRunSync([] { (void)Await(Checkpoint()); }); });
+}
+
+// -------------------------------------------------------------------------
+// await.h
+
+TEST(CheckpointPromisesTest, WhatIsReadyIsNone) {
+  ExpectNothing([] {
+    Signal signal;
+    signal.Fire();
+    Await(signal);
+    const auto ready = []() -> Co<int> { co_return 1; };
+    EXPECT_EQ(Await(ready()), 1);
+  });
+  ExpectNothing([]() -> Co<int> { co_return 1; });
+}
+
+// Of another library: others run meanwhile, and it knows of no cancel scope.
+TEST(CheckpointPromisesTest, AForeignAwaitableIsASchedulePointWhenItWaits) {
+  const auto stretch = []() -> Co<void> {
+    Signal signal;
+    EXPECT_TRUE(CurrentRunToken().RunSoon([&signal] { signal.Fire(); }).ok());
+    co_await signal;
+  };
+  ExpectSchedulePointOnly(stretch);
+  ExpectSchedulePointOnly(InSynchronousCode(stretch));
+}
+
+// -----------------------------------------------------------------
+// run_in_thread.h
+
+TEST(CheckpointPromisesTest, RunInThread) {
+  ExpectCheckpointOnEveryPath([] { return RunInThread([] {}); });
+  ExpectCheckpointOnEveryPath([] { return RunInThread([] { return 1; }); });
+  ExpectCheckpointOnEveryPath(
+      [] { return RunInThread([] { return absl::AbortedError("no"); }); });
+  NoMoreThreads no_more;
+  ExpectCheckpointOnEveryPath([] { return RunInThread([] {}); });
+}
+
+// -----------------------------------------------------------------------
+// process.h
+
+TEST(CheckpointPromisesTest, RunProcess) {
+  ExpectCheckpointOnEveryPath([] { return RunProcess({"true"}); });
+  ExpectCheckpointOnEveryPath([] { return RunProcess({"no such program"}); });
+  ExpectCheckpointOnEveryPath(
+      [] { return RunProcess(ProcessOptions(std::vector<std::string>())); });
+}
+
+// ------------------------------------------------------------------ what never
+// waits
+
+TEST(CheckpointPromisesTest, WhatNeverSuspendsIsNone) {
+  ExpectNothing([] {
+    SpawnSystemTask([]() -> Co<void> { co_return; });
+    EXPECT_TRUE(CurrentRunToken().RunSoon([] {}).ok());
+    CancelScope scope = MoveOnAfter(absl::Seconds(1));
+    FailScope fails = FailAfter(absl::Seconds(1));
+    EXPECT_TRUE(fails.Check(absl::OkStatus()).ok());
+    scope.Cancel();
+    (void)CurrentTime();
+    (void)HasPortal();
+  });
+}
+
+}  // namespace
+}  // namespace greenback

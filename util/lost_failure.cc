@@ -1,0 +1,57 @@
+#include "util/lost_failure.h"
+
+#include <atomic>
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "greenback/portal_task.h"
+
+namespace greenback {
+namespace {
+
+void Print(const LostFailure& lost) {
+  std::fprintf(stderr, "%s\n", lost.ToString().c_str());
+}
+
+std::atomic<LostFailureHandler> lost_failure_handler{&Print};
+
+}  // namespace
+
+std::string LostFailure::ToString() const {
+  return absl::StrCat("greenback::", from, " at ", internal::Describe(where),
+                      ": ", how, ": ",
+                      internal::FailureText(exception, status));
+}
+
+LostFailureHandler SetLostFailureHandler(LostFailureHandler handler) noexcept {
+  const LostFailureHandler former = lost_failure_handler.exchange(
+      handler != nullptr ? handler : &Print, std::memory_order_acq_rel);
+  return former == &Print ? nullptr : former;
+}
+
+namespace internal {
+
+std::string FailureText(const std::exception_ptr& exception,
+                        const absl::Status& status) {
+#if defined(__cpp_exceptions)
+  if (exception) {
+    try {
+      std::rethrow_exception(exception);
+    } catch (const std::exception& error) {
+      return error.what();
+    } catch (...) {
+      return "an exception that is no std::exception";
+    }
+  }
+#else
+  static_cast<void>(exception);
+#endif
+  return status.ToString();
+}
+
+void ReportLostFailure(const LostFailure& lost) noexcept {
+  lost_failure_handler.load(std::memory_order_acquire)(lost);
+}
+
+}  // namespace internal
+}  // namespace greenback
