@@ -1,8 +1,8 @@
 #include "greenback/runtime/instrument.h"
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <iostream>
 #include <latch>

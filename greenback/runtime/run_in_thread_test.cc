@@ -3,7 +3,6 @@
 #include <dirent.h>
 
 #include <atomic>
-#include <cstddef>
 #include <functional>
 #include <latch>
 #include <memory>

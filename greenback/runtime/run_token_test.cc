@@ -1,6 +1,7 @@
 #include "greenback/runtime/run_token.h"
 
 #include <atomic>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <latch>
@@ -350,34 +351,41 @@ TEST(RunTokenTest, WhatIsPostedWhileSystemTasksEndIsCalled) {
   EXPECT_THAT(log, ElementsAre("main ends", "called", "system task ends"));
 }
 
-// Threads that post as fast as they can while the run ends.
+// Threads that post again and again while the run ends.
 TEST(RunTokenTest, WhatIsTakenIsCalledBeforeTheRunReturns) {
-  constexpr int kThreads = 3;
+  struct Poster {
+    int taken = 0;
+    std::atomic<int> called = 0;
+    std::thread thread;
+  };
   for (int round = 0; round < 60; ++round) {
-    int called = 0;  // the run's thread only
-    int taken[kThreads] = {};
-    std::latch begun(kThreads);
-    std::vector<std::thread> threads;
+    std::vector<Poster> posters(3);
+    std::latch begun(3);
     greenback::Run([&]() -> Co<void> {
-      for (int& count : taken) {
-        threads.emplace_back(
-            [&begun, &called, &count, token = CurrentRunToken()] {
-              while (token.RunSoon([&called] { ++called; }).ok()) {
-                if (count++ == 0) begun.count_down();
-              }
-            });
+      for (Poster& poster : posters) {
+        const auto post = [&begun, &poster, token = CurrentRunToken()] {
+          while (token.RunSoon([&poster] { ++poster.called; }).ok()) {
+            if (poster.taken++ == 0) begun.count_down();
+            // Not more at a time than the run keeps up with.
+            while (poster.taken - poster.called > 100) {
+              std::this_thread::yield();
+            }
+          }
+        };
+        poster.thread = std::thread(post);
       }
       begun.wait();
       for (int i = 0; i < 10 * (round % 20); ++i) {
         EXPECT_TRUE((co_await Checkpoint()).ok());
       }
     });
-    const int called_in_the_run = called;
-    for (std::thread& thread : threads) thread.join();
-    int sum = 0;
-    for (const int count : taken) sum += count;
-    EXPECT_EQ(called_in_the_run, sum);
-    EXPECT_EQ(called, sum);
+    std::vector<int> called;
+    for (const Poster& poster : posters) called.push_back(poster.called);
+    for (size_t i = 0; i < posters.size(); ++i) {
+      posters[i].thread.join();
+      EXPECT_EQ(called[i], posters[i].taken);
+      EXPECT_EQ(posters[i].called, posters[i].taken);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #include "greenback/runtime/system_task.h"
 
 #include <exception>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
