@@ -24,18 +24,15 @@
 #ifndef GREENBACK_RUNTIME_CO_H_
 #define GREENBACK_RUNTIME_CO_H_
 
-#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
-#include "greenback/awaitable.h"
+#include "greenback/callee_promise.h"
 #include "greenback/context/exceptions.h"
-#include "greenback/home_awaiter.h"
 #include "greenback/in_place.h"
-#include "greenback/transfer.h"
 
 namespace greenback {
 
@@ -45,16 +42,14 @@ class Co;
 namespace internal {
 
 // What a Co's promise has for every T.
-class CoPromiseBase : public TransferringPromise {
+class CoPromiseBase : public CalleePromise {
  public:
-  std::suspend_always initial_suspend() const noexcept { return {}; }
-
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(
         std::coroutine_handle<Promise> done) const noexcept {
-      return done.promise().Finish();
+      return done.promise().HandBack();
     }
     void await_resume() const noexcept {}
   };
@@ -62,52 +57,13 @@ class CoPromiseBase : public TransferringPromise {
 
   void unhandled_exception() noexcept { error_ = std::current_exception(); }
 
-  // Awaitables that are not greenback's own may resume from anywhere.
-  template <class A>
-  auto await_transform(A&& awaitable) {
-    return ComeHome(std::forward<A>(awaitable));
-  }
-
-  // `caller` goes on when the coroutine is done.
-  void set_continuation(std::coroutine_handle<> caller) {
-    continuation_ = caller;
-  }
-
-  // Runs the coroutine, `self`, on top of an await_suspend of `caller`, which
-  // goes on by itself if that is enough: then the result is true.
-  bool RunInPlace(std::coroutine_handle<> self,
-                  std::coroutine_handle<> caller) {
-    set_continuation(caller);
-    phase_.store(Phase::kInPlace, std::memory_order_relaxed);
-    ResumeAndTransfer(self);
-    Phase in_place = Phase::kInPlace;
-    return !phase_.compare_exchange_strong(in_place, Phase::kDetached,
-                                           std::memory_order_acq_rel);
-  }
-
  protected:
   void RethrowIfFailed() {
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
  private:
-  enum class Phase : unsigned char { kDetached, kInPlace, kDone };
-
-  std::coroutine_handle<> Finish() noexcept {
-    if constexpr (!kTailCalls) {
-      Phase in_place = Phase::kInPlace;
-      if (phase_.load(std::memory_order_relaxed) == in_place &&
-          phase_.compare_exchange_strong(in_place, Phase::kDone,
-                                         std::memory_order_acq_rel)) {
-        return std::noop_coroutine();
-      }
-    }
-    return TransferTo(continuation_);
-  }
-
-  std::coroutine_handle<> continuation_;
   std::exception_ptr error_;
-  std::atomic<Phase> phase_{Phase::kDetached};
 };
 
 template <class T>
@@ -147,19 +103,9 @@ class CoAwaiter {
       : callee_(callee) {}
   bool await_ready() const noexcept { return false; }
 
-  template <Transferring Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) {
-    callee_.promise().set_continuation(caller);
-    return TransferTo(callee_);
-  }
-  // Of a coroutine that greenback does not know, or of Await().
-  auto await_suspend(std::coroutine_handle<> caller) {
-    if constexpr (kTailCalls) {
-      callee_.promise().set_continuation(caller);
-      return std::coroutine_handle<>(callee_);
-    } else {
-      return !callee_.promise().RunInPlace(callee_, caller);
-    }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> caller) {
+    return RunCallee(callee_, caller);
   }
 
   T await_resume() { return callee_.promise().TakeResult(); }

@@ -1,0 +1,624 @@
+#include "util/async_generator.h"
+
+#include <coroutine>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "greenback/greenback.h"
+#include "greenback/runtime/testing/test_awaitables.h"
+#include "gtest/gtest.h"
+#include "tests/hosts.h"
+
+namespace greenback {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+static_assert(!std::is_copy_constructible_v<AsyncGenerator<int>>);
+static_assert(std::is_nothrow_move_constructible_v<AsyncGenerator<int>>);
+static_assert(std::is_nothrow_move_assignable_v<AsyncGenerator<int>>);
+
+template <class Host>
+class AsyncGeneratorTest : public testing::Test {
+ public:
+  using Void = typename Host::template Coroutine<void>;
+
+  // 0, 1, ... below `end`, with a checkpoint before each and at the end.
+  static AsyncGenerator<int> Upto(int end) {
+    Counted counted;
+    for (int i = 0; i < end; ++i) {
+      co_await Host::Checkpoint();
+      co_yield i;
+    }
+    co_await Host::Checkpoint();
+  }
+
+  // Yields the sum of what was sent so far, and a checkpoint between. -1 for
+  // a Next().
+  static AsyncGenerator<int, int> Sum() {
+    Counted counted;
+    int sum = 0;
+    while (true) {
+      const std::optional<int> sent = co_yield sum;
+      co_await Host::Checkpoint();
+      sum = sent ? sum + *sent : -1;
+    }
+  }
+
+  ~AsyncGeneratorTest() override { EXPECT_EQ(Counted::live(), 0); }
+};
+
+using Hosts = testing::Types<RuntimeHost>;
+TYPED_TEST_SUITE(AsyncGeneratorTest, Hosts);
+
+// What the typed tests need of their fixture, by short names.
+#define FIXTURE                                                   \
+  using Fixture [[maybe_unused]] = AsyncGeneratorTest<TypeParam>; \
+  using Host [[maybe_unused]] = TypeParam;                        \
+  using Void [[maybe_unused]] = typename Fixture::Void
+
+TYPED_TEST(AsyncGeneratorTest, U05_Next) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int> upto = Fixture::Upto(3);
+    EXPECT_EQ(Counted::live(), 0);  // lazy
+    std::vector<int> seen;
+    while (std::optional<int> i = co_await upto.Next()) seen.push_back(*i);
+    EXPECT_THAT(seen, ElementsAre(0, 1, 2));
+    EXPECT_TRUE(upto.done());
+    EXPECT_EQ(Counted::live(), 0);  // at the end, not at the destruction
+    EXPECT_EQ(co_await upto.Next(), std::nullopt);
+    EXPECT_EQ(co_await upto.Next(), std::nullopt);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_NextInASynchronousFunction) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    co_await Host::WithPortalRunSync([] {
+      AsyncGenerator<int> upto = Fixture::Upto(3);
+      std::vector<int> seen;
+      while (std::optional<int> i = Await(upto.Next())) seen.push_back(*i);
+      EXPECT_THAT(seen, ElementsAre(0, 1, 2));
+      EXPECT_FALSE(Await(upto.Next()).has_value());
+    });
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_Empty) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int> none = Fixture::Upto(0);
+    EXPECT_FALSE(none.done());
+    EXPECT_EQ(co_await none.Next(), std::nullopt);
+    EXPECT_TRUE(none.done());
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_DestroyedAtAnyPoint) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    for (int steps = 0; steps < 5; ++steps) {
+      AsyncGenerator<int> upto = Fixture::Upto(3);
+      for (int i = 0; i < steps; ++i) (void)co_await upto.Next();
+      EXPECT_EQ(Counted::live(), steps == 0 || steps > 3 ? 0 : 1);
+    }
+    EXPECT_EQ(Counted::live(), 0);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_MovedFromIsAtItsEnd) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int> first = Fixture::Upto(3);
+    EXPECT_EQ(co_await first.Next(), 0);
+    AsyncGenerator<int> second = std::move(first);
+    EXPECT_EQ(co_await second.Next(), 1);
+    EXPECT_TRUE(first.done());
+    EXPECT_EQ(co_await first.Next(), std::nullopt);
+    co_await first.Close();
+    first = std::move(second);
+    EXPECT_EQ(co_await first.Next(), 2);
+  });
+}
+
+AsyncGenerator<Counted> MoveOnly() {
+  Counted kept(1);
+  co_yield std::move(kept);
+  EXPECT_EQ(kept.value, -1);  // straight from here into the result
+  co_yield Counted(2);
+  co_yield Counted(3);
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_MoveOnlyValues) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<Counted> values = MoveOnly();
+    int sum = 0;
+    while (std::optional<Counted> value = co_await values.Next()) {
+      sum += value->value;
+    }
+    EXPECT_EQ(sum, 6);
+  });
+}
+
+AsyncGenerator<std::string> Words() {
+  const std::string constant = "one";
+  std::string word = "two";
+  co_yield constant;
+  co_yield word;
+  EXPECT_EQ(word, "two");  // copied
+  co_yield "three";        // converted
+  co_yield std::move(word);
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_LvaluesAreCopied) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<std::string> words = Words();
+    std::vector<std::string> seen;
+    while (std::optional<std::string> word = co_await words.Next()) {
+      seen.push_back(*std::move(word));
+    }
+    EXPECT_THAT(seen, ElementsAre("one", "two", "three", "two"));
+  });
+}
+
+AsyncGenerator<int&> Elements(std::vector<int>& elements) {
+  for (int& element : elements) co_yield element;
+}
+AsyncGenerator<const std::string&> ConstWords() {
+  const std::string word = "a word";
+  co_yield word;
+  co_yield "a temporary, which lives until the next step";
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_References) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    std::vector<int> elements = {1, 2, 3};
+    AsyncGenerator<int&> references = Elements(elements);
+    while (int* element = co_await references.Next()) *element *= 2;
+    EXPECT_THAT(elements, ElementsAre(2, 4, 6));
+    EXPECT_EQ(co_await references.Next(), nullptr);
+
+    AsyncGenerator<const std::string&> words = ConstWords();
+    std::string all;
+    while (const std::string* word = co_await words.Next()) all += *word;
+    EXPECT_EQ(all, "a worda temporary, which lives until the next step");
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_GeneratorsOverGenerators) {
+  FIXTURE;
+  const auto doubled = [](AsyncGenerator<int> from) -> AsyncGenerator<int> {
+    while (std::optional<int> i = co_await from.Next()) co_yield 2 * *i;
+  };
+  Host::Run([&doubled]() -> Void {
+    AsyncGenerator<int> values = doubled(doubled(Fixture::Upto(3)));
+    EXPECT_EQ(co_await values.Next(), 0);
+    EXPECT_EQ(co_await values.Next(), 4);
+    EXPECT_EQ(Counted::live(), 1);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U05_AwaitsWhatIsNoneOfGreenbacks) {
+  FIXTURE;
+  Signal signals[3];
+  const auto values = [&signals]() -> AsyncGenerator<int> {
+    for (Signal& signal : signals) co_yield co_await signal;
+  };
+  std::vector<int> seen;
+  Host::Run([&]() -> Void {
+    const auto body = [&](auto& group) -> Void {
+      group.Spawn([&]() -> Void {
+        AsyncGenerator<int> generator = values();
+        while (std::optional<int> i = co_await generator.Next()) {
+          seen.push_back(*i);
+        }
+      });
+      for (int i = 0; i < 3; ++i) {
+        while (!signals[i].awaited()) co_await Host::Checkpoint();
+        EXPECT_EQ(seen.size(), static_cast<size_t>(i));
+        signals[i].Fire(10 * i);
+      }
+    };
+    co_await Host::InGroup(body);
+  });
+  EXPECT_THAT(seen, ElementsAre(0, 10, 20));
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_Send) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int, int> sum = Fixture::Sum();
+    EXPECT_EQ(co_await sum.Next(), 0);
+    EXPECT_EQ(co_await sum.Send(3), 3);
+    EXPECT_EQ(co_await sum.Send(4), 7);
+    EXPECT_EQ(co_await sum.Next(), -1);
+    EXPECT_EQ(co_await sum.Send(4), 3);
+    co_await sum.Close();
+    EXPECT_EQ(co_await sum.Send(4), std::nullopt);
+  });
+}
+
+AsyncGenerator<int, Counted> TakeMoveOnly() {
+  std::optional<Counted> sent = co_yield 0;
+  while (sent) sent = std::optional<Counted>(co_yield sent->value);
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_SendMoveOnly) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int, Counted> values = TakeMoveOnly();
+    EXPECT_EQ(co_await values.Next(), 0);
+    EXPECT_EQ(co_await values.Send(Counted(3)), 3);
+    Counted four(4);
+    EXPECT_EQ(co_await values.Send(std::move(four)), 4);
+    {
+      auto unawaited = values.Send(Counted(5));  // does nothing
+    }
+    EXPECT_EQ(co_await values.Next(), std::nullopt);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_UseAfterTheEndIsAnEnd) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int, int> sum = Fixture::Sum();
+    (void)co_await sum.Next();
+    co_await sum.Close();
+    EXPECT_TRUE(sum.done());
+    EXPECT_EQ(Counted::live(), 0);
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(co_await sum.Next(), std::nullopt);
+      EXPECT_EQ(co_await sum.Send(1), std::nullopt);
+#if defined(__cpp_exceptions)
+      EXPECT_EQ(co_await sum.Throw(std::runtime_error("late")), std::nullopt);
+#endif
+      co_await sum.Close();
+    }
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_CloseBeforeTheFirstNext) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    bool ran = false;
+    const auto generate = [&ran]() -> AsyncGenerator<int> {
+      ran = true;
+      co_yield 1;
+    };
+    AsyncGenerator<int> generator = generate();
+    EXPECT_FALSE(generator.NeedsClose());
+    co_await generator.Close();
+    EXPECT_TRUE(generator.done());
+    EXPECT_FALSE(ran);
+  });
+}
+
+// Destructors run in Close(), in any build; through a portal they may Await().
+TYPED_TEST(AsyncGeneratorTest, U06_CloseRunsDestructorsThatAwait) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    (void)co_await Host::EnsurePortal();
+    bool awaited = false;
+    struct Cleanup {
+      bool& awaited;
+      ~Cleanup() {
+        Await(Host::Checkpoint());
+        awaited = true;
+      }
+    };
+    const auto generate = [&awaited]() -> AsyncGenerator<int> {
+      Cleanup cleanup{awaited};
+      co_yield 1;
+    };
+    AsyncGenerator<int> generator = generate();
+    EXPECT_EQ(co_await generator.Next(), 1);
+    co_await generator.Close();
+    EXPECT_TRUE(awaited);
+    EXPECT_TRUE(generator.done());
+  });
+}
+
+#if defined(__cpp_exceptions)
+
+TYPED_TEST(AsyncGeneratorTest, U05_FailureHalfWay) {
+  FIXTURE;
+  const auto generate = []() -> AsyncGenerator<int> {
+    Counted counted;
+    co_yield 1;
+    co_await Host::Checkpoint();
+    throw std::runtime_error("half way");
+  };
+  Host::Run([&generate]() -> Void {
+    AsyncGenerator<int> generator = generate();
+    EXPECT_EQ(co_await generator.Next(), 1);
+    std::string what;
+    try {
+      (void)co_await generator.Next();
+    } catch (const std::runtime_error& error) {
+      what = error.what();
+    }
+    EXPECT_EQ(what, "half way");
+    EXPECT_TRUE(generator.done());
+    EXPECT_EQ(Counted::live(), 0);
+    EXPECT_EQ(co_await generator.Next(), std::nullopt);
+  });
+}
+
+// Yields 1, 2, ...; a std::runtime_error is answered with 100 and the end.
+AsyncGenerator<int> Catches() {
+  Counted counted;
+  for (int i = 1;; ++i) {
+    bool caught = false;
+    try {
+      co_yield i;
+    } catch (const std::runtime_error&) {
+      caught = true;
+    }
+    if (caught) break;
+  }
+  co_yield 100;
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_ThrowPassedOn) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int> upto = Fixture::Upto(3);
+    EXPECT_EQ(co_await upto.Next(), 0);
+    std::string what;
+    try {
+      (void)co_await upto.Throw(std::runtime_error("passed on"));
+    } catch (const std::runtime_error& error) {
+      what = error.what();
+    }
+    EXPECT_EQ(what, "passed on");
+    EXPECT_TRUE(upto.done());
+    EXPECT_EQ(Counted::live(), 0);
+    EXPECT_EQ(co_await upto.Next(), std::nullopt);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_ThrowCaught) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int> catches = Catches();
+    EXPECT_EQ(co_await catches.Next(), 1);
+    EXPECT_EQ(co_await catches.Next(), 2);
+    EXPECT_EQ(co_await catches.Throw(
+                  std::make_exception_ptr(std::runtime_error("caught"))),
+              100);
+    EXPECT_EQ(co_await catches.Next(), std::nullopt);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_ThrowBeforeTheFirstNext) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int> catches = Catches();
+    bool caught = false;
+    try {
+      (void)co_await catches.Throw(std::runtime_error("nobody there"));
+    } catch (const std::runtime_error&) {
+      caught = true;
+    }
+    EXPECT_TRUE(caught);
+    EXPECT_TRUE(catches.done());
+    EXPECT_EQ(co_await catches.Next(), std::nullopt);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_CloseRunsItsCleanup) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    std::vector<std::string> log;
+    const auto generate = [&log]() -> AsyncGenerator<int> {
+      Counted counted;
+      bool closed = false;
+      try {
+        co_yield 1;
+      } catch (const std::exception&) {
+        log.push_back("an error");
+      } catch (const GeneratorExit&) {
+        closed = true;
+      }
+      if (closed) {
+        co_await Host::Checkpoint();
+        log.push_back("closed");
+      }
+    };
+    AsyncGenerator<int> generator = generate();
+    EXPECT_EQ(co_await generator.Next(), 1);
+    EXPECT_TRUE(generator.NeedsClose());
+    co_await generator.Close();
+    EXPECT_THAT(log, ElementsAre("closed"));
+    EXPECT_TRUE(generator.done());
+    EXPECT_EQ(Counted::live(), 0);
+    // Uncaught, it does not come out.
+    AsyncGenerator<int> upto = Fixture::Upto(3);
+    (void)co_await upto.Next();
+    co_await upto.Close();
+    EXPECT_TRUE(upto.done());
+    // Destruction is less.
+    {
+      AsyncGenerator<int> again = generate();
+      EXPECT_EQ(co_await again.Next(), 1);
+    }
+    EXPECT_THAT(log, ElementsAre("closed"));
+    EXPECT_EQ(Counted::live(), 0);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_CloseThatFails) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    const auto generate = []() -> AsyncGenerator<int> {
+      try {
+        co_yield 1;
+      } catch (const GeneratorExit&) {
+        throw std::runtime_error("cannot be closed");
+      }
+    };
+    AsyncGenerator<int> generator = generate();
+    EXPECT_EQ(co_await generator.Next(), 1);
+    std::string what;
+    try {
+      co_await generator.Close();
+    } catch (const std::runtime_error& error) {
+      what = error.what();
+    }
+    EXPECT_EQ(what, "cannot be closed");
+    EXPECT_TRUE(generator.done());
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_CloseThatIsIgnored) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    const auto generate = []() -> AsyncGenerator<int> {
+      try {
+        co_yield 1;
+      } catch (const GeneratorExit&) {
+      }
+      co_yield 2;
+      co_yield 3;
+    };
+    AsyncGenerator<int> generator = generate();
+    EXPECT_EQ(co_await generator.Next(), 1);
+    std::string what;
+    try {
+      co_await generator.Close();
+    } catch (const std::logic_error& error) {
+      what = error.what();
+    }
+    EXPECT_THAT(what, HasSubstr("let GeneratorExit pass, or return after it"));
+    EXPECT_EQ(co_await generator.Next(), 3);
+    co_await generator.Close();
+    EXPECT_TRUE(generator.done());
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_SendBeforeTheFirstNext) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int, int> sum = Fixture::Sum();
+    std::string what;
+    try {
+      (void)co_await sum.Send(1);
+    } catch (const std::logic_error& error) {
+      what = error.what();
+    }
+    EXPECT_THAT(what, HasSubstr("Send() before the first Next()"));
+    EXPECT_EQ(co_await sum.Next(), 0);  // no harm done
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, U06_OneStepAtATime) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int> upto = Fixture::Upto(3);
+    const auto body = [&upto](auto& group) -> Void {
+      group.Spawn([&upto]() -> Void {
+        EXPECT_EQ(co_await upto.Next(), 0);
+        EXPECT_EQ(co_await upto.Next(), 1);
+      });
+      while (Counted::live() == 0) co_await Host::Checkpoint();
+      std::string what;
+      try {
+        (void)co_await upto.Next();
+      } catch (const std::logic_error& error) {
+        what = error.what();
+      }
+      EXPECT_THAT(what, HasSubstr("while another one is under way"));
+    };
+    co_await Host::InGroup(body);
+    EXPECT_EQ(co_await upto.Next(), 2);
+  });
+}
+
+#endif  // defined(__cpp_exceptions)
+
+AsyncGenerator<int> Ready(int end) {
+  for (int i = 0; i < end; ++i) co_yield i;
+}
+AsyncGenerator<int> PassOn(AsyncGenerator<int> from) {
+  while (std::optional<int> i = co_await from.Next()) co_yield *i;
+}
+
+constexpr int kMany = 1'000'000;
+
+// Stacks that would overflow at a few bytes a step.
+RunOptions SmallStacks() { return RunOptions{.stack_size = 64 << 10}; }
+
+TEST(AsyncGeneratorDepthTest, R13_AMillionValues) {
+  greenback::Run(SmallStacks(), []() -> Co<void> {
+    AsyncGenerator<int> values = PassOn(Ready(kMany));
+    int count = 0;
+    while (co_await values.Next()) ++count;
+    EXPECT_EQ(count, kMany);
+  });
+}
+
+TEST(AsyncGeneratorDepthTest, R13_AMillionValuesInASynchronousFunction) {
+  greenback::Run(SmallStacks(), []() -> Co<void> {
+    co_await WithPortalRunSync([] {
+      AsyncGenerator<int> values = PassOn(Ready(kMany));
+      int count = 0;
+      while (Await(values.Next())) ++count;
+      EXPECT_EQ(count, kMany);
+    });
+  });
+}
+
+// A coroutine of another library, where no task runs.
+Detached CountOutside(int& count) {
+  AsyncGenerator<int> values = PassOn(Ready(kMany));
+  while (co_await values.Next()) ++count;
+}
+
+TEST(AsyncGeneratorDepthTest, R13_AMillionValuesInAForeignCoroutine) {
+  int count = 0;
+  CountOutside(count);
+  EXPECT_EQ(count, kMany);
+}
+
+// The body waits for another library's event, outside any task: the coroutine
+// goes on where that is fired.
+TEST(AsyncGeneratorForeignTest, U05_InAForeignCoroutine) {
+  Signal signals[2];
+  std::vector<int> seen;
+  bool done = false;
+  const auto values = [&signals]() -> AsyncGenerator<int> {
+    co_yield -1;
+    for (Signal& signal : signals) co_yield co_await signal;
+  };
+  const auto consume = [&]() -> Detached {
+    AsyncGenerator<int> generator = values();
+    while (std::optional<int> i = co_await generator.Next()) {
+      seen.push_back(*i);
+    }
+    done = true;
+  };
+  consume();
+  EXPECT_THAT(seen, ElementsAre(-1));
+  signals[0].Fire(5);
+  EXPECT_THAT(seen, ElementsAre(-1, 5));
+  EXPECT_FALSE(done);
+  signals[1].Fire(6);
+  EXPECT_THAT(seen, ElementsAre(-1, 5, 6));
+  EXPECT_TRUE(done);
+}
+
+}  // namespace
+}  // namespace greenback

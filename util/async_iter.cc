@@ -1,0 +1,27 @@
+#include "util/async_iter.h"
+
+#include <cstdio>
+#include <exception>
+
+namespace greenback::internal {
+
+void ReportUnclosed(const char* what) {
+  std::fprintf(stderr,
+               "greenback::AsyncIter: closing in the destructor failed: %s "
+               "(call Close() to be told)\n",
+               what);
+}
+
+void ReportUnclosedByException() {
+#if defined(__cpp_exceptions)
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    ReportUnclosed(error.what());
+  } catch (...) {
+    ReportUnclosed("an exception that is no std::exception");
+  }
+#endif
+}
+
+}  // namespace greenback::internal
