@@ -94,14 +94,18 @@ decltype(auto) GetAwaiter(T&& awaitable) {
 
 namespace internal {
 
+template <class T>
+using AdapterMakes = decltype(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
+    std::declval<T>()));
+template <class T>
+concept AdapterGivesAwaitable =
+    Awaiter<decltype(GetAwaiter(std::declval<AdapterMakes<T>>()))>;
+
 // Keeps what an adapter made for as long as it is awaited.
 template <class T>
 class AdaptedAwaiter {
-  using Made = decltype(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
-      std::declval<T>()));
+  using Made = AdapterMakes<T>;
   using Inner = decltype(GetAwaiter(std::declval<Made>()));
-  static_assert(Awaiter<Inner>,
-                "AwaitableAdapter<T>::Adapt() must give an awaitable");
 
  public:
   explicit AdaptedAwaiter(T&& awaitable)
@@ -120,6 +124,13 @@ class AdaptedAwaiter {
  private:
   Made made_;
   Inner inner_;
+};
+// What it made is not awaitable, and this is no awaiter either.
+template <class T>
+requires(!AdapterGivesAwaitable<T>)  //
+    class AdaptedAwaiter<T> {
+ public:
+  explicit AdaptedAwaiter(T&&) {}
 };
 
 }  // namespace internal
@@ -181,7 +192,10 @@ template <class T>
 constexpr bool CheckAwaitable() {
   if constexpr (!Awaitable<T>) {
     using A = decltype(GetAwaiter(std::declval<T>()));
-    if constexpr (!HasReadyAndResume<A>) {
+    if constexpr (HasAdapter<T>) {
+      static_assert(Awaiter<A>,
+                    "AwaitableAdapter<T>::Adapt() must give an awaitable");
+    } else if constexpr (!HasReadyAndResume<A>) {
       static_assert(kIsAwaitable<T>, GREENBACK_NOT_AWAITABLE);
     } else if constexpr (!ReadyGivesBool<A>) {
       static_assert(ReadyGivesBool<A>,

@@ -67,6 +67,7 @@
 
 #include "absl/status/status.h"
 #include "greenback/await.h"
+#include "greenback/awaitable.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/in_place.h"
 #include "greenback/no_await_scope.h"
@@ -291,18 +292,29 @@ class [[nodiscard]] CallbackAwaitable {
 
 template <class Result, class Start, class Cancel>
 auto MakeFromCallback(CallbackParts<Start, Cancel> parts) {
-  static_assert(
+  constexpr bool kMovable =
       std::is_void_v<Result> ||
-          (std::is_object_v<Result> && std::is_move_constructible_v<Result>),
-      "greenback::FromCallback<Result>(start): Result is void or a "
-      "type that can be moved; use a pointer for a reference");
-  static_assert(std::invocable<Start&, Callback<Result>>,
-                "greenback::FromCallback<Result>(start): start is called with "
-                "one argument, the function to call when it is done");
-  static_assert(std::invocable<Cancel&>,
-                "greenback::FromCallback<Result>(start, cancel): cancel is "
-                "called without arguments");
-  return CallbackAwaitable<Result, Start, Cancel>(std::move(parts));
+      (std::is_object_v<Result> && std::is_move_constructible_v<Result>);
+  static_assert(kMovable,
+                "greenback::FromCallback<Result>(start): Result is void or a "
+                "type that can be moved; use a pointer for a reference");
+  if constexpr (kMovable) {
+    constexpr bool kStarts = std::invocable<Start&, Callback<Result>>;
+    constexpr bool kCancels = std::invocable<Cancel&>;
+    static_assert(kStarts,
+                  "greenback::FromCallback<Result>(start): start is called "
+                  "with one argument, the function to call when it is done");
+    static_assert(kCancels,
+                  "greenback::FromCallback<Result>(start, cancel): cancel is "
+                  "called without arguments");
+    if constexpr (kStarts && kCancels) {
+      return CallbackAwaitable<Result, Start, Cancel>(std::move(parts));
+    } else {
+      return NoAwaiter<Result>();
+    }
+  } else {
+    return NoAwaiter<Result>();
+  }
 }
 
 }  // namespace internal

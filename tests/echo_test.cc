@@ -1,6 +1,7 @@
 // A server and a hundred clients in one run, over loopback sockets of
-// Boost.Asio: the server in coroutines, half of the clients in plain functions
-// that wait deep inside other plain functions.
+// Boost.Asio. Each connection is a plain function that loops over what comes,
+// half of the clients are plain functions that wait deep inside other plain
+// functions, and the rest are coroutines.
 
 #include <array>
 #include <boost/asio/as_tuple.hpp>
@@ -17,6 +18,7 @@
 #include <ostream>
 #include <streambuf>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -25,6 +27,8 @@
 #include "greenback/greenback.h"
 #include "greenback/runtime/testing/process_resources.h"
 #include "gtest/gtest.h"
+#include "util/async_generator.h"
+#include "util/async_iter.h"
 
 namespace {
 
@@ -33,6 +37,8 @@ using ::boost::asio::buffer;
 using ::boost::asio::deferred;
 using ::boost::asio::ip::tcp;
 using ::boost::system::error_code;
+using ::greenback::AsyncGenerator;
+using ::greenback::AsyncIter;
 using ::greenback::Await;
 using ::greenback::Co;
 using ::greenback::Nursery;
@@ -70,23 +76,37 @@ struct Counts {
 
 // --------------------------------------------------------------------- server
 
-Co<void> Serve(tcp::socket socket, Counts& counts) {
-  Inside inside(counts.connections);
+// What comes, until nothing more does; `end` is then why.
+AsyncGenerator<std::string_view> Received(tcp::socket& socket,
+                                          error_code& end) {
   std::array<char, 256> text;
   for (;;) {
-    auto [read_error, size] =
-        co_await socket.async_read_some(buffer(text), kQuiet);
-    if (read_error) {
-      ++(read_error == boost::asio::error::operation_aborted ? counts.cancelled
-                                                             : counts.finished);
-      counts.Note();
+    auto [error, size] = co_await socket.async_read_some(buffer(text), kQuiet);
+    if (error) {
+      end = error;
       co_return;
     }
-    auto [write_error, written] = co_await boost::asio::async_write(
-        socket, buffer(text.data(), size), kQuiet);
-    EXPECT_FALSE(write_error);
-    EXPECT_EQ(written, size);
+    co_yield std::string_view(text.data(), size);
   }
+}
+
+void Echo(tcp::socket& socket, Counts& counts) {
+  Inside inside(counts.connections);
+  error_code end;
+  for (std::string_view text : AsyncIter(Received(socket, end))) {
+    auto [error, written] =
+        Await(boost::asio::async_write(socket, buffer(text), kQuiet));
+    EXPECT_FALSE(error) << error;
+    EXPECT_EQ(written, text.size());
+  }
+  ++(end == boost::asio::error::operation_aborted ? counts.cancelled
+                                                  : counts.finished);
+  counts.Note();
+}
+
+Co<void> Serve(tcp::socket socket, Counts& counts) {
+  co_await greenback::WithPortalRunSync(Echo, std::ref(socket),
+                                        std::ref(counts));
 }
 
 // One task a connection, until the nursery is cancelled.

@@ -53,6 +53,7 @@
 
 #include "absl/status/status.h"
 #include "greenback/await.h"
+#include "greenback/awaitable.h"
 #include "greenback/context/exceptions.h"
 #include "util/context_manager.h"     // IWYU pragma: export
 #include "util/exit_reason.h"         // IWYU pragma: export
@@ -81,7 +82,6 @@ namespace greenback {
 template <class M>
 class [[nodiscard]] AsyncContext {
   using Manager = std::remove_reference_t<M>;
-  static_assert(internal::CheckContextManager<Manager>());
   using Entered = internal::EnteredValue<Manager>;
 
  public:
@@ -171,6 +171,24 @@ class [[nodiscard]] AsyncContext {
   Entered entered_;
   bool open_;
   const int uncaught_ = std::uncaught_exceptions();
+};
+
+// Refuses what is no context manager, in one sentence.
+template <class M>
+requires(!AsyncContextManager<std::remove_reference_t<M>>)  //
+    class [[nodiscard]] AsyncContext<M> {
+ public:
+  explicit AsyncContext(
+      M&&, std::source_location = std::source_location::current()) {
+    internal::RefuseContextManager<std::remove_reference_t<M>>();
+  }
+  absl::Status status() { return absl::OkStatus(); }
+  bool ok() { return true; }
+  internal::NotAwaitable<M> get() { return {}; }
+  internal::NotAwaitable<M> operator*() { return {}; }
+  internal::NotAwaitable<M> Close(const ExitReason& = ExitReason()) {
+    return {};
+  }
 };
 
 template <class M>

@@ -155,21 +155,20 @@ concept AsyncContextManager = internal::HasEnter<M> && internal::HasExit<M>;
 
 namespace internal {
 
-// AsyncContextManager<M>; when false, with a compiler's error that says why
+// For an M that is no AsyncContextManager: a compiler's error that says why
 // not.
 template <class M>
-constexpr bool CheckContextManager() {
-  static_assert(HasEnter<M>,
+void RefuseContextManager() {
+  constexpr bool kHasEnter = HasEnter<M>;
+  constexpr bool kHasExit = HasExit<M>;
+  static_assert(kHasEnter,
                 "an asynchronous context manager has an Enter() that gives an "
                 "awaitable");
-  if constexpr (HasEnter<M>) {
-    static_assert(HasExit<M>,
-                  "an asynchronous context manager has an Exit() that takes a "
-                  "greenback::ExitReason, a std::exception_ptr or nothing, and "
-                  "gives an awaitable of nothing, bool, absl::Status or "
-                  "absl::StatusOr<bool>");
-  }
-  return AsyncContextManager<M>;
+  static_assert(kHasExit || !kHasEnter,
+                "an asynchronous context manager has an Exit() that takes a "
+                "greenback::ExitReason, a std::exception_ptr or nothing, and "
+                "gives an awaitable of nothing, bool, absl::Status or "
+                "absl::StatusOr<bool>");
 }
 
 // What Enter() gave, kept for a while.

@@ -234,7 +234,7 @@ decltype(auto) WithAsyncContext(
     M&& manager, Body&& body,
     std::source_location where = std::source_location::current()) {
   using Manager = std::remove_reference_t<M>;
-  if constexpr (internal::CheckContextManager<Manager>()) {
+  if constexpr (AsyncContextManager<Manager>) {
     if constexpr (internal::CheckBody<Manager, Body>()) {
       return internal::RunWith<Manager>(manager, std::forward<Body>(body),
                                         where);
@@ -242,6 +242,7 @@ decltype(auto) WithAsyncContext(
       return internal::NotAwaitable<Body>();
     }
   } else {
+    internal::RefuseContextManager<Manager>();
     return internal::NotAwaitable<M>();
   }
 }

@@ -181,6 +181,11 @@ inline constexpr bool kGivesStatus =
 template <class A>
 concept TaskAwaitable = Awaitable<A> &&
     (kGivesStatus<A> || std::is_void_v<AwaitResult<A>>);
+// Refused by a static_assert, everything else is left out of the instantiation:
+// the sentence is the only error then.
+template <class Fn, class... Args>
+concept TaskFunction = std::invocable<Fn, Args...> &&
+    TaskAwaitable<std::invoke_result_t<Fn, Args...>>;
 
 // A child task: awaits what fn(args...) gives, and notes how it failed.
 template <class Fn, class... Args>
@@ -304,39 +309,47 @@ Co<absl::Status> RunStarted(Nursery& target, StartValue<T>& value, Fn fn,
 
 template <class Fn, class... Args>
 Task& Nursery::StartSoon(Fn&& fn, Args&&... args) {
-  static_assert(
-      std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
-      "greenback::Nursery::StartSoon(fn, args...): fn cannot be called "
-      "with these arguments");
-  static_assert(
-      internal::TaskAwaitable<
-          std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>>,
-      "greenback::Nursery::StartSoon(fn, args...): fn gives something "
-      "that co_await turns into an absl::Status or nothing; hand other "
-      "results to a variable of the parent");
-  return Adopt(internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
-      PlaceForChild("StartSoon"), std::forward<Fn>(fn),
-      std::forward<Args>(args)...));
+  constexpr bool kCallable =
+      std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>;
+  constexpr bool kFits =
+      internal::TaskFunction<std::decay_t<Fn>, std::decay_t<Args>...>;
+  static_assert(kCallable,
+                "greenback::Nursery::StartSoon(fn, args...): fn cannot be "
+                "called with these arguments");
+  static_assert(kFits || !kCallable,
+                "greenback::Nursery::StartSoon(fn, args...): fn gives "
+                "something that co_await turns into an absl::Status or "
+                "nothing; hand other results to a variable of the parent");
+  if constexpr (kFits) {
+    return Adopt(internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
+        PlaceForChild("StartSoon"), std::forward<Fn>(fn),
+        std::forward<Args>(args)...));
+  } else {
+    return parent_;
+  }
 }
 
 template <class T, class Fn, class... Args>
 Co<std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>>
 Nursery::Start(Fn fn, Args... args) {
-  static_assert(std::invocable<Fn, TaskStatus<T>, Args...>,
+  constexpr bool kCallable = std::invocable<Fn, TaskStatus<T>, Args...>;
+  constexpr bool kFits = internal::TaskFunction<Fn, TaskStatus<T>, Args...>;
+  static_assert(kCallable,
                 "greenback::Nursery::Start<T>(fn, args...): fn cannot be "
                 "called with a TaskStatus<T> and these arguments");
-  static_assert(
-      internal::TaskAwaitable<std::invoke_result_t<Fn, TaskStatus<T>, Args...>>,
-      "greenback::Nursery::Start(fn, args...): fn gives something that "
-      "co_await turns into an absl::Status or nothing; hand other results to "
-      "TaskStatus::Started()");
+  static_assert(kFits || !kCallable,
+                "greenback::Nursery::Start(fn, args...): fn gives something "
+                "that co_await turns into an absl::Status or nothing; hand "
+                "other results to TaskStatus::Started()");
   const internal::PendingStart pending(*this);
   internal::StartValue<T> value;
   absl::Status status =
       co_await OpenNursery([&](Nursery& starting) -> Co<void> {
-        starting.StartSoon(internal::RunStarted<T, Fn, Args...>,
-                           std::ref(*this), std::ref(value), std::move(fn),
-                           std::move(args)...);
+        if constexpr (kFits) {
+          starting.StartSoon(internal::RunStarted<T, Fn, Args...>,
+                             std::ref(*this), std::ref(value), std::move(fn),
+                             std::move(args)...);
+        }
         co_return;
       });
   // What failed beside the task is no less a failure.
@@ -352,24 +365,27 @@ Nursery::Start(Fn fn, Args... args) {
 
 template <class Body>
 Co<absl::Status> OpenNursery(Body body) {
-  static_assert(std::invocable<Body&, Nursery&>,
+  constexpr bool kCallable = std::invocable<Body&, Nursery&>;
+  constexpr bool kFits = internal::TaskFunction<Body&, Nursery&>;
+  static_assert(kCallable,
                 "greenback::OpenNursery(body): body takes a Nursery&");
-  static_assert(
-      internal::TaskAwaitable<std::invoke_result_t<Body&, Nursery&>>,
-      "greenback::OpenNursery(body): body gives something that co_await "
-      "turns into an absl::Status or nothing");
+  static_assert(kFits || !kCallable,
+                "greenback::OpenNursery(body): body gives something that "
+                "co_await turns into an absl::Status or nothing");
   Nursery nursery;
-  GREENBACK_TRY {
-    if constexpr (internal::kGivesStatus<
-                      std::invoke_result_t<Body&, Nursery&>>) {
-      internal::NurseryAccess::Note(nursery,
-                                    co_await std::invoke(body, nursery));
-    } else {
-      co_await std::invoke(body, nursery);
+  if constexpr (kFits) {
+    GREENBACK_TRY {
+      if constexpr (internal::kGivesStatus<
+                        std::invoke_result_t<Body&, Nursery&>>) {
+        internal::NurseryAccess::Note(nursery,
+                                      co_await std::invoke(body, nursery));
+      } else {
+        co_await std::invoke(body, nursery);
+      }
     }
-  }
-  GREENBACK_CATCH_ALL {
-    internal::NurseryAccess::Note(nursery, std::current_exception());
+    GREENBACK_CATCH_ALL {
+      internal::NurseryAccess::Note(nursery, std::current_exception());
+    }
   }
   co_await internal::NurseryAccess::AllChildren(nursery);
   co_return internal::NurseryAccess::Result(nursery);

@@ -75,9 +75,8 @@ def _must_not_compile_test_impl(ctx):
     script = ctx.actions.declare_file(ctx.label.name + ".sh")
     ctx.actions.write(
         script,
-        "#!/bin/sh\nexec sh %s %s %s\n" % (
+        "#!/bin/sh\nexec sh %s %s\n" % (
             ctx.file._check.short_path,
-            "any" if ctx.attr.further_errors else "none",
             " ".join([file.short_path for file in files]),
         ),
         is_executable = True,
@@ -93,7 +92,6 @@ _must_not_compile_test = rule(
         "src": attr.label(allow_single_file = [".cc"], mandatory = True),
         "deps": attr.label_list(providers = [CcInfo]),
         "error": attr.string(mandatory = True),
-        "further_errors": attr.bool(),
         "_check": attr.label(
             default = "//tests/must_not_compile:check.sh",
             allow_single_file = True,
@@ -107,15 +105,14 @@ _must_not_compile_test = rule(
     test = True,
 )
 
-def must_not_compile_test(name, error, src = None, deps = [], further_errors = False, **kwargs):
+def must_not_compile_test(name, error, src = None, deps = [], **kwargs):
     """A test that `src` is refused when MUST_NOT_COMPILE is defined, and compiles when not.
 
     Args:
       name: of the test.
-      error: what the first line with an error must contain, word for word.
+      error: what the one line with an error must contain, word for word.
       src: the source; by default `name` without "_test", and ".cc".
       deps: what it includes.
-      further_errors: whether the compiler may report more than that one.
       **kwargs: what every test has.
     """
     _must_not_compile_test(
@@ -124,6 +121,5 @@ def must_not_compile_test(name, error, src = None, deps = [], further_errors = F
         src = src or name[:-len("_test")] + ".cc",
         deps = deps,
         error = error,
-        further_errors = further_errors,
         **kwargs
     )
