@@ -1,14 +1,75 @@
 #include "greenback/await.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <string>
 
 #include "greenback/context/exceptions.h"
 #include "greenback/context/run_on_fiber.h"
 
 namespace greenback::internal {
+namespace {
+
+constexpr char kAbandonedText[] =
+    "the host of the task has gone while it waited in greenback::Await()";
+
+void PrintAbandoned(const char* why) {
+  const PortalTask* const task = ThisThread().current_task;
+  std::fprintf(stderr, "greenback: task \"%s\": %s, and %s\n",
+               task != nullptr ? task->name().data() : "?", kAbandonedText,
+               why);
+}
+
+#if defined(__cpp_exceptions)
+std::terminate_handler terminate_before = nullptr;
+
+[[noreturn]] void TerminateHandler() {
+  if (const std::exception_ptr error = std::current_exception()) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const Abandoned&) {
+      PrintAbandoned(
+          "its frames cannot be unwound: one of them is noexcept, or is a "
+          "destructor that awaits a value while it is unwound");
+    } catch (...) {
+    }
+  }
+  if (terminate_before != nullptr) terminate_before();
+  std::abort();
+}
+#endif
+
+}  // namespace
 
 void ReportStackExhausted(const absl::Status& status) {
   context::ThrowOrDie(StackExhausted(std::string(status.message())));
+}
+
+bool MayThrowAbandoned() noexcept {
+#if defined(__cpp_exceptions)
+  return std::uncaught_exceptions() == 0;
+#else
+  return false;
+#endif
+}
+
+absl::Status AbandonedStatus() { return absl::CancelledError(kAbandonedText); }
+
+void ThrowAbandoned() {
+#if defined(__cpp_exceptions)
+  // A noexcept frame on the way is found by std::terminate() alone.
+  [[maybe_unused]] static const bool installed = [] {
+    terminate_before = std::set_terminate(TerminateHandler);
+    return true;
+  }();
+  throw Abandoned();
+#else
+  PrintAbandoned(
+      "it cannot be unwound without exceptions: await what can carry an "
+      "absl::Status, or end the task before its host");
+  std::abort();
+#endif
 }
 
 }  // namespace greenback::internal

@@ -28,7 +28,8 @@
 // text and aborts; a stack pool at its limits gives ResourceExhausted where the
 // result can carry a status, throws StackExhausted elsewhere. In all these
 // cases nothing has been started and the awaitable is destroyed as usual.
-// TryAwait() gives both as a status.
+// TryAwait() gives both as a status. When the host goes before the task has
+// ended, the frames are unwound: see abandoned.h.
 #ifndef GREENBACK_AWAIT_H_
 #define GREENBACK_AWAIT_H_
 
@@ -41,6 +42,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "greenback/abandoned.h"  // IWYU pragma: export
 #include "greenback/awaitable.h"
 #include "greenback/portal_task.h"
 #include "greenback/transfer.h"
@@ -68,6 +70,24 @@ inline constexpr bool kCarriesStatus =
 
 // Throws StackExhausted, or prints its text and aborts.
 [[noreturn]] void ReportStackExhausted(const absl::Status& status);
+
+// Where the task is abandoned, Await() throws Abandoned. Not on top of another
+// exception, where it gives `R` if that can say so, and never without
+// exceptions, where it dies if `R` cannot.
+[[noreturn]] void ThrowAbandoned();
+bool MayThrowAbandoned() noexcept;
+absl::Status AbandonedStatus();
+template <class R>
+R AbandonedResult() {
+  if constexpr (std::is_void_v<R>) {
+#if defined(__cpp_exceptions)
+    if (!MayThrowAbandoned()) return;
+#endif
+  } else if constexpr (kCarriesStatus<R>) {
+    if (!MayThrowAbandoned()) return AbandonedStatus();
+  }
+  ThrowAbandoned();
+}
 
 // From await_suspend to the moment when `point` has fired.
 template <class A>
@@ -97,7 +117,12 @@ AwaitResult<T> Await(T&& awaitable, std::source_location where =
     internal::LetEscape(awaitable);
     using A = decltype(GetAwaiter(std::declval<T>()));
     PortalTask* const task = internal::TaskToAwait<A>();
-    if (task == nullptr) internal::ReportMisuse(where);
+    if (task == nullptr) [[unlikely]] {
+      if (internal::IsAbandoned()) {
+        return internal::AbandonedResult<AwaitResult<T>>();
+      }
+      internal::ReportMisuse(where);
+    }
     auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
     internal::LetEscape(awaiter);
     if (!awaiter.await_ready()) {
@@ -111,6 +136,8 @@ AwaitResult<T> Await(T&& awaitable, std::source_location where =
       }
       internal::ParkPoint point(task);
       internal::SuspendUntilFired(awaiter, point);
+      if (point.abandoned) [[unlikely]]
+        return internal::AbandonedResult<AwaitResult<T>>();
     }
     return awaiter.await_resume();
   } else {
@@ -164,6 +191,9 @@ TryAwaitResult<T> TryAwait(T&& awaitable, std::source_location where =
     using A = decltype(GetAwaiter(std::declval<T>()));
     PortalTask* const task = internal::TaskToAwait<A>();
     if (task == nullptr) {
+      if (internal::IsAbandoned()) {
+        return internal::AbandonedResult<TryAwaitResult<T>>();
+      }
       return absl::FailedPreconditionError(
           internal::ExplainMisuse(where).message);
     }

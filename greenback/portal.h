@@ -17,17 +17,21 @@
 
 #include <concepts>
 #include <coroutine>
+#include <memory>
 #include <source_location>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "greenback/await.h"
 #include "greenback/awaitable.h"
+#include "greenback/foreign_call.h"
 #include "greenback/home_awaiter.h"
 #include "greenback/in_place.h"
 #include "greenback/no_await_scope.h"  // IWYU pragma: export
 #include "greenback/portal_task.h"
+#include "greenback/transfer.h"
 
 namespace greenback {
 
@@ -93,26 +97,43 @@ inline auto EnsurePortal(
 
 namespace internal {
 
-// Runs sync_fn(args...) where it is awaited: the coroutine that awaits is not
-// even suspended.
+// Outside a task, what is awaited runs as a ForeignCall.
+template <class R>
+using ForeignCallPtr = std::unique_ptr<ForeignCall<R>>;
+
+// Runs sync_fn(args...) where it is awaited: in a task the coroutine that
+// awaits is not even suspended.
 template <class Fn, class... Args>
 class [[nodiscard]] SyncRun {
+  using Result = std::invoke_result_t<Fn, Args...>;
+
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
 
   explicit SyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
 
-  bool await_ready() const noexcept { return true; }
-  void await_suspend(std::coroutine_handle<>) const noexcept {}
-  decltype(auto) await_resume() {
-    PortalForCall portal("WithPortalRunSync");
-    return std::apply(std::move(fn_), std::move(args_));
+  bool await_ready() const noexcept {
+    return ThisThread().current_task != nullptr;
   }
+  bool await_suspend(std::coroutine_handle<> coroutine) {
+    foreign_ = std::make_unique<ForeignCall<Result>>();
+    return foreign_->Start(*this, coroutine);
+  }
+  Result await_resume() {
+    if (foreign_ != nullptr) [[unlikely]]
+      return foreign_->Take();
+    PortalForCall portal("WithPortalRunSync");
+    return (*this)();
+  }
+
+  // For the ForeignCall.
+  Result operator()() { return std::apply(std::move(fn_), std::move(args_)); }
 
  private:
   Fn fn_;
   std::tuple<Args...> args_;
+  ForeignCallPtr<Result> foreign_;  // goes first
 };
 
 // Calls async_fn(args...) and awaits the result, with a portal open meanwhile.
@@ -120,6 +141,7 @@ template <class Fn, class... Args>
 class [[nodiscard]] AsyncRun {
   using Made = std::invoke_result_t<Fn, Args...>;
   using Inner = decltype(GetAwaiter(std::declval<Made>()));
+  using Result = AwaitResult<Made>;
 
  public:
   static constexpr bool kGreenbackHomeAwaiter = HomeAwaiter<Inner>;
@@ -128,18 +150,43 @@ class [[nodiscard]] AsyncRun {
       : fn_(std::move(fn)), args_(std::move(args)...) {}
 
   bool await_ready() {
+    if (ThisThread().current_task == nullptr) return false;
     portal_.Emplace([] { return PortalForCall("WithPortalRun"); });
-    made_.Emplace(
-        [&]() -> Made { return std::apply(std::move(fn_), std::move(args_)); });
+    made_.Emplace([&]() -> Made { return Make(); });
     inner_.Emplace(
         [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });
     return inner_->await_ready();
   }
   template <class Promise>
-  auto await_suspend(std::coroutine_handle<Promise> handle) {
-    return inner_->await_suspend(handle);
+  auto await_suspend(std::coroutine_handle<Promise> coroutine) {
+    static_assert(HomeAwaiter<Inner> || Transferring<Promise> ||
+                      std::is_void_v<Promise>,
+                  "greenback::WithPortalRun(async_fn, args...) in a coroutine "
+                  "of another library: a portal cannot follow what async_fn "
+                  "gives; it must give a greenback::Co, or be a plain function "
+                  "for WithPortalRunSync()");
+    using Suspend = decltype(inner_->await_suspend(coroutine));
+    const bool foreign = !inner_;
+    if (foreign) foreign_ = std::make_unique<ForeignCall<Result>>();
+    if constexpr (std::is_void_v<Suspend>) {
+      if (foreign) return foreign_->Start(*this, coroutine);
+      inner_->await_suspend(coroutine);
+      return true;
+    } else if constexpr (std::is_same_v<Suspend, bool>) {
+      if (foreign) return foreign_->Start(*this, coroutine);
+      return inner_->await_suspend(coroutine);
+    } else {
+      if (!foreign) {
+        return std::coroutine_handle<>(inner_->await_suspend(coroutine));
+      }
+      return foreign_->Start(*this, coroutine)
+                 ? std::coroutine_handle<>(std::noop_coroutine())
+                 : TransferTo(coroutine);
+    }
   }
-  decltype(auto) await_resume() {
+  Result await_resume() {
+    if (foreign_ != nullptr) [[unlikely]]
+      return foreign_->Take();
     // The portal ends with the call, not with this object, on all paths out.
     struct CloseAtEnd {
       InPlace<PortalForCall>& portal;
@@ -148,12 +195,18 @@ class [[nodiscard]] AsyncRun {
     return inner_->await_resume();
   }
 
+  // For the ForeignCall.
+  Result operator()() { return Await(Make()); }
+
  private:
+  Made Make() { return std::apply(std::move(fn_), std::move(args_)); }
+
   Fn fn_;
   std::tuple<Args...> args_;
   InPlace<PortalForCall> portal_;  // outlives what runs below it
   InPlace<Made> made_;
   InPlace<Inner> inner_;
+  ForeignCallPtr<Result> foreign_;
 };
 
 }  // namespace internal
@@ -187,6 +240,16 @@ auto WithPortalRun(Fn&& async_fn, Args&&... args) {
 
 // co_await WithPortalRunSync(sync_fn, args...): the same for a plain function,
 // which may Await(). In the runtime it costs a few nanoseconds over the call.
+//
+// Both also work in coroutines that no host of greenback's runs: those of a
+// library that greenback has never heard of, and hand-written ones. The call is
+// then a task of its own, on a fiber, and the coroutine is suspended while it
+// waits; who completes what is awaited goes on with it, on its own thread, and
+// in the end resumes the coroutine. (In boost::asio::awaitable use
+// greenback::asio's, which know its executor and its cancellation.) There is no
+// cancellation, and nothing that needs a run. What WithPortalRun() awaits there
+// must be a Co, or another awaitable of greenback's. When the coroutine is
+// destroyed while it waits, the frames are unwound: see abandoned.h.
 template <class Fn, class... Args>
 auto WithPortalRunSync(Fn&& sync_fn, Args&&... args) {
   static_assert(

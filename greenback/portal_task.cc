@@ -25,6 +25,12 @@ PortalTask* TaskWithPortal() noexcept {
   return task;
 }
 
+bool IsAbandoned() noexcept {
+  const PortalTask* const task = ThisThread().current_task;
+  return task != nullptr &&
+         PortalAccess::Get(*task) == PortalAccess::Portal::kAbandoned;
+}
+
 std::string Describe(const std::source_location& where) {
   return absl::StrCat(where.file_name(), ":", where.line(), " (",
                       where.function_name(), ")");
@@ -39,7 +45,8 @@ Misuse ExplainMisuse(const std::source_location& where) {
     return {Reason::kNoTask,
             absl::StrCat(place,
                          "no task is running on this thread; call it below a "
-                         "coroutine that greenback::Run() runs")};
+                         "coroutine that greenback::Run() runs, or below "
+                         "co_await greenback::WithPortalRunSync()")};
   }
   const std::string name = absl::StrCat("task \"", task->name(), "\"");
   if (const std::source_location* scope = PortalAccess::NoAwait(*task)) {

@@ -64,6 +64,10 @@ struct ParkPoint {
   context::SavedContext context;  // while parked
   void* host_fiber = nullptr;     // the host's record of the parked fiber
   ReadyNode node;                 // for a host that queues the woken fiber
+  ParkPoint* outer = nullptr;     // for a host that lists what is parked
+  // Nothing was awaited to its end: the host has gone, and the fiber goes on to
+  // be unwound.
+  bool abandoned = false;
 };
 
 // Something that waits, and wants to know when its task is cancelled. Lives in
@@ -132,7 +136,8 @@ class PortalTask {
   friend struct internal::PortalAccess;
   friend class NoAwaitScope;
 
-  enum class Portal : uint8_t { kNone, kBestowed, kOpen };
+  // Abandoned: nothing will be awaited any more, whatever is opened.
+  enum class Portal : uint8_t { kNone, kBestowed, kOpen, kAbandoned };
 
   // Makes sure that a following Park() cannot fail; ResourceExhausted that
   // names the setting otherwise. Called before anything is awaited.
@@ -194,7 +199,10 @@ struct PortalAccess {
     return task.portal_ == Portal::kOpen;
   }
   static Portal Get(const PortalTask& task) { return task.portal_; }
-  static void Set(PortalTask& task, Portal portal) { task.portal_ = portal; }
+  static void Set(PortalTask& task, Portal portal) {
+    if (task.portal_ != Portal::kAbandoned) task.portal_ = portal;
+  }
+  static void Abandon(PortalTask& task) { task.portal_ = Portal::kAbandoned; }
   static const std::source_location* NoAwait(const PortalTask& task) {
     return task.no_await_;
   }
@@ -241,7 +249,10 @@ PortalTask* TaskToAwait() noexcept {
   return task;
 }
 
-// Why TaskToAwait() gave null, for an Await() at `where`.
+// Whether the running task is one that is abandoned.
+bool IsAbandoned() noexcept;
+
+// Why TaskToAwait() gave null, otherwise, for an Await() at `where`.
 Misuse ExplainMisuse(const std::source_location& where);
 // Throws PortalError, or prints its text and aborts.
 [[noreturn]] void ReportMisuse(const std::source_location& where);

@@ -1,0 +1,380 @@
+// WithPortalRun[Sync]() in coroutines of which greenback knows nothing: here a
+// type that has nothing but what the standard asks for.
+#include <coroutine>
+#include <exception>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "greenback/await.h"
+#include "greenback/portal.h"
+#include "greenback/runtime/co.h"
+#include "gtest/gtest.h"
+
+namespace greenback {
+namespace {
+
+// Starts at once; its frame goes with the object.
+class Minimal {
+ public:
+  struct promise_type {
+    Minimal get_return_object() {
+      return Minimal(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+
+  explicit Minimal(std::coroutine_handle<promise_type> handle)
+      : handle_(handle) {}
+  Minimal(Minimal&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)) {}
+  ~Minimal() { Destroy(); }
+
+  bool done() const { return handle_.done(); }
+  void Destroy() {
+    if (handle_) std::exchange(handle_, nullptr).destroy();
+  }
+
+ private:
+  std::coroutine_handle<promise_type> handle_;
+};
+
+// What a Gate gives to the one who waits, when somebody says so.
+class Gate {
+ public:
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) { waiter_ = waiter; }
+  int await_resume() const { return value_; }
+
+  bool waited_for() const { return waiter_ != nullptr; }
+  void Open(int value) {
+    value_ = value;
+    std::exchange(waiter_, nullptr).resume();
+  }
+
+ private:
+  std::coroutine_handle<> waiter_;
+  int value_ = 0;
+};
+
+int AwaitDeep(Gate& gate, int depth) {
+  return depth == 0 ? Await(gate) : AwaitDeep(gate, depth - 1) + 1;
+}
+
+TEST(ForeignCallTest, TheCoroutineWaitsForASynchronousFunction) {
+  Gate gate;
+  int result = 0;
+  bool had_portal = false;
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      had_portal = HasPortal();
+      return AwaitDeep(gate, 3);
+    };
+    result = co_await WithPortalRunSync(call);
+  };
+  Minimal coroutine = body();
+  EXPECT_TRUE(had_portal);
+  EXPECT_FALSE(coroutine.done());
+  EXPECT_FALSE(HasPortal()) << "no task runs while it waits";
+  ASSERT_TRUE(gate.waited_for());
+  gate.Open(39);
+  EXPECT_TRUE(coroutine.done());
+  EXPECT_EQ(result, 42);
+}
+
+TEST(ForeignCallTest, WhatNeverWaitsIsJustACall) {
+  std::vector<std::string> log;
+  auto body = [&]() -> Minimal {
+    auto call = [&] { log.push_back("call"); };
+    co_await WithPortalRunSync(call);
+    log.push_back("after");
+    const std::string& reference =
+        co_await WithPortalRunSync([&]() -> std::string& { return log[0]; });
+    EXPECT_EQ(&reference, &log[0]);
+    auto make = [] { return std::make_unique<int>(7); };
+    const std::unique_ptr<int> moved = co_await WithPortalRunSync(make);
+    EXPECT_EQ(*moved, 7);
+  };
+  EXPECT_TRUE(body().done());
+  EXPECT_EQ(log, (std::vector<std::string>{"call", "after"}));
+}
+
+TEST(ForeignCallTest, ItAwaitsManyTimes) {
+  Gate gate;
+  int sum = 0;
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      int sum = 0;
+      for (int i = 0; i < 1000; ++i) sum += Await(gate);
+      return sum;
+    };
+    sum = co_await WithPortalRunSync(call);
+    sum += co_await WithPortalRunSync(call);
+  };
+  Minimal coroutine = body();
+  for (int i = 0; i < 2000; ++i) gate.Open(1);
+  EXPECT_TRUE(coroutine.done());
+  EXPECT_EQ(sum, 2000);
+}
+
+TEST(ForeignCallTest, CoroutinesInterleave) {
+  Gate first, second;
+  std::vector<int> log;
+  auto body = [&](Gate& gate) -> Minimal {
+    auto call = [&] { log.push_back(Await(gate)); };
+    co_await WithPortalRunSync(call);
+    co_await WithPortalRunSync(call);
+  };
+  Minimal a = body(first);
+  Minimal b = body(second);
+  second.Open(1);
+  first.Open(2);
+  first.Open(3);
+  second.Open(4);
+  EXPECT_TRUE(a.done());
+  EXPECT_TRUE(b.done());
+  EXPECT_EQ(log, (std::vector<int>{1, 2, 3, 4}));
+}
+
+TEST(ForeignCallTest, ACoroutineOfGreenbacksHasThePortalToItsEnd) {
+  Gate gate;
+  int result = 0;
+  auto twice = [&]() -> Co<int> {
+    const int first = co_await gate;
+    EXPECT_TRUE(HasPortal());
+    co_return first + Await(gate);
+  };
+  auto body = [&]() -> Minimal { result = co_await WithPortalRun(twice); };
+  Minimal coroutine = body();
+  gate.Open(40);
+  EXPECT_FALSE(coroutine.done());
+  EXPECT_FALSE(HasPortal());
+  gate.Open(2);
+  EXPECT_TRUE(coroutine.done());
+  EXPECT_EQ(result, 42);
+}
+
+TEST(ForeignCallTest, EnsurePortalIsACheckpointWithNobodyElseToRun) {
+  int reached = 0;
+  auto inner = [&]() -> Co<void> {
+    for (int i = 0; i < 100'000; ++i) {
+      EXPECT_TRUE((co_await EnsurePortal()).ok());
+      EXPECT_TRUE(Await(EnsurePortal()).ok());
+      ++reached;
+    }
+  };
+  auto body = [&]() -> Minimal { co_await WithPortalRun(inner); };
+  EXPECT_TRUE(body().done());
+  EXPECT_EQ(reached, 100'000);
+}
+
+TEST(ForeignCallTest, CompletedByAnotherThread) {
+  for (int i = 0; i < 100; ++i) {
+    Gate gate;
+    int result = 0;
+    auto body = [&]() -> Minimal {
+      auto call = [&] { return Await(gate); };
+      result = co_await WithPortalRunSync(call);
+    };
+    Minimal coroutine = body();
+    std::thread([&] { gate.Open(i); }).join();
+    EXPECT_TRUE(coroutine.done());
+    EXPECT_EQ(result, i);
+  }
+}
+
+// Leaves a mark when it is destroyed, and how.
+struct Mark {
+  std::vector<std::string>& log;
+  std::string name;
+  ~Mark() {
+    log.push_back(name +
+                  (std::uncaught_exceptions() > 0 ? " unwound" : " left"));
+  }
+};
+
+#if defined(__cpp_exceptions)
+
+TEST(ForeignCallTest, ExceptionsComeOut) {
+  Gate gate;
+  std::string caught;
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      Await(gate);
+      throw std::runtime_error("from below");
+    };
+    try {
+      co_await WithPortalRunSync(call);
+    } catch (const std::runtime_error& error) {
+      caught = error.what();
+    }
+  };
+  Minimal coroutine = body();
+  gate.Open(1);
+  EXPECT_TRUE(coroutine.done());
+  EXPECT_EQ(caught, "from below");
+}
+
+// R02
+TEST(ForeignCallTest, R02_DestroyingTheCoroutineUnwindsItsFrames) {
+  std::vector<std::string> log;
+  Gate gate;
+  auto body = [&]() -> Minimal {
+    Mark outer{log, "coroutine"};
+    auto call = [&] {
+      Mark mark{log, "outer"};
+      [&] {
+        Mark mark{log, "inner"};
+        Await(gate);
+        log.push_back("not reached");
+      }();
+    };
+    co_await WithPortalRunSync(call);
+    log.push_back("not reached");
+  };
+  Minimal coroutine = body();
+  log.push_back("destroy");
+  coroutine.Destroy();
+  log.push_back("destroyed");
+  EXPECT_EQ(log, (std::vector<std::string>{"destroy", "inner unwound",
+                                           "outer unwound", "coroutine left",
+                                           "destroyed"}));
+}
+
+TEST(ForeignCallTest, R02_WhatIsSwallowedIsThrownAgain) {
+  std::vector<std::string> log;
+  Gate gate;
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      for (int i = 0; i < 3; ++i) {
+        try {
+          Await(gate);
+        } catch (...) {
+          log.push_back("swallowed");
+        }
+      }
+      return 1;  // to nobody
+    };
+    co_await WithPortalRunSync(call);
+    log.push_back("not reached");
+  };
+  {
+    Minimal coroutine = body();
+  }
+  EXPECT_EQ(log,
+            (std::vector<std::string>{"swallowed", "swallowed", "swallowed"}));
+}
+
+TEST(ForeignCallTest, R02_DestructorsThatAwaitOnTheWayAreLetThrough) {
+  std::vector<std::string> log;
+  Gate gate;
+  auto wait = [&]() -> Co<void> { co_await gate; };
+  auto status = []() -> Co<absl::Status> { co_return absl::OkStatus(); };
+  struct AtEnd {
+    decltype(wait)& wait_;
+    decltype(status)& status_;
+    std::vector<std::string>& log;
+    ~AtEnd() {
+      Await(wait_());
+      log.push_back(Await(status_()).ToString());
+    }
+  };
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      AtEnd at_end{wait, status, log};
+      Await(gate);
+    };
+    co_await WithPortalRunSync(call);
+  };
+  {
+    Minimal coroutine = body();
+  }
+  ASSERT_EQ(log.size(), 1u);
+  EXPECT_EQ(log[0].substr(0, 9), "CANCELLED") << log[0];
+}
+
+TEST(ForeignCallTest, R02_NestedWaitsAreUnwoundInnermostFirst) {
+  std::vector<std::string> log;
+  Gate gate;
+  auto inner = [&]() -> Co<void> {
+    co_await EnsurePortal();  // goes on as a step of its own
+    Mark mark{log, "inner"};
+    Await(gate);
+  };
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      Mark mark{log, "outer"};
+      Await(inner());
+    };
+    co_await WithPortalRunSync(call);
+  };
+  {
+    Minimal coroutine = body();
+    EXPECT_TRUE(gate.waited_for());
+  }
+  EXPECT_EQ(log, (std::vector<std::string>{"inner unwound", "outer unwound"}));
+}
+
+TEST(ForeignCallDeathTest, R02_ANoexceptFrameDiesWithAMessage) {
+  Gate gate;
+  auto body = [&]() -> Minimal {
+    auto call = [&]() noexcept { Await(gate); };
+    co_await WithPortalRunSync(call);
+  };
+  EXPECT_DEATH({ Minimal coroutine = body(); },
+               "task \"foreign coroutine\": the host of the task has gone "
+               "while it waited in greenback::Await\\(\\), and its frames "
+               "cannot be unwound");
+}
+
+#else
+
+TEST(ForeignCallTest, R02_WithoutExceptionsAStatusSaysIt) {
+  std::vector<std::string> log;
+  Gate gate;
+  auto wait = [&]() -> Co<absl::Status> {
+    co_await gate;
+    co_return absl::OkStatus();
+  };
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      for (int i = 0; i < 2; ++i) {
+        log.push_back(std::string(Await(wait()).message()));
+      }
+    };
+    co_await WithPortalRunSync(call);
+  };
+  {
+    Minimal coroutine = body();
+  }
+  ASSERT_EQ(log.size(), 2u);
+  EXPECT_EQ(log[0],
+            "the host of the task has gone while it waited in "
+            "greenback::Await()");
+  EXPECT_EQ(log[1], log[0]);
+}
+
+TEST(ForeignCallDeathTest, R02_WithoutExceptionsWhatCannotSayItDies) {
+  Gate gate;
+  auto body = [&]() -> Minimal {
+    auto call = [&] { return Await(gate); };
+    co_await WithPortalRunSync(call);
+  };
+  EXPECT_DEATH({ Minimal coroutine = body(); },
+               "task \"foreign coroutine\": the host of the task has gone "
+               "while it waited in greenback::Await\\(\\), and it cannot be "
+               "unwound without exceptions");
+}
+
+#endif
+
+}  // namespace
+}  // namespace greenback

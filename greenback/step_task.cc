@@ -1,0 +1,279 @@
+#include "greenback/step_task.h"
+
+#include <atomic>
+#include <coroutine>
+#include <exception>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "greenback/abandoned.h"
+#include "greenback/context/exceptions.h"
+#include "greenback/context/stack_overflow.h"
+#include "greenback/context/stack_pool.h"
+#include "greenback/context/switch.h"
+#include "greenback/transfer.h"
+
+namespace greenback::internal {
+
+struct StepFiber {
+  context::Stack stack;
+  context::SavedContext idle;     // between steps
+  context::SavedContext resumer;  // who waits for the step to end or park
+  // The step that begins; null: there will be none.
+  void (*call)(void*) = nullptr;
+  void* argument = nullptr;
+  // What the resumer finds: where the step has parked, or how it has ended.
+  ParkPoint* parked = nullptr;
+  std::exception_ptr error;
+};
+
+namespace {
+
+context::RunningTask DescribeRunningTask() {
+  const PortalTask* const task = ThisThread().current_task;
+  if (task == nullptr) return {};
+  return {task->name().data(), "call what recurses in greenback::RunOnFiber()"};
+}
+
+void ReportOverflows() {
+  context::ReportStackOverflows();
+  context::SetDescribeRunningTask(DescribeRunningTask);
+}
+
+// Of one thread; further ones go back to the pool.
+constexpr size_t kMostIdle = 64;
+
+void Main(void* argument) {
+  StepFiber& fiber = *static_cast<StepFiber*>(argument);
+  while (fiber.call != nullptr) {
+    GREENBACK_TRY { fiber.call(fiber.argument); }
+#if defined(__cpp_exceptions)
+    catch (const Abandoned&) {
+      // Everything is unwound: that is all it was for.
+    }
+#endif
+    GREENBACK_CATCH_ALL { fiber.error = std::current_exception(); }
+    context::Switch(fiber.idle, fiber.resumer);
+  }
+  context::FinalSwitch(fiber.resumer);
+}
+
+// A step that is being run: who does it.
+struct StepRun {
+  StepFiber* fiber = nullptr;  // null: there was no stack for one
+  ParkPoint* fired = nullptr;
+  std::coroutine_handle<> after;
+};
+
+struct StepThread {
+  StepRun* run = nullptr;
+  std::vector<std::unique_ptr<StepFiber>> idle;
+
+  ~StepThread() {
+    for (auto& fiber : idle) End(std::move(fiber));
+  }
+
+  void PutBy(std::unique_ptr<StepFiber> fiber) {
+    if (idle.size() < kMostIdle) {
+      idle.push_back(std::move(fiber));
+    } else {
+      End(std::move(fiber));
+    }
+  }
+
+ private:
+  static void End(std::unique_ptr<StepFiber> fiber) {
+    fiber->call = nullptr;
+    context::Switch(fiber->resumer, fiber->idle);
+  }
+};
+
+// Not inlined: see ThisThread().
+__attribute__((noinline)) StepThread& ThisStepThread() noexcept {
+  thread_local StepThread thread;
+  asm volatile("" ::: "memory");
+  return thread;
+}
+
+// For the time of a run, the thread's current task and run are these.
+class StepScope {
+ public:
+  StepScope(PortalTask& task, StepRun& run)
+      : state_(ThisThread()),
+        thread_(ThisStepThread()),
+        outer_task_(std::exchange(state_.current_task, &task)),
+        outer_run_(std::exchange(thread_.run, &run)) {}
+  StepScope(const StepScope&) = delete;
+  StepScope& operator=(const StepScope&) = delete;
+  ~StepScope() {
+    state_.current_task = outer_task_;
+    thread_.run = outer_run_;
+  }
+
+  StepThread& thread() { return thread_; }
+
+ private:
+  // Who runs a step stays on its thread meanwhile.
+  ThreadState& state_;
+  StepThread& thread_;
+  PortalTask* const outer_task_;
+  StepRun* const outer_run_;
+};
+
+absl::Status MakeIdleFiber(StepThread& thread) {
+  if (!thread.idle.empty()) [[likely]]
+    return absl::OkStatus();
+  context::StackOrError made = context::StackPool::Default().Acquire();
+  if (!made.stack) return absl::ResourceExhaustedError(made.error);
+  ReportOverflows();
+  auto fiber = std::make_unique<StepFiber>();
+  fiber->stack = std::move(made.stack);
+  fiber->idle = context::SavedContext::Create(fiber->stack, Main, fiber.get());
+  thread.idle.push_back(std::move(fiber));
+  return absl::OkStatus();
+}
+
+void ResumeHandle(void* address) {
+  ResumeAndTransfer(std::coroutine_handle<>::from_address(address));
+}
+
+}  // namespace
+
+void StepTask::Promote() {
+  if (!std::exchange(promote_, false)) [[likely]]
+    return;
+  PromoteBestowed();
+}
+
+void StepTask::Step(void (*call)(void*), void* argument) {
+  Promote();
+  StepThread& thread = ThisStepThread();
+  if (!MakeIdleFiber(thread).ok()) [[unlikely]] {
+    // It can do everything but park; ReserveFiber() says why.
+    StepRun run;
+    {
+      StepScope scope(*this, run);
+      call(argument);
+      if (run.fired != nullptr) ScheduleContinue(*run.fired);
+    }
+    if (run.after) ResumeAndTransfer(run.after);
+    return;
+  }
+  StepFiber* const fiber = thread.idle.back().release();
+  thread.idle.pop_back();
+  fiber->call = call;
+  fiber->argument = argument;
+  Run(fiber, &fiber->idle);
+}
+
+void StepTask::Continue(ParkPoint& point) {
+  if (point.node.point == nullptr) {
+    Step(ResumeHandle, point.node.handle.address());
+    return;
+  }
+  Promote();
+  Run(static_cast<StepFiber*>(point.host_fiber), &point.context);
+}
+
+// The task may be gone when its step has ended, or parked where another thread
+// goes on with it: it is not touched then.
+void StepTask::Run(StepFiber* fiber, context::SavedContext* from) {
+  StepRun run;
+  run.fiber = fiber;
+  std::exception_ptr error;
+  {
+    StepScope scope(*this, run);
+    for (;;) {
+      context::Switch(fiber->resumer, *from);
+      if (ParkPoint* const parked = std::exchange(fiber->parked, nullptr)) {
+        if (run.fired != nullptr) ScheduleContinue(*run.fired);
+        run.fired = nullptr;
+        ParkPoint::State running = ParkPoint::kRunning;
+        if (parked->state.compare_exchange_strong(running, ParkPoint::kParked,
+                                                  std::memory_order_acq_rel)) {
+          break;
+        }
+        from = &parked->context;  // has fired before it was parked
+        continue;
+      }
+      error = std::exchange(fiber->error, nullptr);
+      ParkPoint* const fired = std::exchange(run.fired, nullptr);
+      // What fired in its own task's step is the rest of that step.
+      if (fired == nullptr || fired->node.point != nullptr) {
+        scope.thread().PutBy(std::unique_ptr<StepFiber>(fiber));
+      }
+      if (fired == nullptr) break;
+      if (fired->node.point != nullptr) {
+        fiber = static_cast<StepFiber*>(fired->host_fiber);
+        from = &fired->context;
+      } else {
+        fiber->call = ResumeHandle;
+        fiber->argument = fired->node.handle.address();
+        from = &fiber->idle;
+      }
+      run.fiber = fiber;
+    }
+  }
+  if (run.after) ResumeAndTransfer(run.after);
+  if (error) std::rethrow_exception(std::move(error));
+}
+
+void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
+  ThisStepThread().run->after = handle;
+}
+
+absl::Status StepTask::ReserveFiber() {
+  StepThread& thread = ThisStepThread();
+  // The next step of another task shall find a fiber, too.
+  absl::Status spare = MakeIdleFiber(thread);
+  if (!spare.ok() || thread.run->fiber != nullptr) [[likely]]
+    return spare;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "greenback: there was no stack for a fiber when this step of task \"",
+      name(), "\" began, so that it cannot wait"));
+}
+
+void StepTask::Park(ParkPoint& point) {
+  StepFiber* const fiber = ThisStepThread().run->fiber;
+  point.host_fiber = fiber;
+  point.outer = std::exchange(innermost_, &point);
+  fiber->parked = &point;
+  context::Switch(point.context, fiber->resumer);
+  // Continued, perhaps on another thread.
+  ParkPoint** link = &innermost_;
+  while (*link != &point) link = &(*link)->outer;
+  *link = point.outer;
+}
+
+void StepTask::Wake(ParkPoint& point) noexcept {
+  if (point.state.exchange(ParkPoint::kFired, std::memory_order_acq_rel) !=
+      ParkPoint::kParked) {
+    return;  // Run() sees it
+  }
+  if (IsRunning()) {
+    StepRun& run = *ThisStepThread().run;
+    if (run.fired == nullptr) {
+      run.fired = &point;
+      return;
+    }
+  }
+  ScheduleContinue(point);
+}
+
+void StepTask::Abandon() noexcept {
+  PortalAccess::Abandon(*this);
+  while (innermost_ != nullptr) {
+    ParkPoint& point = *innermost_;
+    point.abandoned = true;
+    point.state.store(ParkPoint::kFired, std::memory_order_release);
+    GREENBACK_TRY { Continue(point); }
+    GREENBACK_CATCH_ALL {
+      // What the frames have to say in the end is dropped.
+    }
+  }
+}
+
+}  // namespace greenback::internal

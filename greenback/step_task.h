@@ -1,0 +1,97 @@
+// StepTask: a task of a host whose loop is not greenback's. Internal; for those
+// who write hosts.
+//
+// Each step of such a task runs on a fiber: Step() switches to one, calls what
+// is to be run, switches back and puts the fiber by for the next step. A step
+// that parks keeps its fiber, and gives control back to who began it; when what
+// it awaits has completed, the host calls Continue() where the task's steps may
+// run, and the rest of the step gives control back to that caller. So an idle
+// task holds no stack, and a step costs a round trip of two switches.
+//
+// A step may begin inside another task's step (Asio's dispatch() does that):
+// the outer one stands still until the inner one ends or parks. One that begins
+// inside a step of the same task is part of it, and runs in place.
+//
+// Threads: the steps of a task follow one another, each on any thread. Idle
+// fibers are kept by thread.
+#ifndef GREENBACK_STEP_TASK_H_
+#define GREENBACK_STEP_TASK_H_
+
+#include <coroutine>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "greenback/portal_task.h"
+
+namespace greenback::internal {
+
+struct StepFiber;
+
+class StepTask : public PortalTask {
+ public:
+  // Calls fn() as a step of this task. Returns when it has returned or parked,
+  // and throws what it throws. fn is moved to the fiber.
+  template <class Fn>
+  void Step(Fn&& fn) {
+    if (IsRunning()) {
+      std::forward<Fn>(fn)();
+      return;
+    }
+    Step(
+        [](void* argument) {
+          std::decay_t<Fn> fn =
+              std::forward<Fn>(*static_cast<std::remove_reference_t<Fn>*>(
+                  argument));
+          std::move(fn)();
+        },
+        const_cast<void*>(static_cast<const void*>(std::addressof(fn))));
+  }
+
+  // Whether the running step is one of this task's.
+  bool IsRunning() const noexcept { return ThisThread().current_task == this; }
+
+  // Goes on with what waits at `point`, which has fired. Returns when that has
+  // come to the end of the step, or parked again. For ScheduleContinue().
+  void Continue(ParkPoint& point);
+
+  // The host gives the task up: nothing will be continued any more. What is
+  // parked is unwound, innermost first, before this returns; see abandoned.h.
+  // Not inside a step of this task.
+  void Abandon() noexcept;
+
+  // Whether something of the task is parked.
+  bool is_parked() const { return innermost_ != nullptr; }
+
+ protected:
+  explicit StepTask(const char* host) : PortalTask(host) {}
+  ~StepTask() override = default;
+
+  // Calls Continue(point) where the task's steps may run: now if that is here,
+  // and this is not inside somebody's step; else soon.
+  virtual void ScheduleContinue(ParkPoint& point) noexcept = 0;
+
+  // When the present step of this task has ended, and its fiber is put by,
+  // `handle` is resumed where the step was begun or continued. The task may go
+  // then.
+  static void ResumeAfterStep(std::coroutine_handle<> handle);
+
+ private:
+  void Step(void (*call)(void*), void* argument);
+  // Runs `fiber` on from `from`; and then what has fired in the step.
+  void Run(StepFiber* fiber, context::SavedContext* from);
+  void Promote();
+
+  absl::Status ReserveFiber() final;
+  void Park(ParkPoint& point) final;
+  void Wake(ParkPoint& point) noexcept final;
+  void OnSelfBestowed() final { promote_ = true; }
+
+  ParkPoint* innermost_ = nullptr;  // of what is parked, linked by `outer`
+  bool promote_ = false;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_STEP_TASK_H_
