@@ -89,6 +89,7 @@ class CancelHook : public ListItem<CancelHook> {
 class CancelHooks {
  public:
   void Add(CancelHook& hook) { hooks_.PushFront(hook); }
+  bool empty() const { return hooks_.first() == nullptr; }
   // Does nothing when it was taken out already.
   static void Remove(CancelHook& hook) { hook.LeaveList(); }
   // Takes each out and tells it.

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "greenback/asio/asio_task.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/runtime/loop.h"
 #include "greenback/runtime/reactor.h"
@@ -74,6 +75,7 @@ class RunThreadExecutor {
 
 boost::asio::any_io_executor AsioWaitState::ExecutorFor(
     const boost::asio::any_io_executor& candidate) const {
+  if (asio_task_ != nullptr) return asio_task_->executor();
   if (loop_ == nullptr) return candidate;
   // Of the run's own I/O objects: they are on its thread already, and Asio has
   // a short way for handlers that want no other executor.
@@ -138,6 +140,8 @@ AsioWait::AsioWait()
     : task_(ThisThread().current_task),
       loop_(task_ != nullptr ? static_cast<Loop*>(PortalAccess::Loop(*task_))
                              : nullptr) {}
+
+const AsioTask* AsioWait::asio_task() const { return AsioTask::From(task_); }
 
 void AsioWait::Begin(AsioWaitState& state) {
   state_ = &state;

@@ -47,9 +47,10 @@
 // for what runs its steps elsewhere all the same: a handler that the program
 // has bound with bind_executor(), or the members of a parallel_group on other
 // threads when they are composed operations. Cancelling these is a data race in
-// Asio; make their I/O objects on RunExecutor().) Outside a run the handler has
-// no executor of its own and runs where the I/O object's executor says; the
-// task's host brings the task home.
+// Asio; make their I/O objects on RunExecutor().) In a task of Asio's
+// (portal.h) the same holds of the coroutine's executor. In other coroutines the
+// handler has no executor of its own and runs where the I/O object's executor
+// says.
 // Resumed by: the task's host, on the task's thread.
 // Ownership: an operation that is awaited as an rvalue is moved from; an lvalue
 // is copied, and can be awaited again. I/O objects and buffers must live until
@@ -87,6 +88,7 @@
 namespace greenback {
 namespace internal {
 
+class AsioTask;
 class Loop;
 
 // What is to be awaited as an operation. deferred(fn) alone is none, and cannot
@@ -107,9 +109,10 @@ concept AsioOperation =
 // by the awaiter, and by the handler when there is no awaiter any more.
 class AsioWaitState {
  public:
-  // `loop`: of the task that waits; null outside a run.
-  AsioWaitState(std::coroutine_handle<> waiter, Loop* loop)
-      : loop_(loop), waiter_(waiter) {}
+  // The task that waits has one of these; both are null without a task.
+  AsioWaitState(std::coroutine_handle<> waiter, Loop* loop,
+                const AsioTask* asio_task)
+      : loop_(loop), asio_task_(asio_task), waiter_(waiter) {}
   AsioWaitState(const AsioWaitState&) = delete;
   AsioWaitState& operator=(const AsioWaitState&) = delete;
 
@@ -140,6 +143,7 @@ class AsioWaitState {
 
   boost::asio::cancellation_signal signal_;
   Loop* const loop_;
+  const AsioTask* const asio_task_;
   const std::coroutine_handle<> waiter_;
   std::atomic<Phase> phase_{Phase::kStarting};
 };
@@ -282,6 +286,8 @@ class AsioWait final : private CancelHook {
 
   // Of the task; null outside a run.
   Loop* loop() const { return loop_; }
+  // The task, if it is one of Asio's.
+  const AsioTask* asio_task() const;
 
   // Before and after the initiation.
   void Begin(AsioWaitState& state);
@@ -330,7 +336,7 @@ class AsioOperationAwaiter {
   // nevertheless, and then it has to be waited for.
   bool await_suspend(std::coroutine_handle<> waiter) {
     wait_.emplace();
-    state_ = std::make_unique<State>(waiter, wait_->loop());
+    state_ = std::make_unique<State>(waiter, wait_->loop(), wait_->asio_task());
     wait_->Begin(*state_);
     GREENBACK_TRY {
       std::forward<Operation>(operation_)(Handler(state_.get()));

@@ -1,0 +1,173 @@
+// AsioTask: a coroutine of Boost.Asio's, as greenback sees it. Internal.
+//
+// Its steps are what PortalExecutor executes, each on a fiber. A fiber that is
+// woken goes on through the executor that the coroutine had before: at once
+// when this thread is there already and in nobody's step, else posted.
+//
+// Lifetime: counted, by the executors of its handlers. When its execution
+// context shuts down, what still waits is unwound.
+#ifndef GREENBACK_ASIO_ASIO_TASK_H_
+#define GREENBACK_ASIO_ASIO_TASK_H_
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/query.hpp>
+#include <boost/asio/require.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "greenback/intrusive_list.h"
+#include "greenback/portal_task.h"
+#include "greenback/step_task.h"
+
+namespace greenback::internal {
+
+class AsioTasks;
+
+class AsioTask : public StepTask, public ListItem<AsioTask> {
+ public:
+  // The coroutine that runs, innermost of those that Await() each other. Only
+  // awaitable_thread.h knows what is inside.
+  struct Coroutine {
+    const void* identity = nullptr;
+    void* entry = nullptr;
+    const void* type = nullptr;  // of its executor
+    // Whether its code runs, other than an operation that it has started.
+    bool (*runs)(void* entry) = nullptr;
+    boost::asio::cancellation_state& (*cancellation)(void* entry) = nullptr;
+  };
+
+  // The running task, if it is one of Asio's.
+  static AsioTask* Current() noexcept;
+  static AsioTask* From(PortalTask* task) noexcept;
+
+  absl::string_view name() const override { return name_; }
+  // Where its steps run, without making steps.
+  virtual boost::asio::any_io_executor executor() const = 0;
+
+  const Coroutine& coroutine() const { return coroutine_; }
+  void set_coroutine(const Coroutine& coroutine) { coroutine_ = coroutine; }
+  // Of the latest cancellation.
+  boost::asio::cancellation_type cancellation_type() const {
+    return cancellation_type_;
+  }
+  bool is_cancelled() const;
+  // Whether an executor that is copied now is for the coroutine's own code, in
+  // a step of this task.
+  bool CopiesForCoroutine() const {
+    return IsRunning() && coroutine_.runs != nullptr &&
+           coroutine_.runs(coroutine_.entry);
+  }
+
+  friend void intrusive_ptr_add_ref(const AsioTask* task) noexcept {
+    task->references_.fetch_add(1, std::memory_order_relaxed);
+  }
+  friend void intrusive_ptr_release(const AsioTask* task) noexcept {
+    if (task->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      delete task;
+    }
+  }
+
+  // Public for PortalAccess.
+  absl::Status FinishCheckpoint() override;
+  bool AddCancelHook(CancelHook& hook) override;
+
+ protected:
+  AsioTask(const char* name, boost::asio::execution_context& context);
+  ~AsioTask() override;
+
+ private:
+  friend class AsioTasks;
+
+  mutable std::atomic<int> references_{0};
+  const char* const name_;
+  AsioTasks* tasks_;  // null when its context has shut down
+  Coroutine coroutine_;
+  CancelHooks hooks_;
+  boost::asio::cancellation_type cancellation_type_ =
+      boost::asio::cancellation_type::none;
+};
+
+using AsioTaskPtr = boost::intrusive_ptr<AsioTask>;
+
+// What an AsioTask has executed to go on at `point`. When it is dropped instead,
+// its context is shutting down, and the task is given up.
+class AsioContinuation {
+ public:
+  AsioContinuation(AsioTask& task, ParkPoint& point)
+      : task_(&task), point_(&point) {}
+  AsioContinuation(AsioContinuation&& other) noexcept = default;
+  ~AsioContinuation() {
+    if (task_ != nullptr) task_->Abandon();
+  }
+
+  void operator()() {
+    const AsioTaskPtr task = std::move(task_);
+    task->Continue(*point_);
+  }
+
+ private:
+  AsioTaskPtr task_;
+  ParkPoint* point_;
+};
+
+// The same for the second half of a checkpoint.
+class AsioCheckpoint {
+ public:
+  AsioCheckpoint(AsioTask& task, ReadyNode& node)
+      : task_(&task), node_(&node) {}
+  AsioCheckpoint(AsioCheckpoint&& other) noexcept = default;
+  ~AsioCheckpoint() {
+    if (task_ != nullptr) task_->Abandon();
+  }
+
+  void operator()();
+
+ private:
+  AsioTaskPtr task_;
+  ReadyNode* node_;
+};
+
+template <class Executor>
+class AsioTaskOn final : public AsioTask {
+ public:
+  AsioTaskOn(const char* name, const Executor& executor)
+      : AsioTask(name, boost::asio::query(
+                           executor, boost::asio::execution::context)),
+        executor_(executor) {}
+
+  boost::asio::any_io_executor executor() const override { return executor_; }
+
+ private:
+  void ScheduleContinue(ParkPoint& point) noexcept override {
+    // In somebody's step, the rest of that comes first.
+    if (ThisThread().current_task == nullptr) {
+      executor_.execute(AsioContinuation(*this, point));
+    } else {
+      Post(AsioContinuation(*this, point));
+    }
+  }
+  void ScheduleCheckpoint(ReadyNode& node) override {
+    Post(AsioCheckpoint(*this, node));
+  }
+
+  template <class Fn>
+  void Post(Fn fn) {
+    boost::asio::require(executor_, boost::asio::execution::blocking.never)
+        .execute(std::move(fn));
+  }
+
+  const Executor executor_;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_ASIO_ASIO_TASK_H_

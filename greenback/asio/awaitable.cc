@@ -1,0 +1,101 @@
+#include "greenback/asio/awaitable.h"
+
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "greenback/context/exceptions.h"
+#include "greenback/portal_error.h"
+
+namespace greenback::internal {
+namespace {
+
+std::exception_ptr Aborted() {
+  return std::make_exception_ptr(
+      boost::system::system_error(boost::asio::error::operation_aborted));
+}
+
+}  // namespace
+
+AsioCoroutineWait::~AsioCoroutineWait() {
+  Finish();
+  if (tie_ == nullptr) return;
+  tie_->wait_ = nullptr;
+  if (is_part_) task_->set_coroutine(outer_);
+}
+
+AsioCoroutineWait::Tie::~Tie() {
+  if (wait_ == nullptr) return;
+  wait_->error_ = Aborted();
+  End();
+}
+
+void AsioCoroutineWait::Tie::End() {
+  AsioCoroutineWait& wait = *std::exchange(wait_, nullptr);
+  wait.tie_ = nullptr;
+  wait.End();
+}
+
+bool AsioCoroutineWait::Begin(bool throws_if_cancelled) {
+  cancelled_ = !PortalAccess::AddCancelHook(*task_, *this);
+  if (!cancelled_ || !throws_if_cancelled) return true;
+  error_ = Aborted();
+  return false;
+}
+
+void AsioCoroutineWait::Started() {
+  if (cancelled_) OnCancel();
+}
+
+void AsioCoroutineWait::BecomePartOfTask(const AsioTask::Coroutine& inner) {
+  is_part_ = true;
+  task_->set_coroutine(inner);
+}
+
+bool AsioCoroutineWait::Suspend() {
+  Phase starting = Phase::kStarting;
+  return phase_.compare_exchange_strong(starting, Phase::kSuspended,
+                                        std::memory_order_acq_rel);
+}
+
+void AsioCoroutineWait::End() {
+  if (is_part_) task_->set_coroutine(outer_);
+  const std::coroutine_handle<> waiter = waiter_;
+  if (phase_.exchange(Phase::kEnded, std::memory_order_acq_rel) ==
+      Phase::kSuspended) {
+    waiter.resume();
+  }
+}
+
+void AsioCoroutineWait::OnCancel() {
+  signal_.emit(task_->cancellation_type());
+}
+
+bool InRun() noexcept {
+  const PortalTask* const task = ThisThread().current_task;
+  return task != nullptr && PortalAccess::Loop(*task) != nullptr;
+}
+
+void ReportNoAsioHost() {
+  const PortalTask* const task = ThisThread().current_task;
+  if (task == nullptr) {
+    context::ThrowOrDie(PortalError(
+        PortalError::Reason::kNoTask,
+        "greenback: a boost::asio::awaitable is awaited where no task is "
+        "running, so that nobody knows where it could run; spawn it with "
+        "boost::asio::co_spawn(executor, ..., boost::asio::deferred), and "
+        "await that"));
+  }
+  context::ThrowOrDie(PortalError(
+      PortalError::Reason::kWrongHost,
+      absl::StrCat(
+          "greenback: task \"", task->name(), "\" is run by ", task->host(),
+          ", and this boost::asio::awaitable is for tasks that are run by "
+          "Boost.Asio on executors of its type, or by greenback::Run(); spawn "
+          "it with boost::asio::co_spawn(executor, ..., "
+          "boost::asio::deferred), and await that")));
+}
+
+}  // namespace greenback::internal

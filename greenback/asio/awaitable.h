@@ -1,0 +1,414 @@
+// Between boost::asio::awaitable and everything else, in both directions.
+//
+//   // Await() of one, in synchronous code of a coroutine with a portal:
+//   Row row = greenback::Await(FetchRow(id));   // asio::awaitable<Row>
+//
+//   // co_await of one, in a greenback::Co, on either host:
+//   greenback::Co<Row> Cached(int id) { co_return co_await FetchRow(id); }
+//
+//   // Of a Co (or any awaitable of greenback's) in a boost::asio::awaitable,
+//   // whose co_await takes nothing but Asio's own: by way of AsAwaitable().
+//   boost::asio::awaitable<Row> Get(int id) {
+//     co_return co_await greenback::asio::AsAwaitable(Cached(id));
+//   }
+//
+// In a task of Asio's (portal.h), an awaitable that is awaited runs as part of
+// the task: it has its portal, its executor, and its cancellation, as if it was
+// awaited natively; it starts at once. (When two are awaited at the same time,
+// by a combinator, the second runs beside the task, without its portal.) In a
+// task of a run it is spawned with co_spawn() on the run's RunExecutor(); there
+// a cancelled scope is cancellation_type::all, and it comes out as
+// operation_aborted. In other coroutines it is a PortalError: nobody knows
+// where it could run.
+//
+// AsAwaitable(x) makes the coroutine that awaits it a task, without a portal;
+// in it, x comes home to the coroutine's executor and takes part in its
+// cancellation. What needs a run is refused, as in portal.h.
+//
+// Result, errors: those of what is awaited, unchanged. An awaitable that is
+// dropped by its context counts as operation_aborted.
+// Suspends: when what is awaited does. Ownership: an awaitable is awaited once,
+// as an rvalue; AsAwaitable() keeps what it is given.
+#ifndef GREENBACK_ASIO_AWAITABLE_H_
+#define GREENBACK_ASIO_AWAITABLE_H_
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/io_context.hpp>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/asio/asio_task.h"
+#include "greenback/asio/awaitable_thread.h"
+#include "greenback/asio/operation.h"
+#include "greenback/asio/run_executor.h"
+#include "greenback/awaitable.h"
+#include "greenback/home_awaiter.h"
+#include "greenback/in_place.h"
+#include "greenback/portal_task.h"
+#include "greenback/transfer.h"
+
+namespace greenback {
+namespace internal {
+
+// ------------------------------------------- a boost::asio::awaitable, awaited
+
+// In a task of Asio's: what is the same for all types.
+class AsioCoroutineWait : private CancelHook {
+ public:
+  AsioCoroutineWait(AsioTask& task, std::coroutine_handle<> waiter)
+      : task_(&task), outer_(task.coroutine()), waiter_(waiter) {}
+  ~AsioCoroutineWait();
+
+  // Lives in the frame of what is awaited, and ties the two together: either
+  // may go first.
+  class Tie {
+   public:
+    explicit Tie(AsioCoroutineWait& wait) : wait_(&wait) { wait.tie_ = this; }
+    Tie(const Tie&) = delete;
+    Tie& operator=(const Tie&) = delete;
+    // Not ended before: the frame was dropped.
+    ~Tie();
+
+    // What is awaited has ended: the waiter goes on. Null when there is none.
+    AsioCoroutineWait* wait() const { return wait_; }
+    void End();
+
+   private:
+    friend class AsioCoroutineWait;
+    AsioCoroutineWait* wait_;
+  };
+
+ protected:
+  void* outer_entry() const { return outer_.entry; }
+  boost::asio::cancellation_slot slot() { return signal_.slot(); }
+
+  // False: cancelled already, and `error_` says so.
+  bool Begin(bool throws_if_cancelled);
+  // To call in between, with the slot in a cancellation_state.
+  void Started();
+  // Whether the awaitable may run as part of the task; as `inner`, if so.
+  bool MayBePartOfTask() const { return outer_.runs(outer_.entry); }
+  void BecomePartOfTask(const AsioTask::Coroutine& inner);
+  // After it was started. False: it has ended already.
+  bool Suspend();
+  void Finish() { CancelHooks::Remove(*this); }
+
+  AsioTask* const task_;
+  std::exception_ptr error_;
+
+ private:
+  enum class Phase : uint8_t { kStarting, kSuspended, kEnded };
+
+  void OnCancel() override;
+  void End();
+
+  const AsioTask::Coroutine outer_;
+  const std::coroutine_handle<> waiter_;
+  boost::asio::cancellation_signal signal_;
+  Tie* tie_ = nullptr;
+  bool cancelled_ = false;
+  bool is_part_ = false;
+  std::atomic<Phase> phase_{Phase::kStarting};
+};
+
+template <class T, class Executor>
+class AsioCoroutineWaitFor final : public AsioCoroutineWait {
+  using Awaitable = boost::asio::awaitable<T, Executor>;
+  struct Nothing {};
+  using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;
+
+ public:
+  using AsioCoroutineWait::AsioCoroutineWait;
+
+  // False: has ended already.
+  bool Await(Awaitable awaitable) {
+    namespace asio = boost::asio;
+    auto& entry = *static_cast<AsioEntry<Executor>*>(outer_entry());
+    if (!Begin(AsioPrivate<Executor>::ThrowsIfCancelled(entry))) return false;
+    const Executor& around = AsioPrivate<Executor>::ExecutorOf(entry);
+    const bool part = MayBePartOfTask();
+    AsioThread<Executor> thread(
+        Run(std::move(awaitable), *this),
+        part ? AsioExecutors<Executor>::Of(*task_, around)
+             : AsioExecutors<Executor>::Without(around),
+        slot(),
+        asio::cancellation_state(slot(), asio::enable_total_cancellation(),
+                                 asio::enable_total_cancellation()));
+    Started();
+    if (part) {
+      BecomePartOfTask(DescribeCoroutine<Executor>(*thread.entry_point()));
+    }
+    thread.launch();
+    return Suspend();
+  }
+
+  T Result() {
+    Finish();
+    if (error_) std::rethrow_exception(error_);
+    if constexpr (!std::is_void_v<T>) return *std::move(value_);
+  }
+
+ private:
+  static boost::asio::awaitable<AsioEntryPoint, Executor> Run(
+      Awaitable awaitable, AsioCoroutineWaitFor& wait) {
+    Tie tie(wait);
+    std::exception_ptr error;
+    std::optional<Value> value;
+    try {
+      if constexpr (std::is_void_v<T>) {
+        co_await std::move(awaitable);
+      } else {
+        value.emplace(co_await std::move(awaitable));
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (tie.wait() == nullptr) co_return;
+    wait.error_ = std::move(error);
+    wait.value_ = std::move(value);
+    tie.End();
+  }
+
+  std::optional<Value> value_;
+};
+
+// In a run.
+template <class Executor>
+inline constexpr bool kRunsInRuns =
+    std::is_convertible_v<boost::asio::io_context::executor_type, Executor>;
+
+template <class T, class Executor>
+auto SpawnInRun(boost::asio::awaitable<T, Executor> awaitable) {
+  return boost::asio::co_spawn(Executor(asio::RunExecutor()),
+                               std::move(awaitable), boost::asio::deferred);
+}
+template <class T, class Executor>
+struct SpawnedInRun {
+  using type = AsioOperationAwaiter<decltype(SpawnInRun(
+      std::declval<boost::asio::awaitable<T, Executor>>()))>;
+};
+
+bool InRun() noexcept;
+[[noreturn]] void ReportNoAsioHost();
+
+template <class T, class Executor>
+class AsioAwaitableAwaiter {
+  struct Never {
+    bool await_suspend(std::coroutine_handle<>) { return false; }
+    T await_resume() { std::terminate(); }
+  };
+  using Spawned = typename std::conditional_t<kRunsInRuns<Executor>,
+                                              SpawnedInRun<T, Executor>,
+                                              std::type_identity<Never>>::type;
+
+ public:
+  explicit AsioAwaitableAwaiter(boost::asio::awaitable<T, Executor>&& awaitable)
+      : awaitable_(std::move(awaitable)) {}
+  AsioAwaitableAwaiter(const AsioAwaitableAwaiter&) = delete;
+  AsioAwaitableAwaiter& operator=(const AsioAwaitableAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<> waiter) {
+    AsioTask* const task = AsioTask::Current();
+    if (task != nullptr && IsCoroutineOf<Executor>(*task)) {
+      wait_.Emplace(
+          [&] { return AsioCoroutineWaitFor<T, Executor>(*task, waiter); });
+      return wait_->Await(std::move(awaitable_));
+    }
+    if constexpr (kRunsInRuns<Executor>) {
+      if (InRun()) {
+        spawned_.Emplace(
+            [&] { return Spawned(SpawnInRun(std::move(awaitable_))); });
+        return spawned_->await_suspend(waiter);
+      }
+    }
+    ReportNoAsioHost();
+  }
+  T await_resume() {
+    return spawned_ ? spawned_->await_resume() : wait_->Result();
+  }
+
+ private:
+  boost::asio::awaitable<T, Executor> awaitable_;
+  InPlace<AsioCoroutineWaitFor<T, Executor>> wait_;  // in a task of Asio's
+  InPlace<Spawned> spawned_;                         // in a run
+};
+
+}  // namespace internal
+
+template <class T, class Executor>
+struct AwaitableAdapter<boost::asio::awaitable<T, Executor>> {
+  static auto Adapt(boost::asio::awaitable<T, Executor>&& awaitable) {
+    return internal::AsioAwaitableAwaiter<T, Executor>(std::move(awaitable));
+  }
+};
+
+// ------------------------------------------- in a boost::asio::awaitable
+
+namespace internal {
+
+// Awaits on behalf of a suspended coroutine of Asio's.
+class AsioDriver {
+ public:
+  struct promise_type : TransferringPromise {
+    AsioDriver get_return_object() {
+      return AsioDriver(
+          std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    auto final_suspend() const noexcept {
+      struct End {
+        bool await_ready() const noexcept { return false; }
+        // The driver may go in there.
+        void await_suspend(
+            std::coroutine_handle<promise_type> driver) noexcept {
+          driver.promise().ended(driver.promise().argument);
+        }
+        void await_resume() const noexcept {}
+      };
+      return End{};
+    }
+    void return_void() const noexcept {}
+    void unhandled_exception() noexcept { std::terminate(); }
+    template <class A>
+    auto await_transform(A&& awaitable) {
+      return ComeHome(std::forward<A>(awaitable));
+    }
+
+    void (*ended)(void*) = nullptr;
+    void* argument = nullptr;
+  };
+
+  AsioDriver(AsioDriver&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)) {}
+  ~AsioDriver() {
+    if (handle_) handle_.destroy();
+  }
+
+  void Run(void (*ended)(void*), void* argument) {
+    handle_.promise().ended = ended;
+    handle_.promise().argument = argument;
+    ResumeAndTransfer(handle_);
+  }
+
+ private:
+  explicit AsioDriver(std::coroutine_handle<promise_type> handle)
+      : handle_(handle) {}
+  std::coroutine_handle<promise_type> handle_;
+};
+
+template <class Result>
+struct AsioOutcome {
+  struct Nothing {};
+  InPlace<std::conditional_t<std::is_void_v<Result>, Nothing, Result>> value;
+  std::exception_ptr error;
+};
+
+template <class A, class Result>
+AsioDriver DriveAsio(A& awaitable, AsioOutcome<Result>& outcome) {
+  try {
+    if constexpr (std::is_void_v<Result>) {
+      co_await std::move(awaitable);
+    } else {
+      // Not in the lambda: it is no coroutine.
+      Result value = co_await std::move(awaitable);
+      outcome.value.Emplace(
+          [&]() -> Result { return std::forward<Result>(value); });
+    }
+  } catch (...) {
+    outcome.error = std::current_exception();
+  }
+}
+
+// co_await AsioDrive(...): runs the driver while the coroutine is suspended.
+template <class Executor>
+class AsioDrive {
+ public:
+  AsioDrive(AsioDriver& driver, const bool& switched)
+      : driver_(driver), switched_(switched) {}
+  AsioDrive(const AsioDrive&) = delete;
+  AsioDrive& operator=(const AsioDrive&) = delete;
+
+  AsioThread<Executor>* Start(AsioFrame<Executor>* frame) {
+    const bool switched = switched_;
+    AsioThread<Executor>* const thread = frame->detach_thread();
+    driver_.Run([](void* self) { static_cast<AsioDrive*>(self)->End(); }, this);
+    if (phase_.load(std::memory_order_acquire) == Phase::kEnded) {
+      // As if it had never been suspended: who resumed it goes on to do so.
+      AsioPrivate<Executor>::ContextSwitched(*thread->entry_point()) = switched;
+      frame->attach_thread(thread);
+      return nullptr;
+    }
+    typename AsioResumer<Executor>::result_type none;
+    resumer_.emplace(thread, none);
+    Phase running = Phase::kRunning;
+    if (!phase_.compare_exchange_strong(running, Phase::kSuspended,
+                                        std::memory_order_acq_rel)) {
+      Resume();
+    }
+    return nullptr;
+  }
+
+ private:
+  enum class Phase : uint8_t { kRunning, kSuspended, kEnded };
+
+  void End() {
+    if (phase_.exchange(Phase::kEnded, std::memory_order_acq_rel) ==
+        Phase::kSuspended) {
+      Resume();
+    }
+  }
+  void Resume() {
+    // The coroutine may end in there, and this go.
+    AsioResumer<Executor> resumer(std::move(*resumer_));
+    resumer();
+  }
+
+  AsioDriver& driver_;
+  const bool& switched_;
+  std::optional<AsioResumer<Executor>> resumer_;
+  std::atomic<Phase> phase_{Phase::kRunning};
+};
+
+}  // namespace internal
+
+namespace asio {
+
+template <class Executor = boost::asio::any_io_executor, class A>
+auto AsAwaitable(A awaitable)
+    -> boost::asio::awaitable<AwaitResult<A>, Executor> {
+  using Result = AwaitResult<A>;
+  const bool& identity = co_await internal::AsioIdentity();
+  if (!internal::IsRunningCoroutine(identity)) {
+    co_await internal::BecomeTask<Executor>("AsAwaitable", /*post=*/false)
+        .KeepSwitched(identity);
+  }
+  internal::AsioOutcome<Result> outcome;
+  internal::AsioDriver driver =
+      internal::DriveAsio<A, Result>(awaitable, outcome);
+  internal::AsioDrive<Executor> drive(driver, identity);
+  auto start = [&drive](internal::AsioFrame<Executor>* frame) {
+    return drive.Start(frame);
+  };
+  co_await start;
+  if (outcome.error) std::rethrow_exception(outcome.error);
+  if constexpr (!std::is_void_v<Result>) {
+    co_return std::forward<Result>(*outcome.value);
+  }
+}
+
+}  // namespace asio
+}  // namespace greenback
+
+#endif  // GREENBACK_ASIO_AWAITABLE_H_

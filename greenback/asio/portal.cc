@@ -1,0 +1,36 @@
+#include "greenback/asio/portal.h"
+
+#include "absl/strings/str_cat.h"
+#include "greenback/context/exceptions.h"
+#include "greenback/portal_error.h"
+
+namespace greenback {
+namespace internal {
+
+AsioTaskEnd::~AsioTaskEnd() {
+  PortalAccess::Set(task_, PortalAccess::Portal::kNone);
+  task_.set_coroutine({});
+  // Else the coroutine is destroyed while it does not run.
+  PortalTask*& running = ThisThread().current_task;
+  if (running == &task_) running = nullptr;
+}
+
+}  // namespace internal
+
+namespace asio {
+
+PortalTask& CurrentTask(std::source_location where) {
+  if (internal::AsioTask* const task = internal::AsioTask::Current()) {
+    return *task;
+  }
+  context::ThrowOrDie(PortalError(
+      PortalError::Reason::kNoTask,
+      absl::StrCat("greenback::asio::CurrentTask at ",
+                   internal::Describe(where),
+                   ": no task of Boost.Asio's is running on this thread; call "
+                   "it below a coroutine that greenback::asio::CoSpawn() has "
+                   "spawned, or that has a portal")));
+}
+
+}  // namespace asio
+}  // namespace greenback
