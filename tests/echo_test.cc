@@ -23,7 +23,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "greenback/asio/asio.h"
+#include "greenback/asio/operation.h"
+#include "greenback/asio/run_executor.h"
 #include "greenback/greenback.h"
 #include "greenback/runtime/testing/process_resources.h"
 #include "gtest/gtest.h"

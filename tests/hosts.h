@@ -103,4 +103,20 @@ struct RuntimeHost {
 
 }  // namespace greenback
 
+// The tests are built once for the runtime, and once for Boost.Asio.
+#if defined(GREENBACK_TEST_ON_ASIO)
+#include "tests/asio_hosts.h"
+namespace greenback {
+using TestedHosts = testing::Types<AsioHost, AsioStrandHost>;
+// For tests that share nothing between tasks.
+using TestedHostsOfAnyThreads =
+    testing::Types<AsioHost, AsioStrandHost, AsioPoolHost>;
+}  // namespace greenback
+#else
+namespace greenback {
+using TestedHosts = testing::Types<RuntimeHost>;
+using TestedHostsOfAnyThreads = testing::Types<RuntimeHost>;
+}  // namespace greenback
+#endif
+
 #endif  // GREENBACK_TESTS_HOSTS_H_

@@ -2,6 +2,7 @@
 // echo_test.cc.)
 
 #include <algorithm>
+#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <functional>
@@ -52,7 +53,7 @@ class ParityTest : public testing::Test {
   static void InCompany(std::function<void()> body) {
     Host::Run([&body]() -> Void {
       co_await Host::InGroup([&body](auto& group) -> Void {
-        bool done = false;
+        std::atomic<bool> done = false;
         group.Spawn([&done]() -> Void {
           while (!done) co_await Host::Checkpoint();
         });
@@ -87,8 +88,12 @@ class ParityTest : public testing::Test {
   }
 };
 
-using Hosts = testing::Types<RuntimeHost>;
-TYPED_TEST_SUITE(ParityTest, Hosts);
+TYPED_TEST_SUITE(ParityTest, TestedHosts);
+
+// Those that share nothing between tasks.
+template <class Host>
+class AnyThreadParityTest : public ParityTest<Host> {};
+TYPED_TEST_SUITE(AnyThreadParityTest, TestedHostsOfAnyThreads);
 
 // The names that a body needs.
 #define PARITY_NAMES                                        \
@@ -149,7 +154,8 @@ TYPED_TEST(ParityTest, P01_WithoutAPortalAwaitNamesTheFixAndThePlace) {
 TEST(Parity, P01_OutsideAnyTaskAwaitSaysSo) {
   ExpectRefused(PortalError::Reason::kNoTask,
                 "no task is running on this thread; call it below a coroutine "
-                "that greenback::Run() runs");
+                "that greenback::Run() runs, or below co_await "
+                "greenback::WithPortalRunSync()");
 }
 
 TYPED_TEST(ParityTest, P01_BelowANoAwaitScopeBothPlacesAreNamed) {
@@ -303,7 +309,7 @@ TYPED_TEST(ParityTest, P03_AThousandTasksLeaveNothingBehind) {
 
 // ------------------------------------------------------------------- P04, P05
 
-TYPED_TEST(ParityTest, P04_AwaitMixesWithNativeAwaitsInBothOrders) {
+TYPED_TEST(AnyThreadParityTest, P04_AwaitMixesWithNativeAwaitsInBothOrders) {
   PARITY_NAMES;
   int sum = 0;
   Host::Run([&]() -> Void {
@@ -339,7 +345,7 @@ typename Host::template Coroutine<std::string> Down(int level) {
   co_return co_await Down<Host>(level - 1);
 }
 
-TYPED_TEST(ParityTest, P05_ElevenLevelsAlternately) {
+TYPED_TEST(AnyThreadParityTest, P05_ElevenLevelsAlternately) {
   TestFixture::InCompany([] {
     EXPECT_TRUE(HasPortal());
 #if defined(__cpp_exceptions)
@@ -364,13 +370,13 @@ int Fold(int levels) {
          }(levels));
 }
 
-TYPED_TEST(ParityTest, P05_EightLevelsOfPortalsInPortals) {
+TYPED_TEST(AnyThreadParityTest, P05_EightLevelsOfPortalsInPortals) {
   TestFixture::InCompany([] { EXPECT_EQ(Fold<TypeParam>(8), 8); });
 }
 
 // -------------------------------------------------------------- P06, P07, P08
 
-TYPED_TEST(ParityTest, P06_WithPortalRunOpensOneForTheCall) {
+TYPED_TEST(AnyThreadParityTest, P06_WithPortalRunOpensOneForTheCall) {
   PARITY_NAMES;
   Host::Run([&]() -> Void {
     const auto both = [](int n) -> Int {
@@ -404,7 +410,7 @@ TYPED_TEST(ParityTest, P06_WithPortalRunOpensOneForTheCall) {
   });
 }
 
-TYPED_TEST(ParityTest, P07_WithPortalRunSyncOpensOneForTheCall) {
+TYPED_TEST(AnyThreadParityTest, P07_WithPortalRunSyncOpensOneForTheCall) {
   PARITY_NAMES;
   Host::Run([&]() -> Void {
     EXPECT_EQ(
@@ -634,7 +640,7 @@ TYPED_TEST(ParityTest, P14_OneContextOnBothSidesOfAwait) {
 
 #if defined(__cpp_exceptions)
 
-TYPED_TEST(ParityTest, P15_ExceptionsPassBothWaysAndClosePortals) {
+TYPED_TEST(AnyThreadParityTest, P15_ExceptionsPassBothWaysAndClosePortals) {
   PARITY_NAMES;
   Host::Run([]() -> Void {
     try {
@@ -669,7 +675,7 @@ TYPED_TEST(ParityTest, P15_ExceptionsPassBothWaysAndClosePortals) {
   });
 }
 
-TYPED_TEST(ParityTest, P15_AnExceptionComesOutOfAWholeTask) {
+TYPED_TEST(AnyThreadParityTest, P15_AnExceptionComesOutOfAWholeTask) {
   PARITY_NAMES;
   try {
     Host::Run([]() -> Void {
@@ -696,7 +702,7 @@ struct Thrower {
   void await_resume() const { ThrowIf(2); }
 };
 
-TYPED_TEST(ParityTest, P15_ExceptionsOfTheAwaiterItselfPass) {
+TYPED_TEST(AnyThreadParityTest, P15_ExceptionsOfTheAwaiterItselfPass) {
   TestFixture::InCompany([] {
     for (int when = 0; when < 3; ++when) {
       try {
@@ -779,7 +785,7 @@ struct AwaitableAdapter<WithAdapter> {
 
 namespace {
 
-TYPED_TEST(ParityTest, P17_EveryKindOfAwaitable) {
+TYPED_TEST(AnyThreadParityTest, P17_EveryKindOfAwaitable) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     Await(WithMember{1});
@@ -816,7 +822,7 @@ TYPED_TEST(ParityTest, P17_EveryKindOfAwaitable) {
 
 // ------------------------------------------------------------------------ P18
 
-TYPED_TEST(ParityTest, P18_AwaitFromStacksThatGreenbackDoesNotKnow) {
+TYPED_TEST(AnyThreadParityTest, P18_AwaitFromStacksThatGreenbackDoesNotKnow) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     int sum = 0;
@@ -830,7 +836,7 @@ TYPED_TEST(ParityTest, P18_AwaitFromStacksThatGreenbackDoesNotKnow) {
 }
 
 #if defined(__cpp_exceptions)
-TYPED_TEST(ParityTest, P18_AwaitInAGeneratorOfBoostCoroutine2) {
+TYPED_TEST(AnyThreadParityTest, P18_AwaitInAGeneratorOfBoostCoroutine2) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     using Generator = boost::coroutines2::coroutine<int>;
@@ -1038,7 +1044,7 @@ TEST(Parity, P23_SoDoesOneDeepBelowAnAwait) {
 
 // ------------------------------------------- where coroutines cannot be had
 
-TYPED_TEST(ParityTest, InComparatorsVisitorsAndOperators) {
+TYPED_TEST(AnyThreadParityTest, InComparatorsVisitorsAndOperators) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     std::vector<int> numbers = {5, 3, 9, 1, 7, 8, 2};
@@ -1077,7 +1083,7 @@ struct AwaitsWhenDestroyed {
   }
 };
 
-TYPED_TEST(ParityTest, InDestructors) {
+TYPED_TEST(AnyThreadParityTest, InDestructors) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     int uncaught = -1;
@@ -1088,7 +1094,7 @@ TYPED_TEST(ParityTest, InDestructors) {
 
 #if defined(__cpp_exceptions)
 
-TYPED_TEST(ParityTest, R01_InDestructorsWhileUnwinding) {
+TYPED_TEST(AnyThreadParityTest, R01_InDestructorsWhileUnwinding) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     int uncaught = -1;
@@ -1142,7 +1148,7 @@ TYPED_TEST(ParityTest, R01_InCatchBlocksOfSeveralTasks) {
   });
 }
 
-TYPED_TEST(ParityTest, R01_APortalOpenedInACatchBlockStartsClean) {
+TYPED_TEST(AnyThreadParityTest, R01_APortalOpenedInACatchBlockStartsClean) {
   PARITY_NAMES;
   Host::Run([]() -> Void {
     bool opened = false;

@@ -49,9 +49,10 @@ void AsioCoroutineWait::Started() {
   if (cancelled_) OnCancel();
 }
 
-void AsioCoroutineWait::BecomePartOfTask(const AsioTask::Coroutine& inner) {
-  is_part_ = true;
-  task_->set_coroutine(inner);
+bool AsioCoroutineWait::BecomePartOfTask() {
+  is_part_ = outer_.runs(outer_.entry);
+  if (is_part_) task_->set_coroutine({});
+  return is_part_;
 }
 
 bool AsioCoroutineWait::Suspend() {

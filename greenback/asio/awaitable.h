@@ -97,9 +97,9 @@ class AsioCoroutineWait : private CancelHook {
   bool Begin(bool throws_if_cancelled);
   // To call in between, with the slot in a cancellation_state.
   void Started();
-  // Whether the awaitable may run as part of the task; as `inner`, if so.
-  bool MayBePartOfTask() const { return outer_.runs(outer_.entry); }
-  void BecomePartOfTask(const AsioTask::Coroutine& inner);
+  // Whether the awaitable runs as part of the task. Its executor is made while
+  // no coroutine is that of the task.
+  bool BecomePartOfTask();
   // After it was started. False: it has ended already.
   bool Suspend();
   void Finish() { CancelHooks::Remove(*this); }
@@ -137,7 +137,7 @@ class AsioCoroutineWaitFor final : public AsioCoroutineWait {
     auto& entry = *static_cast<AsioEntry<Executor>*>(outer_entry());
     if (!Begin(AsioPrivate<Executor>::ThrowsIfCancelled(entry))) return false;
     const Executor& around = AsioPrivate<Executor>::ExecutorOf(entry);
-    const bool part = MayBePartOfTask();
+    const bool part = BecomePartOfTask();
     AsioThread<Executor> thread(
         Run(std::move(awaitable), *this),
         part ? AsioExecutors<Executor>::Of(*task_, around)
@@ -147,7 +147,7 @@ class AsioCoroutineWaitFor final : public AsioCoroutineWait {
                                  asio::enable_total_cancellation()));
     Started();
     if (part) {
-      BecomePartOfTask(DescribeCoroutine<Executor>(*thread.entry_point()));
+      task_->set_coroutine(DescribeCoroutine<Executor>(*thread.entry_point()));
     }
     thread.launch();
     return Suspend();

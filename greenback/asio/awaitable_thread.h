@@ -33,11 +33,14 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <concepts>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
 #include "greenback/asio/asio_task.h"
 #include "greenback/asio/portal_executor.h"
+#include "greenback/portal_task.h"
+#include "greenback/runtime/task_local.h"
 
 namespace greenback::internal {
 
@@ -270,7 +273,10 @@ inline bool IsRunningCoroutine(const bool& identity) {
 template <class Executor>
 class BecomeTask {
  public:
-  BecomeTask(const char* name, bool post) : name_(name), post_(post) {}
+  // `locals`: what the task inherits.
+  BecomeTask(const char* name, bool post,
+             std::shared_ptr<Locals> locals = CurrentLocals())
+      : name_(name), post_(post), locals_(std::move(locals)) {}
 
   AsioThread<Executor>* operator()(AsioFrame<Executor>* frame) const {
     using Private = AsioPrivate<Executor>;
@@ -282,6 +288,7 @@ class BecomeTask {
       const AsioTaskPtr task =
           AsioExecutors<Executor>::MakeTask(name_, executor);
       task->set_coroutine(DescribeCoroutine<Executor>(entry));
+      PortalAccess::Locals(*task) = locals_;
       executor = AsioExecutors<Executor>::Of(*task, executor);
     }
     Executor where = executor;
@@ -307,6 +314,7 @@ class BecomeTask {
  private:
   const char* const name_;
   const bool post_;
+  const std::shared_ptr<Locals> locals_;
   bool switched_ = true;
 };
 

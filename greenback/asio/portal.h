@@ -52,6 +52,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <concepts>
 #include <functional>
+#include <memory>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -64,6 +65,7 @@
 #include "greenback/awaitable.h"
 #include "greenback/portal.h"
 #include "greenback/portal_task.h"
+#include "greenback/runtime/task_local.h"
 
 namespace greenback {
 namespace internal {
@@ -100,8 +102,9 @@ class AsioTaskEnd {
 };
 
 template <class T, class Executor, class Make>
-boost::asio::awaitable<T, Executor> RunAsTask(Make make, const char* name) {
-  co_await BecomeTask<Executor>(name, /*post=*/false)
+boost::asio::awaitable<T, Executor> RunAsTask(Make make, const char* name,
+                                              std::shared_ptr<Locals> locals) {
+  co_await BecomeTask<Executor>(name, /*post=*/false, std::move(locals))
       .KeepSwitched(co_await AsioIdentity());
   AsioTaskEnd end(*AsioTask::Current());
   co_return co_await std::move(make)();
@@ -120,7 +123,8 @@ PortalTask& CurrentTask(
 // can be opened in it (and bestowed on it), and it has none yet. `executor`:
 // an executor or an execution context. `awaitable`: a boost::asio::awaitable,
 // or a function that gives one and lives until the coroutine has ended. In
-// messages the task has the name of the calling function.
+// messages the task has the name of the calling function. It inherits the
+// caller's task locals.
 template <class ExecutorOrContext, class Awaitable, class CompletionToken>
 auto CoSpawn(ExecutorOrContext&& executor, Awaitable&& awaitable,
              CompletionToken&& token,
@@ -134,7 +138,7 @@ auto CoSpawn(ExecutorOrContext&& executor, Awaitable&& awaitable,
     return boost::asio::co_spawn(
         executor,
         internal::RunAsTask<typename Made::Result, typename Made::Executor>(
-            std::move(make), where.function_name()),
+            std::move(make), where.function_name(), internal::CurrentLocals()),
         std::forward<CompletionToken>(token));
   } else {
     static_assert(std::invocable<Given>,
@@ -145,7 +149,8 @@ auto CoSpawn(ExecutorOrContext&& executor, Awaitable&& awaitable,
     return boost::asio::co_spawn(
         executor,
         internal::RunAsTask<typename Made::Result, typename Made::Executor>(
-            Given(std::forward<Awaitable>(awaitable)), where.function_name()),
+            Given(std::forward<Awaitable>(awaitable)), where.function_name(),
+            internal::CurrentLocals()),
         std::forward<CompletionToken>(token));
   }
 }

@@ -60,6 +60,27 @@ TEST(AsioPortalTest, EnsurePortalInAPlainCoSpawn) {
   EXPECT_FALSE(HasPortal());
 }
 
+TEST(AsioPortalTest, WhatIsAwaitedHasThePortal) {
+  io_context io;
+  int result = 0;
+  auto inner = [&]() -> awaitable<int> {
+    EXPECT_TRUE(HasPortal());
+    co_await boost::asio::post(use_awaitable);
+    EXPECT_TRUE(HasPortal());
+    const int value = Await(PostTwice(20));
+    co_await boost::asio::post(use_awaitable);
+    EXPECT_TRUE(HasPortal());
+    co_return value + Await(PostTwice(1));
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::EnsurePortal();
+    result = Await(inner()) + co_await inner();
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_EQ(result, 42);
+}
+
 TEST(AsioPortalTest, CoSpawnAndCalls) {
   io_context io;
   int result = 0;
