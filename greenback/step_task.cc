@@ -4,6 +4,7 @@
 #include <coroutine>
 #include <exception>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -142,6 +143,21 @@ void ResumeHandle(void* address) {
 
 }  // namespace
 
+class StepTask::ParkedLock {
+ public:
+  explicit ParkedLock(StepTask& task) : flag_(task.parked_lock_) {
+    while (flag_.test_and_set(std::memory_order_acquire)) {
+      std::this_thread::yield();
+    }
+  }
+  ParkedLock(const ParkedLock&) = delete;
+  ParkedLock& operator=(const ParkedLock&) = delete;
+  ~ParkedLock() { flag_.clear(std::memory_order_release); }
+
+ private:
+  std::atomic_flag& flag_;
+};
+
 void StepTask::Promote() {
   if (!std::exchange(promote_, false)) [[likely]]
     return;
@@ -239,10 +255,14 @@ absl::Status StepTask::ReserveFiber() {
 void StepTask::Park(ParkPoint& point) {
   StepFiber* const fiber = ThisStepThread().run->fiber;
   point.host_fiber = fiber;
-  point.outer = std::exchange(innermost_, &point);
+  {
+    const ParkedLock lock(*this);
+    point.outer = std::exchange(innermost_, &point);
+  }
   fiber->parked = &point;
   context::Switch(point.context, fiber->resumer);
   // Continued, perhaps on another thread.
+  const ParkedLock lock(*this);
   ParkPoint** link = &innermost_;
   while (*link != &point) link = &(*link)->outer;
   *link = point.outer;

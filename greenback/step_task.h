@@ -12,11 +12,13 @@
 // the outer one stands still until the inner one ends or parks. One that begins
 // inside a step of the same task is part of it, and runs in place.
 //
-// Threads: the steps of a task follow one another, each on any thread. Idle
-// fibers are kept by thread.
+// Threads: the steps of a task follow one another, each on any thread. Only
+// what a step does after it has started what it waits for may overlap the next
+// step: it parks. Idle fibers are kept by thread.
 #ifndef GREENBACK_STEP_TASK_H_
 #define GREENBACK_STEP_TASK_H_
 
+#include <atomic>
 #include <coroutine>
 #include <memory>
 #include <type_traits>
@@ -61,7 +63,7 @@ class StepTask : public PortalTask {
   // Not inside a step of this task.
   void Abandon() noexcept;
 
-  // Whether something of the task is parked.
+  // Whether something of the task is parked; while no step of it runs.
   bool is_parked() const { return innermost_ != nullptr; }
 
  protected:
@@ -88,7 +90,11 @@ class StepTask : public PortalTask {
   void Wake(ParkPoint& point) noexcept final;
   void OnSelfBestowed() final { promote_ = true; }
 
-  ParkPoint* innermost_ = nullptr;  // of what is parked, linked by `outer`
+  // What is parked, linked by `outer`, innermost first. The lock is held for a
+  // few instructions, and hardly ever waited for.
+  class ParkedLock;
+  std::atomic_flag parked_lock_;
+  ParkPoint* innermost_ = nullptr;
   bool promote_ = false;
 };
 
