@@ -36,6 +36,7 @@ class PortalTask;
 namespace internal {
 
 struct ParkPoint;
+struct StepThread;
 
 // Something in its host's queue: a coroutine or a fiber to go on with. Lives in
 // what waits.
@@ -181,6 +182,7 @@ struct ThreadState {
   PortalTask* current_task = nullptr;  // null between steps
   void* loop = nullptr;                // the runtime's, in a run
   std::coroutine_handle<> next;        // see transfer.h
+  StepThread* steps = nullptr;         // see step_task.h; null before the first
   // There is something to do when the present step is back at the top level of
   // the runtime's loop.
   bool attention = false;

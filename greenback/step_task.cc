@@ -69,6 +69,8 @@ struct StepRun {
   std::coroutine_handle<> after;
 };
 
+}  // namespace
+
 struct StepThread {
   StepRun* run = nullptr;
   std::vector<std::unique_ptr<StepFiber>> idle;
@@ -92,19 +94,30 @@ struct StepThread {
   }
 };
 
+namespace {
+
 // Not inlined: see ThisThread().
-__attribute__((noinline)) StepThread& ThisStepThread() noexcept {
-  thread_local StepThread thread;
+__attribute__((noinline)) StepThread& MakeStepThread(ThreadState& state) {
+  struct Owner {
+    StepThread thread;
+    ~Owner() { ThisThread().steps = nullptr; }
+  };
+  thread_local Owner owner;
   asm volatile("" ::: "memory");
-  return thread;
+  state.steps = &owner.thread;
+  return owner.thread;
+}
+
+inline StepThread& StepsOf(ThreadState& state) {
+  return state.steps != nullptr ? *state.steps : MakeStepThread(state);
 }
 
 // For the time of a run, the thread's current task and run are these.
 class StepScope {
  public:
-  StepScope(PortalTask& task, StepRun& run)
-      : state_(ThisThread()),
-        thread_(ThisStepThread()),
+  StepScope(ThreadState& state, PortalTask& task, StepRun& run)
+      : state_(state),
+        thread_(StepsOf(state)),
         outer_task_(std::exchange(state_.current_task, &task)),
         outer_run_(std::exchange(thread_.run, &run)) {}
   StepScope(const StepScope&) = delete;
@@ -125,8 +138,6 @@ class StepScope {
 };
 
 absl::Status MakeIdleFiber(StepThread& thread) {
-  if (!thread.idle.empty()) [[likely]]
-    return absl::OkStatus();
   context::StackOrError made = context::StackPool::Default().Acquire();
   if (!made.stack) return absl::ResourceExhaustedError(made.error);
   ReportOverflows();
@@ -166,12 +177,13 @@ void StepTask::Promote() {
 
 void StepTask::Step(void (*call)(void*), void* argument) {
   Promote();
-  StepThread& thread = ThisStepThread();
-  if (!MakeIdleFiber(thread).ok()) [[unlikely]] {
+  ThreadState& state = ThisThread();
+  StepThread& thread = StepsOf(state);
+  if (thread.idle.empty() && !MakeIdleFiber(thread).ok()) [[unlikely]] {
     // It can do everything but park; ReserveFiber() says why.
     StepRun run;
     {
-      StepScope scope(*this, run);
+      StepScope scope(state, *this, run);
       call(argument);
       if (run.fired != nullptr) ScheduleContinue(*run.fired);
     }
@@ -182,7 +194,7 @@ void StepTask::Step(void (*call)(void*), void* argument) {
   thread.idle.pop_back();
   fiber->call = call;
   fiber->argument = argument;
-  Run(fiber, &fiber->idle);
+  Run(state, fiber, &fiber->idle);
 }
 
 void StepTask::Continue(ParkPoint& point) {
@@ -191,17 +203,18 @@ void StepTask::Continue(ParkPoint& point) {
     return;
   }
   Promote();
-  Run(static_cast<StepFiber*>(point.host_fiber), &point.context);
+  Run(ThisThread(), static_cast<StepFiber*>(point.host_fiber), &point.context);
 }
 
 // The task may be gone when its step has ended, or parked where another thread
 // goes on with it: it is not touched then.
-void StepTask::Run(StepFiber* fiber, context::SavedContext* from) {
+void StepTask::Run(ThreadState& state, StepFiber* fiber,
+                   context::SavedContext* from) {
   StepRun run;
   run.fiber = fiber;
   std::exception_ptr error;
   {
-    StepScope scope(*this, run);
+    StepScope scope(state, *this, run);
     for (;;) {
       context::Switch(fiber->resumer, *from);
       if (ParkPoint* const parked = std::exchange(fiber->parked, nullptr)) {
@@ -238,22 +251,25 @@ void StepTask::Run(StepFiber* fiber, context::SavedContext* from) {
 }
 
 void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
-  ThisStepThread().run->after = handle;
+  StepsOf(ThisThread()).run->after = handle;
 }
 
 absl::Status StepTask::ReserveFiber() {
-  StepThread& thread = ThisStepThread();
+  StepThread& thread = StepsOf(ThisThread());
   // The next step of another task shall find a fiber, too.
-  absl::Status spare = MakeIdleFiber(thread);
-  if (!spare.ok() || thread.run->fiber != nullptr) [[likely]]
-    return spare;
+  if (thread.idle.empty()) [[unlikely]] {
+    absl::Status made = MakeIdleFiber(thread);
+    if (!made.ok()) return made;
+  }
+  if (thread.run->fiber != nullptr) [[likely]]
+    return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
       "greenback: there was no stack for a fiber when this step of task \"",
       name(), "\" began, so that it cannot wait"));
 }
 
 void StepTask::Park(ParkPoint& point) {
-  StepFiber* const fiber = ThisStepThread().run->fiber;
+  StepFiber* const fiber = StepsOf(ThisThread()).run->fiber;
   point.host_fiber = fiber;
   {
     const ParkedLock lock(*this);
@@ -274,7 +290,7 @@ void StepTask::Wake(ParkPoint& point) noexcept {
     return;  // Run() sees it
   }
   if (IsRunning()) {
-    StepRun& run = *ThisStepThread().run;
+    StepRun& run = *StepsOf(ThisThread()).run;
     if (run.fired == nullptr) {
       run.fired = &point;
       return;

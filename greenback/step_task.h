@@ -82,7 +82,7 @@ class StepTask : public PortalTask {
  private:
   void Step(void (*call)(void*), void* argument);
   // Runs `fiber` on from `from`; and then what has fired in the step.
-  void Run(StepFiber* fiber, context::SavedContext* from);
+  void Run(ThreadState& state, StepFiber* fiber, context::SavedContext* from);
   void Promote();
 
   absl::Status ReserveFiber() final;

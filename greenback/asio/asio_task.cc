@@ -2,6 +2,7 @@
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <mutex>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "greenback/transfer.h"
@@ -55,6 +56,9 @@ AsioTask::AsioTask(const char* name, boost::asio::execution_context& context)
 }
 
 AsioTask::~AsioTask() {
+  // In the last of its steps: what is left of that is nobody's.
+  PortalTask*& running = ThisThread().current_task;
+  if (running == this) running = nullptr;
   if (tasks_ != nullptr) tasks_->Remove(*this);
 }
 
@@ -103,8 +107,7 @@ bool AsioTask::AddCancelHook(CancelHook& hook) {
 }
 
 void AsioCheckpoint::operator()() {
-  const AsioTaskPtr task = std::move(task_);
-  task->Step([handle = node_->handle] { ResumeAndTransfer(handle); });
+  std::exchange(task_, nullptr)->Step([handle = node_->handle] { ResumeAndTransfer(handle); });
 }
 
 }  // namespace greenback::internal

@@ -4,8 +4,9 @@
 // woken goes on through the executor that the coroutine had before: at once
 // when this thread is there already and in nobody's step, else posted.
 //
-// Lifetime: counted, by the executors of its handlers. When its execution
-// context shuts down, what still waits is unwound.
+// Lifetime: that of the coroutine, whose executor owns it; the executors of its
+// handlers, which own the coroutine, are copies that do not. Counted for others.
+// When its execution context shuts down, what still waits is unwound.
 #ifndef GREENBACK_ASIO_ASIO_TASK_H_
 #define GREENBACK_ASIO_ASIO_TASK_H_
 
@@ -60,11 +61,9 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
     return cancellation_type_;
   }
   bool is_cancelled() const;
-  // Whether an executor that is copied now is for the coroutine's own code, in
-  // a step of this task.
-  bool CopiesForCoroutine() const {
-    return IsRunning() && coroutine_.runs != nullptr &&
-           coroutine_.runs(coroutine_.entry);
+  // In a step of this task: whether its coroutine's own code runs.
+  bool RunsCoroutine() const {
+    return coroutine_.runs != nullptr && coroutine_.runs(coroutine_.entry);
   }
 
   friend void intrusive_ptr_add_ref(const AsioTask* task) noexcept {
@@ -104,18 +103,16 @@ class AsioContinuation {
  public:
   AsioContinuation(AsioTask& task, ParkPoint& point)
       : task_(&task), point_(&point) {}
-  AsioContinuation(AsioContinuation&& other) noexcept = default;
+  AsioContinuation(AsioContinuation&& other) noexcept
+      : task_(std::exchange(other.task_, nullptr)), point_(other.point_) {}
   ~AsioContinuation() {
-    if (task_ != nullptr) task_->Abandon();
+    if (task_ != nullptr) AsioTaskPtr(task_)->Abandon();
   }
 
-  void operator()() {
-    const AsioTaskPtr task = std::move(task_);
-    task->Continue(*point_);
-  }
+  void operator()() { std::exchange(task_, nullptr)->Continue(*point_); }
 
  private:
-  AsioTaskPtr task_;
+  AsioTask* task_;
   ParkPoint* point_;
 };
 
@@ -124,15 +121,16 @@ class AsioCheckpoint {
  public:
   AsioCheckpoint(AsioTask& task, ReadyNode& node)
       : task_(&task), node_(&node) {}
-  AsioCheckpoint(AsioCheckpoint&& other) noexcept = default;
+  AsioCheckpoint(AsioCheckpoint&& other) noexcept
+      : task_(std::exchange(other.task_, nullptr)), node_(other.node_) {}
   ~AsioCheckpoint() {
-    if (task_ != nullptr) task_->Abandon();
+    if (task_ != nullptr) AsioTaskPtr(task_)->Abandon();
   }
 
   void operator()();
 
  private:
-  AsioTaskPtr task_;
+  AsioTask* task_;
   ReadyNode* node_;
 };
 

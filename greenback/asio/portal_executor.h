@@ -24,6 +24,7 @@
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
 #include <concepts>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -35,7 +36,7 @@ namespace internal {
 
 template <class Fn>
 struct AsioStep {
-  AsioTaskPtr task;
+  AsioTask* task;
   Fn fn;
   void operator()() { task->Step(std::move(fn)); }
 };
@@ -67,27 +68,32 @@ class PortalExecutor {
   template <std::same_as<Executor> Inner>
   PortalExecutor(Inner executor) noexcept  // NOLINT: as co_spawn() wants it
       : executor_(std::move(executor)) {}
-  // For greenback.
-  PortalExecutor(Executor executor, internal::AsioTaskPtr task)
-      : executor_(std::move(executor)), task_(std::move(task)) {}
+  // For greenback: the executor that owns the task.
+  PortalExecutor(Executor executor, internal::AsioTaskPtr task) noexcept
+      : executor_(std::move(executor)),
+        task_(reinterpret_cast<uintptr_t>(task.detach()) | kOwns) {}
 
   // What the code of a coroutine gets for this_coro::executor, and hands to
-  // other coroutines, belongs to no task.
+  // other coroutines, belongs to no task. (The task is not touched before it is
+  // known to run.)
   PortalExecutor(const PortalExecutor& other) noexcept
-      : executor_(other.executor_),
-        task_(other.task_ != nullptr && other.task_->CopiesForCoroutine()
-                  ? nullptr
-                  : other.task_) {}
-  PortalExecutor(PortalExecutor&& other) noexcept = default;
-  PortalExecutor& operator=(const PortalExecutor& other) noexcept {
-    PortalExecutor copy(other);
-    return *this = std::move(copy);
+      : PortalExecutor(other.executor_, other.CopyTask()) {}
+  PortalExecutor(PortalExecutor&& other) noexcept
+      : executor_(std::move(other.executor_)), task_(other.task_) {
+    other.task_ &= ~kOwns;
   }
-  PortalExecutor& operator=(PortalExecutor&& other) noexcept = default;
+  PortalExecutor& operator=(PortalExecutor other) noexcept {
+    std::swap(executor_, other.executor_);
+    std::swap(task_, other.task_);
+    return *this;
+  }
+  ~PortalExecutor() {
+    if ((task_ & kOwns) != 0) intrusive_ptr_release(task());
+  }
 
   friend bool operator==(const PortalExecutor& a,
                          const PortalExecutor& b) noexcept {
-    return a.executor_ == b.executor_ && a.task_ == b.task_;
+    return a.executor_ == b.executor_ && a.task() == b.task();
   }
   friend bool operator!=(const PortalExecutor& a,
                          const PortalExecutor& b) noexcept {
@@ -98,9 +104,9 @@ class PortalExecutor {
 
   template <class Fn>
   void execute(Fn&& fn) const {
-    if (task_ != nullptr) {
+    if (task() != nullptr) {
       executor_.execute(internal::AsioStep<std::decay_t<Fn>>{
-          task_, std::forward<Fn>(fn)});
+          task(), std::forward<Fn>(fn)});
     } else if (internal::ThisThread().current_task != nullptr) {
       executor_.execute(
           internal::OutsideTasks<std::decay_t<Fn>>{std::forward<Fn>(fn)});
@@ -124,13 +130,30 @@ class PortalExecutor {
   template <class Other>
   friend class PortalExecutor;
 
+  // Set in the one that owns its task.
+  static constexpr uintptr_t kOwns = 1;
+
+  PortalExecutor(Executor executor, internal::AsioTask* task) noexcept
+      : executor_(std::move(executor)),
+        task_(reinterpret_cast<uintptr_t>(task)) {}
+
+  internal::AsioTask* task() const noexcept {
+    return reinterpret_cast<internal::AsioTask*>(task_ & ~kOwns);
+  }
+  internal::AsioTask* CopyTask() const noexcept {
+    internal::AsioTask* const task = this->task();
+    return task != nullptr && task == internal::ThisThread().current_task &&
+                   task->RunsCoroutine()
+               ? nullptr
+               : task;
+  }
   template <class Other>
   PortalExecutor<Other> Wrap(Other executor) const {
-    return PortalExecutor<Other>(std::move(executor), task_);
+    return PortalExecutor<Other>(std::move(executor), task());
   }
 
   Executor executor_;
-  internal::AsioTaskPtr task_;
+  uintptr_t task_ = 0;  // the task, and kOwns
 };
 
 }  // namespace asio

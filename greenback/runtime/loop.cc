@@ -99,6 +99,7 @@ absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
   outer_state_ = *thread_state_;
   *thread_state_ = {};
   thread_state_->loop = this;
+  thread_state_->steps = outer_state_.steps;
   begin();
 
   running_ = idle_.back();
@@ -109,6 +110,7 @@ absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
   for (Fiber* fiber : idle_) Switch(outside_, fiber->context);
   idle_.clear();
   fibers_.clear();
+  outer_state_.steps = thread_state_->steps;
   *thread_state_ = outer_state_;
   return absl::OkStatus();
 }
