@@ -266,9 +266,7 @@ TEST(ForeignCallTest, R02_WhatIsSwallowedIsThrownAgain) {
     co_await WithPortalRunSync(call);
     log.push_back("not reached");
   };
-  {
-    Minimal coroutine = body();
-  }
+  { Minimal coroutine = body(); }
   EXPECT_EQ(log,
             (std::vector<std::string>{"swallowed", "swallowed", "swallowed"}));
 }
@@ -294,9 +292,7 @@ TEST(ForeignCallTest, R02_DestructorsThatAwaitOnTheWayAreLetThrough) {
     };
     co_await WithPortalRunSync(call);
   };
-  {
-    Minimal coroutine = body();
-  }
+  { Minimal coroutine = body(); }
   ASSERT_EQ(log.size(), 1u);
   EXPECT_EQ(log[0].substr(0, 9), "CANCELLED") << log[0];
 }
@@ -352,9 +348,7 @@ TEST(ForeignCallTest, R02_WithoutExceptionsAStatusSaysIt) {
     };
     co_await WithPortalRunSync(call);
   };
-  {
-    Minimal coroutine = body();
-  }
+  { Minimal coroutine = body(); }
   ASSERT_EQ(log.size(), 2u);
   EXPECT_EQ(log[0],
             "the host of the task has gone while it waited in "

@@ -159,12 +159,12 @@ class [[nodiscard]] AsyncRun {
   }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> coroutine) {
-    static_assert(HomeAwaiter<Inner> || Transferring<Promise> ||
-                      std::is_void_v<Promise>,
-                  "greenback::WithPortalRun(async_fn, args...) in a coroutine "
-                  "of another library: a portal cannot follow what async_fn "
-                  "gives; it must give a greenback::Co, or be a plain function "
-                  "for WithPortalRunSync()");
+    static_assert(
+        HomeAwaiter<Inner> || Transferring<Promise> || std::is_void_v<Promise>,
+        "greenback::WithPortalRun(async_fn, args...) in a coroutine "
+        "of another library: a portal cannot follow what async_fn "
+        "gives; it must give a greenback::Co, or be a plain function "
+        "for WithPortalRunSync()");
     using Suspend = decltype(inner_->await_suspend(coroutine));
     const bool foreign = !inner_;
     if (foreign) foreign_ = std::make_unique<ForeignCall<Result>>();

@@ -43,9 +43,8 @@ class StepTask : public PortalTask {
     }
     Step(
         [](void* argument) {
-          std::decay_t<Fn> fn =
-              std::forward<Fn>(*static_cast<std::remove_reference_t<Fn>*>(
-                  argument));
+          std::decay_t<Fn> fn = std::forward<Fn>(
+              *static_cast<std::remove_reference_t<Fn>*>(argument));
           std::move(fn)();
         },
         const_cast<void*>(static_cast<const void*>(std::addressof(fn))));

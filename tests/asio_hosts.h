@@ -74,8 +74,7 @@ class AsioHostOn {
 
   template <class Main>
   static auto Run(Main main) {
-    using Result =
-        typename std::invoke_result_t<Main>::value_type;
+    using Result = typename std::invoke_result_t<Main>::value_type;
     using Outcome =
         std::conditional_t<std::is_void_v<Result>, bool, std::optional<Result>>;
     Loop loop;
@@ -108,8 +107,9 @@ class AsioHostOn {
   }
 
   static Coroutine<void> Sleep(absl::Duration duration) {
-    boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor,
-                                    boost::asio::steady_timer::time_point::max());
+    boost::asio::steady_timer timer(
+        co_await boost::asio::this_coro::executor,
+        boost::asio::steady_timer::time_point::max());
     clock_.Add(duration, timer);
     struct Remove {
       boost::asio::steady_timer& timer;
@@ -134,11 +134,13 @@ class AsioHostOn {
           [fn = std::move(fn)]() -> Coroutine<void> {
             return Body(std::move(fn));
           },
-          boost::asio::bind_cancellation_slot(
-              signal.slot(), [this](std::exception_ptr error) {
-                if (error && !error_) error_ = error;
-                if (--running_ == 0) ended_.cancel();
-              }));
+          boost::asio::bind_cancellation_slot(signal.slot(),
+                                              [this](std::exception_ptr error) {
+                                                if (error && !error_)
+                                                  error_ = error;
+                                                if (--running_ == 0)
+                                                  ended_.cancel();
+                                              }));
     }
     void Cancel() {
       for (boost::asio::cancellation_signal& signal : signals_) {

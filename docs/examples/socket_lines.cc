@@ -14,7 +14,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "greenback/asio/asio.h"
+#include "greenback/asio/operation.h"
+#include "greenback/asio/run_executor.h"
 #include "greenback/greenback.h"
 #include "util/async_generator.h"
 #include "util/async_iter.h"

@@ -107,7 +107,9 @@ bool AsioTask::AddCancelHook(CancelHook& hook) {
 }
 
 void AsioCheckpoint::operator()() {
-  std::exchange(task_, nullptr)->Step([handle = node_->handle] { ResumeAndTransfer(handle); });
+  std::exchange(task_, nullptr)->Step([handle = node_->handle] {
+    ResumeAndTransfer(handle);
+  });
 }
 
 }  // namespace greenback::internal

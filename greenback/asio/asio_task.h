@@ -5,8 +5,8 @@
 // when this thread is there already and in nobody's step, else posted.
 //
 // Lifetime: that of the coroutine, whose executor owns it; the executors of its
-// handlers, which own the coroutine, are copies that do not. Counted for others.
-// When its execution context shuts down, what still waits is unwound.
+// handlers, which own the coroutine, are copies that do not. Counted for
+// others. When its execution context shuts down, what still waits is unwound.
 #ifndef GREENBACK_ASIO_ASIO_TASK_H_
 #define GREENBACK_ASIO_ASIO_TASK_H_
 
@@ -97,8 +97,8 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
 
 using AsioTaskPtr = boost::intrusive_ptr<AsioTask>;
 
-// What an AsioTask has executed to go on at `point`. When it is dropped instead,
-// its context is shutting down, and the task is given up.
+// What an AsioTask has executed to go on at `point`. When it is dropped
+// instead, its context is shutting down, and the task is given up.
 class AsioContinuation {
  public:
   AsioContinuation(AsioTask& task, ParkPoint& point)
@@ -138,8 +138,8 @@ template <class Executor>
 class AsioTaskOn final : public AsioTask {
  public:
   AsioTaskOn(const char* name, const Executor& executor)
-      : AsioTask(name, boost::asio::query(
-                           executor, boost::asio::execution::context)),
+      : AsioTask(name,
+                 boost::asio::query(executor, boost::asio::execution::context)),
         executor_(executor) {}
 
   boost::asio::any_io_executor executor() const override { return executor_; }

@@ -70,9 +70,7 @@ void AsioCoroutineWait::End() {
   }
 }
 
-void AsioCoroutineWait::OnCancel() {
-  signal_.emit(task_->cancellation_type());
-}
+void AsioCoroutineWait::OnCancel() { signal_.emit(task_->cancellation_type()); }
 
 bool InRun() noexcept {
   const PortalTask* const task = ThisThread().current_task;

@@ -48,7 +48,8 @@ struct FrameAccess;
 
 using AsioEntryPoint = boost::asio::detail::awaitable_thread_entry_point;
 template <class Executor>
-using AsioEntry = boost::asio::detail::awaitable_frame<AsioEntryPoint, Executor>;
+using AsioEntry =
+    boost::asio::detail::awaitable_frame<AsioEntryPoint, Executor>;
 template <class Executor>
 using AsioFrame = boost::asio::detail::awaitable_frame_base<Executor>;
 template <class Executor>
@@ -132,8 +133,7 @@ class BoxedExecutor {
  public:
   // A template: whatever can become an any_io_executor must not be tried.
   template <std::same_as<boost::asio::any_io_executor> Executor>
-  explicit BoxedExecutor(const Executor& executor)
-      : box_(new Box(executor)) {}
+  explicit BoxedExecutor(const Executor& executor) : box_(new Box(executor)) {}
   BoxedExecutor(const BoxedExecutor&) noexcept = default;
   BoxedExecutor& operator=(const BoxedExecutor&) noexcept = default;
 
@@ -198,16 +198,16 @@ inline constexpr bool kIsPortalExecutor<asio::PortalExecutor<Inner>> = true;
 // none.
 template <class Executor>
 class AsioExecutors {
-  static_assert(kIsPortalExecutor<Executor>,
-                "greenback: the Executor of boost::asio::awaitable<T, Executor> "
-                "must be any_io_executor (the default) or a "
-                "greenback::asio::PortalExecutor, to hold a portal");
+  static_assert(
+      kIsPortalExecutor<Executor>,
+      "greenback: the Executor of boost::asio::awaitable<T, Executor> "
+      "must be any_io_executor (the default) or a "
+      "greenback::asio::PortalExecutor, to hold a portal");
 
  public:
   static AsioTaskPtr MakeTask(const char* name, const Executor& executor) {
     using Inner = typename Executor::inner_executor_type;
-    return AsioTaskPtr(
-        new AsioTaskOn<Inner>(name, executor.inner_executor()));
+    return AsioTaskPtr(new AsioTaskOn<Inner>(name, executor.inner_executor()));
   }
   static Executor Of(AsioTask& task, const Executor& executor) {
     return Executor(executor.inner_executor(), AsioTaskPtr(&task));

@@ -48,14 +48,13 @@
 // has bound with bind_executor(), or the members of a parallel_group on other
 // threads when they are composed operations. Cancelling these is a data race in
 // Asio; make their I/O objects on RunExecutor().) In a task of Asio's
-// (portal.h) the same holds of the coroutine's executor. In other coroutines the
-// handler has no executor of its own and runs where the I/O object's executor
-// says.
-// Resumed by: the task's host, on the task's thread.
-// Ownership: an operation that is awaited as an rvalue is moved from; an lvalue
-// is copied, and can be awaited again. I/O objects and buffers must live until
-// the wait has ended. One allocation for each operation, besides Asio's own.
-// Errors: what the initiation throws comes out at the await. A handler that is
+// (portal.h) the same holds of the coroutine's executor. In other coroutines
+// the handler has no executor of its own and runs where the I/O object's
+// executor says. Resumed by: the task's host, on the task's thread. Ownership:
+// an operation that is awaited as an rvalue is moved from; an lvalue is copied,
+// and can be awaited again. I/O objects and buffers must live until the wait
+// has ended. One allocation for each operation, besides Asio's own. Errors:
+// what the initiation throws comes out at the await. A handler that is
 // destroyed without being called (its io_context is gone) counts as an error
 // operation_aborted, also for signatures without an error. When the awaiting
 // coroutine is destroyed first, the operation goes on and its result is

@@ -1,6 +1,7 @@
 #include "greenback/asio/portal.h"
 
 #include "absl/strings/str_cat.h"
+#include "greenback/asio/run_executor.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/portal_error.h"
 
@@ -30,6 +31,20 @@ PortalTask& CurrentTask(std::source_location where) {
                    ": no task of Boost.Asio's is running on this thread; call "
                    "it below a coroutine that greenback::asio::CoSpawn() has "
                    "spawned, or that has a portal")));
+}
+
+boost::asio::any_io_executor CurrentExecutor(std::source_location where) {
+  if (const internal::AsioTask* const task = internal::AsioTask::Current()) {
+    return task->executor();
+  }
+  if (internal::InRun()) return RunExecutor();
+  context::ThrowOrDie(PortalError(
+      PortalError::Reason::kNoTask,
+      absl::StrCat("greenback::asio::CurrentExecutor at ",
+                   internal::Describe(where),
+                   ": no task that has one is running on this thread; call it "
+                   "below a coroutine with a portal, or that greenback::Run() "
+                   "runs")));
 }
 
 }  // namespace asio

@@ -119,6 +119,12 @@ namespace asio {
 PortalTask& CurrentTask(
     std::source_location where = std::source_location::current());
 
+// What this_coro::executor is to a coroutine, for the synchronous code below
+// it: where to make I/O objects. Of the running task, of Asio's or of a run;
+// PortalError where there is none.
+boost::asio::any_io_executor CurrentExecutor(
+    std::source_location where = std::source_location::current());
+
 // boost::asio::co_spawn() of a coroutine that is a task from the start: portals
 // can be opened in it (and bestowed on it), and it has none yet. `executor`:
 // an executor or an execution context. `awaitable`: a boost::asio::awaitable,

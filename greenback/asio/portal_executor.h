@@ -105,8 +105,8 @@ class PortalExecutor {
   template <class Fn>
   void execute(Fn&& fn) const {
     if (task() != nullptr) {
-      executor_.execute(internal::AsioStep<std::decay_t<Fn>>{
-          task(), std::forward<Fn>(fn)});
+      executor_.execute(
+          internal::AsioStep<std::decay_t<Fn>>{task(), std::forward<Fn>(fn)});
     } else if (internal::ThisThread().current_task != nullptr) {
       executor_.execute(
           internal::OutsideTasks<std::decay_t<Fn>>{std::forward<Fn>(fn)});
