@@ -1,25 +1,43 @@
 #include "greenback/asio/portal.h"
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <coroutine>
 #include <exception>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
-#include "greenback/await.h"
-#include "greenback/runtime/co.h"
+#include "gmock/gmock.h"
+#include "greenback/asio/asio.h"
+#include "greenback/greenback.h"
+#include "greenback/runtime/testing/elsewhere_task.h"
 #include "gtest/gtest.h"
+#include "instrument/instrument.h"
 
 namespace greenback {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 using boost::asio::awaitable;
 using boost::asio::deferred;
@@ -132,6 +150,485 @@ TEST(AsioPortalTest, P03_ChildrenHaveNone) {
   boost::asio::co_spawn(io, body(), detached);
   io.run();
   EXPECT_EQ(children, 3);
+}
+
+// ------------------------------------------------------ what is called where
+
+TEST(AsioPortalTest, T09_WhatNeedsARunNamesBothHosts) {
+  io_context io;
+  std::string native, synchronous;
+  auto tree = []() -> Co<void> {
+    (void)co_await OpenNursery([](Nursery&) -> Co<void> { co_return; });
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::EnsurePortal();
+    try {
+      (void)Await(Checkpoint());
+    } catch (const PortalError& error) {
+      EXPECT_EQ(error.reason(), PortalError::Reason::kWrongHost);
+      synchronous = error.what();
+    }
+    try {
+      co_await asio::AsAwaitable(tree());
+    } catch (const PortalError& error) {
+      native = error.what();
+    }
+    EXPECT_EQ(Await(PostTwice(1)), 1);
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_THAT(synchronous, HasSubstr("is run by Boost.Asio, and this awaitable "
+                                     "is for tasks that are run by "
+                                     "greenback::Run()"));
+  EXPECT_THAT(native, HasSubstr("is run by Boost.Asio, and this is for tasks "
+                                "that are run by greenback::Run()"));
+}
+
+TEST(AsioPortalTest, T09_NorIsThereATaskTree) {
+  io_context io;
+  int refused = 0;
+  auto in_tree = []() -> Co<void> {
+    auto nothing = []() -> Co<void> { co_return; };
+    co_await WithPortalRunTree(nothing);
+  };
+  auto enter = []() -> Co<void> {
+    PortalsForTree tree;
+    co_await tree.Enter();
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::EnsurePortal();
+    for (int i = 0; i < 3; ++i) {
+      try {
+        if (i == 0) {
+          PortalsForChildren children;
+        } else {
+          co_await asio::AsAwaitable(i == 1 ? in_tree() : enter());
+        }
+      } catch (const PortalError& error) {
+        EXPECT_EQ(error.reason(), PortalError::Reason::kWrongHost);
+        EXPECT_THAT(error.what(), HasSubstr("is run by Boost.Asio"));
+        ++refused;
+      }
+    }
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_EQ(refused, 3);
+}
+
+TEST(AsioPortalTest, AnAwaitableInARun) {
+  int result = 0;
+  auto native = []() -> Co<int> { co_return co_await PostTwice(20); };
+  auto fails = []() -> awaitable<void> {
+    co_await boost::asio::post(use_awaitable);
+    throw std::runtime_error("of Asio's");
+  };
+  const auto main = [&]() -> Co<void> {
+    (void)co_await EnsurePortal();
+    result = co_await native() + Await(PostTwice(22));
+    try {
+      Await(fails());
+      ADD_FAILURE();
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "of Asio's");
+    }
+    // Cancellation crosses.
+    CancelScope scope;
+    scope.Cancel();
+    try {
+      Await([]() -> awaitable<void> {
+        boost::asio::steady_timer never(
+            co_await boost::asio::this_coro::executor,
+            boost::asio::steady_timer::time_point::max());
+        co_await never.async_wait(use_awaitable);
+      }());
+      ADD_FAILURE();
+    } catch (const boost::system::system_error& error) {
+      EXPECT_EQ(error.code(), boost::asio::error::operation_aborted);
+    }
+    EXPECT_TRUE(scope.cancelled_caught());
+  };
+  greenback::Run(main);
+  EXPECT_EQ(result, 42);
+}
+
+TEST(AsioPortalTest, P23_AnAwaitableWhereNobodyKnowsWhereToRunIt) {
+  ElsewhereTask task;
+  internal::PortalAccess::Set(task, internal::PortalAccess::Portal::kOpen);
+  try {
+    Await(PostTwice(1));
+    ADD_FAILURE();
+  } catch (const PortalError& error) {
+    EXPECT_EQ(error.reason(), PortalError::Reason::kWrongHost);
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("is run by Elsewhere"), HasSubstr("Boost.Asio"),
+                      HasSubstr("co_spawn")));
+  }
+}
+
+TEST(AsioPortalTest, AnExecutorOfItsOwnType) {
+  using Executor = asio::PortalExecutor<io_context::executor_type>;
+  io_context io;
+  int result = 0;
+  auto post = [&](int value) -> awaitable<int, Executor> {
+    co_await boost::asio::post(boost::asio::use_awaitable_t<Executor>());
+    EXPECT_TRUE(HasPortal());
+    co_return value;
+  };
+  auto body = [&]() -> awaitable<void, Executor> {
+    EXPECT_TRUE((co_await asio::EnsurePortal<Executor>()).ok());
+    result = Await(post(20)) + co_await post(22);
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_EQ(result, 42);
+}
+
+TEST(AsioPortalTest, CompletionIsNeverCalledInsideCoSpawn) {
+  io_context io;
+  bool returned = false;
+  bool ended = false;
+  boost::asio::post(io, [&] {
+    asio::CoSpawn(
+        io, []() -> awaitable<void> { co_return; },
+        [&](std::exception_ptr) {
+          EXPECT_TRUE(returned);
+          EXPECT_FALSE(HasPortal());
+          ended = true;
+        });
+    returned = true;
+  });
+  io.run();
+  EXPECT_TRUE(ended);
+}
+
+// ------------------------------------------------------- R03: results arrive
+
+TEST(AsioPortalTest, R03_ThrowingHandlersComeOutOfRun) {
+  io_context io;
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::EnsurePortal();
+    Await(PostTwice(1));
+  };
+  int thrown = 0;
+  for (int i = 0; i < 3; ++i) {
+    boost::asio::co_spawn(io, body(), [](std::exception_ptr) {
+      throw std::runtime_error("of the handler");
+    });
+  }
+  for (;;) {
+    try {
+      io.run();
+      break;
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "of the handler");
+      ++thrown;
+    }
+  }
+  EXPECT_EQ(thrown, 3);
+}
+
+TEST(AsioPortalTest, R03_CompletesInsideItsOwnInitiation) {
+  io_context io;
+  int rounds = 0;
+  auto dispatches = []() -> awaitable<int> {
+    co_await boost::asio::dispatch(use_awaitable);
+    co_return 1;
+  };
+  auto throws = []() -> awaitable<int> {
+    throw std::runtime_error("at once");
+    co_return 1;
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::EnsurePortal();
+    for (int i = 0; i < 10'000; ++i) {
+      rounds += Await(dispatches());
+      Await(boost::asio::dispatch(io, deferred));
+      rounds += Await(deferred.values(1));
+      rounds += co_await asio::AsAwaitable([]() -> Co<int> { co_return 1; }());
+    }
+    try {
+      Await(throws());
+      ADD_FAILURE();
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "at once");
+    }
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_EQ(rounds, 30'000);
+}
+
+// --------------------------------------------------------- R12: cancellation
+
+awaitable<void> WaitForEver() {
+  boost::asio::steady_timer never(co_await boost::asio::this_coro::executor,
+                                  boost::asio::steady_timer::time_point::max());
+  co_await never.async_wait(use_awaitable);
+}
+
+TEST(AsioPortalTest, R12_ASlotReachesWhatIsAwaited) {
+  for (int what = 0; what < 4; ++what) {
+    io_context io;
+    boost::asio::cancellation_signal signal;
+    boost::system::error_code code;
+    bool handled = false;
+    auto wait_in_co = [&]() -> Co<void> {
+      boost::asio::steady_timer never(
+          io, boost::asio::steady_timer::time_point::max());
+      co_await never.async_wait(deferred);
+    };
+    auto body = [&]() -> awaitable<void> {
+      co_await asio::EnsurePortal();
+      boost::asio::steady_timer never(
+          io, boost::asio::steady_timer::time_point::max());
+      try {
+        switch (what) {
+          case 0:
+            Await(never.async_wait(deferred));
+            break;
+          case 1:
+            Await(WaitForEver());
+            break;
+          case 2:
+            Await(wait_in_co());
+            break;
+          case 3:
+            Await([&]() -> awaitable<void> {
+              Await(WaitForEver());
+              co_return;
+            }());
+            break;
+        }
+        ADD_FAILURE() << what;
+      } catch (const boost::system::system_error& error) {
+        code = error.code();
+      }
+      co_return;
+    };
+    boost::asio::co_spawn(
+        io, body(),
+        boost::asio::bind_cancellation_slot(
+            signal.slot(), [&](std::exception_ptr) { handled = true; }));
+    while (io.poll() != 0) {
+    }
+    EXPECT_FALSE(handled);
+    signal.emit(boost::asio::cancellation_type::terminal);
+    io.restart();
+    io.run();
+    EXPECT_TRUE(handled);
+    EXPECT_EQ(code, boost::asio::error::operation_aborted) << what;
+    signal.emit(boost::asio::cancellation_type::terminal);  // to nobody
+  }
+}
+
+TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCalledOff) {
+  using boost::asio::experimental::awaitable_operators::operator||;
+  io_context io;
+  std::vector<std::string> log;
+  auto slow = [&]() -> awaitable<void> {
+    co_await asio::EnsurePortal();
+    try {
+      Await(WaitForEver());
+    } catch (const boost::system::system_error& error) {
+      log.push_back(error.code() == boost::asio::error::operation_aborted
+                        ? "called off"
+                        : "?");
+    }
+  };
+  auto fast = [&]() -> awaitable<void> {
+    EXPECT_FALSE(HasPortal());
+    co_await PostTwice(1);
+    log.push_back("fast");
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::EnsurePortal();
+    co_await (slow() || fast());
+    EXPECT_TRUE(HasPortal());
+    Await([&]() -> awaitable<void> { co_await (fast() || slow()); }());
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_THAT(log, ElementsAre("fast", "called off", "fast", "called off"));
+}
+
+// ---------------------------------------------------------- R02: abandonment
+
+// Leaves a mark when it is destroyed, and how.
+struct Mark {
+  std::vector<std::string>& log;
+  std::string name;
+  ~Mark() {
+    log.push_back(name +
+                  (std::uncaught_exceptions() > 0 ? " unwound" : " left"));
+  }
+};
+
+TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
+  std::vector<std::string> log;
+  for (int what = 0; what < 4; ++what) {
+    log.clear();
+    {
+      io_context io;
+      auto never_in_co = [&]() -> Co<void> {
+        co_await boost::asio::steady_timer(
+            io, boost::asio::steady_timer::time_point::max())
+            .async_wait(deferred);
+      };
+      auto wait = [&] {
+        Mark mark{log, "frame"};
+        boost::asio::steady_timer never(
+            io, boost::asio::steady_timer::time_point::max());
+        switch (what) {
+          case 0:
+            Await(never.async_wait(deferred));
+            break;
+          case 1:
+            Await(WaitForEver());
+            break;
+          case 2:
+            Await(never_in_co());
+            break;
+          case 3:
+            // Nobody will ever say so.
+            Await(std::suspend_always());
+            break;
+        }
+        log.push_back("not reached");
+      };
+      auto body = [&]() -> awaitable<void> {
+        Mark mark{log, "coroutine"};
+        co_await asio::WithPortalRunSync(wait);
+        log.push_back("not reached");
+      };
+      boost::asio::co_spawn(io, body(), detached);
+      while (io.poll() != 0) {
+      }
+      EXPECT_THAT(log, ElementsAre());
+    }
+    ASSERT_EQ(log.size(), 2u) << what;
+    EXPECT_EQ(log[0], "frame unwound") << what;
+    EXPECT_THAT(log[1], testing::StartsWith("coroutine")) << what;
+  }
+}
+
+TEST(AsioPortalTest, R02_ManyAndNestedOnes) {
+  std::vector<std::string> log;
+  {
+    io_context io;
+    auto inner = [&]() -> awaitable<void> {
+      co_await boost::asio::post(use_awaitable);
+      Mark mark{log, "inner"};
+      Await(WaitForEver());
+    };
+    auto body = [&]() -> awaitable<void> {
+      co_await asio::EnsurePortal();
+      Mark mark{log, "outer"};
+      Await(inner());
+    };
+    for (int i = 0; i < 100; ++i) boost::asio::co_spawn(io, body(), detached);
+    while (io.poll() != 0) {
+    }
+  }
+  EXPECT_EQ(log.size(), 200u);
+  for (const std::string& line : log) {
+    EXPECT_THAT(line, testing::EndsWith("unwound"));
+  }
+}
+
+TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsEver) {
+  std::vector<std::string> log;
+  {
+    io_context io;
+    auto body = [&]() -> awaitable<void> {
+      co_await asio::EnsurePortal();
+      Mark mark{log, "coroutine"};
+      co_await WaitForEver();
+    };
+    boost::asio::co_spawn(io, body(), detached);
+    asio::CoSpawn(io, body(), detached);
+    while (io.poll() != 0) {
+    }
+  }
+  EXPECT_THAT(log, ElementsAre("coroutine left", "coroutine left"));
+}
+
+// ------------------------------------------------- R05, R06: several threads
+
+TEST(AsioPortalTest, R05_GoesOnOnAnotherThread) {
+  boost::asio::thread_pool pool(4);
+  std::atomic<int> moved = 0;
+  std::atomic<int> rounds = 0;
+  TaskLocal<int> variable(0);
+  auto work = [&](int mine) {
+    variable.Set(mine);
+    try {
+      throw std::runtime_error(std::to_string(mine));
+    } catch (const std::runtime_error&) {
+      const std::exception_ptr error = std::current_exception();
+      for (int i = 0; i < 500; ++i) {
+        const std::thread::id before = std::this_thread::get_id();
+        Await(PostTwice(1));
+        if (std::this_thread::get_id() != before) ++moved;
+        EXPECT_EQ(std::current_exception(), error);
+        EXPECT_TRUE(HasPortal());
+        EXPECT_EQ(variable.Get(), mine);
+        ++rounds;
+      }
+    }
+  };
+  auto body = [&](int mine) -> awaitable<void> {
+    co_await asio::WithPortalRunSync(work, mine);
+    EXPECT_EQ(std::current_exception(), nullptr);
+    EXPECT_FALSE(HasPortal());
+  };
+  for (int i = 1; i <= 8; ++i) asio::CoSpawn(pool, body(i), detached);
+  pool.join();
+  EXPECT_EQ(rounds, 8 * 500);
+  EXPECT_GT(moved, 0);
+}
+
+// Completed by another thread, at any moment around the park.
+TEST(AsioPortalTest, R06_CompletionsRaceWithTheParking) {
+  constexpr int kRounds = 100'000;
+  boost::asio::thread_pool pool(1);
+  io_context io;
+  int sum = 0;
+  auto work = [&] {
+    for (int i = 0; i < kRounds; ++i) {
+      // The other thread resumes while this one is on its way to the loop.
+      Await(boost::asio::post(pool, deferred));
+      ++sum;
+    }
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::WithPortalRunSync(work);
+  };
+  const auto guard = boost::asio::make_work_guard(io);
+  boost::asio::co_spawn(io, body(), [&](std::exception_ptr error) {
+    EXPECT_FALSE(error);
+    io.stop();
+  });
+  io.run();
+  EXPECT_EQ(sum, kRounds);
+}
+
+TEST(AsioPortalTest, R06_OnAPoolWithoutAStrand) {
+  constexpr int kRounds = 20'000;
+  boost::asio::thread_pool pool(4);
+  std::atomic<int> sum = 0;
+  auto work = [&] {
+    for (int i = 0; i < kRounds; ++i) {
+      Await(boost::asio::post(pool, deferred));
+      sum += Await(PostTwice(1));
+    }
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::WithPortalRunSync(work);
+  };
+  for (int i = 0; i < 4; ++i) asio::CoSpawn(pool, body(), detached);
+  pool.join();
+  EXPECT_EQ(sum, 4 * kRounds);
 }
 
 }  // namespace
