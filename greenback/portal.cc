@@ -1,7 +1,6 @@
 #include "greenback/portal.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "greenback/context/exceptions.h"
 
 namespace greenback {
@@ -32,7 +31,7 @@ void BestowPortal(PortalTask& task) {
 namespace internal {
 namespace {
 
-PortalTask& RunningTask(absl::string_view caller) {
+PortalTask& RunningTask(const char* caller) {
   PortalTask* task = ThisThread().current_task;
   if (task != nullptr) return *task;
   context::ThrowOrDie(PortalError(
@@ -48,7 +47,8 @@ bool EnsurePortalAwaiter::await_ready() {
   PortalTask* task = ThisThread().current_task;
   node_.task =
       task ? task
-           : &RunningTask(absl::StrCat("EnsurePortal at ", Describe(where_)));
+           : &RunningTask(
+                 absl::StrCat("EnsurePortal at ", Describe(where_)).c_str());
   PortalAccess::Set(*node_.task, Portal::kOpen);
   return false;
 }

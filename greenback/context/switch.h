@@ -25,6 +25,9 @@
 #ifndef GREENBACK_CONTEXT_SWITCH_H_
 #define GREENBACK_CONTEXT_SWITCH_H_
 
+#include <cassert>
+
+#include "greenback/context/exception_state.h"
 #include "greenback/context/sanitizer.h"
 #include "greenback/context/stack_pool.h"
 
@@ -76,18 +79,70 @@ struct Jump {
   void (*left)(void*);
   void* argument;
   bool last;
+  ExceptionState* exceptions = nullptr;  // the thread's
 
-  GREENBACK_SWITCHES void Go();
+  GREENBACK_SWITCHES_INLINE void Go();
   GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack,
                                                void* stack_pointer,
                                                const Jump& jump);
   GREENBACK_SWITCHES static First Start(void* stack_pointer, const Jump& jump);
 };
 
-}  // namespace internal
+// What is found on the other side: where the flow that was left stands, and
+// what it hands over. A transfer_t of Boost's.
+struct Arrival {
+  void* stack_pointer;
+  const Jump* jump;
+};
 
-// These are inline for speed: after a jump the processor mispredicts each
-// return from a call made before it, so the fewer calls around it the better.
+}  // namespace internal
+}  // namespace greenback::context
+
+// jump_fcontext, of which only switch.cc knows.
+extern "C" greenback::context::internal::Arrival greenback_context_jump(
+    void* to, greenback::context::internal::Jump* jump);
+
+namespace greenback::context {
+namespace internal {
+
+// Inline, as are Switch() and SwitchThen(): what returns after a jump returns
+// to somewhere else than the processor expects, which costs more than the jump
+// itself; the fewer the better.
+void Jump::Go() {
+  // Kept on the stack, not in `from`: they are this flow's own business. Member
+  // by member, as they are written: to read both in one go waits for the write.
+  exceptions = ThreadExceptionState();
+  void* const caught = exceptions->caught;
+  const unsigned uncaught = exceptions->uncaught;
+#if defined(__ARM_EABI_UNWINDER__)
+  void* const propagating = exceptions->propagating;
+#endif
+  *exceptions = {};
+  void* const target = to->stack_pointer_;
+  assert(target && "greenback: switch to a context that is not saved");
+  to->stack_pointer_ = nullptr;
+  void* const fake_stack =
+      sanitizer::BeforeJump(from->sanitizer_, to->sanitizer_, last);
+
+  const Arrival arrival = greenback_context_jump(target, this);
+
+  // The other side's thread is this flow's from now on.
+  arrival.jump->exceptions->caught = caught;
+  arrival.jump->exceptions->uncaught = uncaught;
+#if defined(__ARM_EABI_UNWINDER__)
+  arrival.jump->exceptions->propagating = propagating;
+#endif
+  Arrive(fake_stack, arrival.stack_pointer, *arrival.jump);
+}
+
+void Jump::Arrive(void* fake_stack, void* stack_pointer, const Jump& jump) {
+  jump.from->stack_pointer_ = stack_pointer;
+  sanitizer::AfterJump(fake_stack, jump.from->sanitizer_, jump.last);
+  // Last, as it may be the moment when the other side's stack goes.
+  if (jump.left) jump.left(jump.argument);
+}
+
+}  // namespace internal
 
 // Saves the running flow in `from` and goes on with `to`, which is then empty.
 // Returns when somebody switches to `from`, perhaps on another thread.

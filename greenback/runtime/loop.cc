@@ -125,7 +125,21 @@ void Loop::RunOnThisFiber() {
   while (!stopped_) RunOne();
 }
 
-inline void Loop::RunOne() {
+// Inline, at one place: see Jump::Go().
+inline __attribute__((always_inline)) void Loop::SwitchTo(ParkPoint& point) {
+  Fiber* const self = running_;
+  running_ = static_cast<Fiber*>(point.host_fiber);
+  thread_state_->current_task = point.task;
+  ++switch_count_;
+  if (idle_.size() >= kMostIdleFibers) [[unlikely]] {
+    context::FinalSwitch(point.context, RemoveFiber, self);
+  }
+  idle_.push_back(self);
+  context::Switch(self->context, point.context);
+  // Taken from the idle ones, by Park() or at the end of the run.
+}
+
+inline __attribute__((always_inline)) void Loop::RunOne() {
   ++step_count_;
   if (ready_ == nullptr || step_count_ >= next_poll_) [[unlikely]] {
     PollOrWait(/*may_wait=*/true);
@@ -136,20 +150,21 @@ inline void Loop::RunOne() {
   if (observer_ != nullptr) [[unlikely]]
     observer_->StepBegins(*node->task);
   thread_state_->current_task = node->task;
-  if (node->point != nullptr) [[unlikely]] {
-    SwitchTo(*node->point);
-  } else {
+  ParkPoint* woken = node->point;
+  if (woken == nullptr) [[likely]] {
     node->handle.resume();
     if (thread_state_->attention) [[unlikely]]
-      AfterStep();
+      woken = AfterStep();
   }
+  if (woken != nullptr) [[unlikely]]
+    SwitchTo(*woken);
   // None when it has ended or parked.
   PortalTask* const task = std::exchange(thread_state_->current_task, nullptr);
   if (observer_ != nullptr && task != nullptr) [[unlikely]]
     observer_->StepEnds(*task);
 }
 
-void Loop::AfterStep() {
+ParkPoint* Loop::AfterStep() {
   while (thread_state_->attention) {
     if (std::coroutine_handle<> next = TakeFromTrampoline()) {
       thread_state_->attention =
@@ -159,17 +174,15 @@ void Loop::AfterStep() {
     }
     thread_state_->attention = false;
     Promote();
-    if (fired_in_step_ == nullptr) return;
+    if (fired_in_step_ == nullptr) return nullptr;
     // What fired in its own task's step goes on at once: to its task it is the
     // rest of the step. Only here, at the top level, is there nothing else of
     // the step left to stand below it.
     ParkPoint& point = *std::exchange(fired_in_step_, nullptr);
-    if (point.node.point != nullptr) {
-      SwitchTo(point);
-      return;
-    }
+    if (point.node.point != nullptr) return &point;
     point.node.handle.resume();
   }
+  return nullptr;
 }
 
 void Loop::Promote() {
@@ -325,28 +338,15 @@ void Loop::Park(ParkPoint& point) {
   // Woken by SwitchTo(), which has made this task the current one again.
 }
 
-void Loop::SwitchTo(ParkPoint& point) {
-  Fiber* const self = running_;
-  running_ = static_cast<Fiber*>(point.host_fiber);
-  thread_state_->current_task = point.task;
-  ++switch_count_;
-  if (idle_.size() >= kMostIdleFibers) [[unlikely]] {
-    context::FinalSwitch(point.context, RemoveFiber, self);
-  }
-  idle_.push_back(self);
-  context::Switch(self->context, point.context);
-  // Taken from the idle ones, by Park() or at the end of the run.
-}
-
 void Loop::Wake(ParkPoint& point) noexcept {
   if (!OnThisThread()) {
     RunSoonFromAnyThread([this, &point] { Wake(point); });
     return;
   }
-  if (point.state.exchange(ParkPoint::kFired, std::memory_order_relaxed) !=
-      ParkPoint::kParked) {
-    return;  // Await() sees it before it parks
-  }
+  const bool parked =
+      point.state.load(std::memory_order_relaxed) == ParkPoint::kParked;
+  point.state.store(ParkPoint::kFired, std::memory_order_relaxed);
+  if (!parked) return;  // Await() sees it before it parks
   if (point.task == current_task() && fired_in_step_ == nullptr) {
     fired_in_step_ = &point;
     thread_state_->attention = true;

@@ -146,7 +146,8 @@ class Loop {
   // In Park(), for `task`, which runs.
   void EndStep(PortalTask& task);
   // What a step that returned to the loop's top level has left to do there.
-  void AfterStep();
+  // Gives what to switch to then, if anything.
+  ParkPoint* AfterStep();
   void Promote();
   // The slow part of taking from the ready queue: I/O, timers, waiting. Between
   // steps.
