@@ -202,7 +202,8 @@ TEST(AsioPortalTest, T09_NorIsThereATaskTree) {
         if (i == 0) {
           PortalsForChildren children;
         } else {
-          co_await asio::AsAwaitable(i == 1 ? in_tree() : enter());
+          Co<void> made = i == 1 ? in_tree() : enter();
+          co_await asio::AsAwaitable(std::move(made));
         }
       } catch (const PortalError& error) {
         EXPECT_EQ(error.reason(), PortalError::Reason::kWrongHost);
