@@ -13,17 +13,18 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <string>
 
 #include "benchmark/benchmark.h"
+#include "benchmarks/hosts.h"
 #include "greenback/greenback.h"
 #include "instrument/with_portal_run_tree.h"
 
 namespace {
 
 using ::benchmark::State;
-using ::greenback::Await;
-using ::greenback::Checkpoint;
 using ::greenback::Co;
+using ::greenback::benchmarks::RuntimeHost;
 
 // The floor: what a loop costs that does nothing but resume what is queued.
 
@@ -71,72 +72,136 @@ void FloorFunctionCall(State& state) {
 }
 BENCHMARK(FloorFunctionCall)->Name("floor/function_call");
 
-// The runtime.
+// The ladder, on each host. Rungs named await_ and _await have a second task
+// beside them that is always ready and makes checkpoints of its own, so that
+// each Await() is what it is in a program with much to do: a switch to the
+// loop, a step of the other task, and a switch back. checkpoint_in_company is
+// the rung to compare them with.
 
-Co<void> Checkpoints(State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(co_await Checkpoint());
-}
+struct Ready {
+  bool await_ready() const noexcept { return true; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  void await_resume() const noexcept {}
+};
 
-Co<void> CheckpointsInPortal(State& state) {
-  benchmark::DoNotOptimize(co_await greenback::EnsurePortal());
-  co_await Checkpoints(state);
-}
-
-void RuntimeCheckpoint(State& state) {
-  greenback::Run(Checkpoints, std::ref(state));
-}
-BENCHMARK(RuntimeCheckpoint)->Name("runtime/checkpoint");
-
-void RuntimeCheckpointInPortal(State& state) {
-  greenback::Run(CheckpointsInPortal, std::ref(state));
-}
-BENCHMARK(RuntimeCheckpointInPortal)->Name("runtime/checkpoint_in_portal");
-
-// A plain call for each level between the coroutine and the Await().
-__attribute__((noinline)) bool AwaitCheckpoint(int64_t depth) {
-  const bool ok =
-      depth <= 1 ? Await(Checkpoint()).ok() : AwaitCheckpoint(depth - 1);
+__attribute__((noinline)) void AwaitReady() {
+  greenback::Await(Ready());
   asm volatile("");  // no tail call
-  return ok;
 }
 
-Co<void> AwaitedCheckpoints(State& state) {
-  benchmark::DoNotOptimize(co_await greenback::EnsurePortal());
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(AwaitCheckpoint(state.range(0)));
+template <class Host>
+struct Ladder {
+  using Task = typename Host::Task;
+
+  static Task Checkpoint(State& state) {
+    for (auto _ : state) (void)co_await Host::Checkpoint();
   }
-}
 
-// Nobody else is ready, so that no fiber has to make room.
-void RuntimeAwaitCheckpointAlone(State& state) {
-  greenback::Run(AwaitedCheckpoints, std::ref(state));
-}
-BENCHMARK(RuntimeAwaitCheckpointAlone)
-    ->Name("runtime/await_checkpoint_alone")
-    ->ArgName("depth")
-    ->Arg(1);
+  static Task CheckpointInPortal(State& state) {
+    (void)co_await Host::EnsurePortal();
+    co_await Checkpoint(state);  // the very same code
+  }
 
-// A second task is always ready: each Await() is a switch to the loop, a step
-// of that task, and a switch back.
-void RuntimeAwaitCheckpoint(State& state) {
-  greenback::Run(
-      [](State& state) -> Co<void> {
-        bool done = false;
-        benchmark::DoNotOptimize(co_await greenback::OpenNursery(
-            [&](greenback::Nursery& nursery) -> Co<void> {
-              nursery.StartSoon([&done]() -> Co<void> {
-                while (!done) benchmark::DoNotOptimize(co_await Checkpoint());
-              });
-              co_await AwaitedCheckpoints(state);
-              done = true;
-            }));
-      },
-      std::ref(state));
-}
-BENCHMARK(RuntimeAwaitCheckpoint)
-    ->Name("runtime/await_checkpoint")
-    ->ArgName("depth")
-    ->Arg(1);
+  static Task AwaitReady(State& state) {
+    (void)co_await Host::EnsurePortal();
+    for (auto _ : state) ::AwaitReady();
+  }
+
+  // Plain calls, `calls` of them, and at their bottom the Await().
+  __attribute__((noinline)) static void AwaitBelow(int64_t calls) {
+    if (calls == 1) {
+      Host::AwaitCheckpoint();
+    } else {
+      AwaitBelow(calls - 1);
+    }
+    asm volatile("");  // no tail call
+  }
+
+  static Task AwaitCheckpoint(State& state) {
+    (void)co_await Host::EnsurePortal();
+    const int64_t depth = state.range(0);
+    if (depth == 0) {
+      for (auto _ : state) Host::AwaitCheckpoint();
+    } else {
+      for (auto _ : state) AwaitBelow(depth);
+    }
+  }
+
+  static Task CheckpointsInOneAwait(State& state) {
+    (void)co_await Host::EnsurePortal();
+    greenback::Await(Checkpoint(state));
+  }
+
+  static Task AwaitCheckpointInSyncPortal(State& state) {
+    co_await Host::WithPortalRunSync([&state] {
+      for (auto _ : state) Host::AwaitCheckpoint();
+    });
+  }
+
+  static Task AwaitOnce() {
+    Host::AwaitCheckpoint();
+    co_return;
+  }
+  static Task PortalPerAwait(State& state) {
+    for (auto _ : state) co_await Host::WithPortalRun(AwaitOnce);
+  }
+
+  static Task SyncPortalPerAwait(State& state) {
+    for (auto _ : state) {
+      co_await Host::WithPortalRunSync(Host::AwaitCheckpoint);
+    }
+  }
+
+  static Task Nothing() { co_return; }
+  static Task PortalCreation(State& state) {
+    for (auto _ : state) co_await Host::WithPortalRun(Nothing);
+  }
+
+  static Task SyncPortalCreation(State& state) {
+    for (auto _ : state) co_await Host::WithPortalRunSync(PlainFunction);
+  }
+
+  // The second task.
+  static Task Company(const bool& done) {
+    while (!done) (void)co_await Host::Checkpoint();
+  }
+
+  using Benchmark = benchmark::internal::Benchmark;
+
+  // Climbs the ladder; its rungs are called `host`/...
+  static bool Register(const std::string& host) {
+    const auto alone = [&host](const char* name, typename Host::Rung rung) {
+      return benchmark::RegisterBenchmark(
+          (host + "/" + name).c_str(),
+          [rung](State& state) { Host::Run(rung, state); });
+    };
+    const auto in_company = [&host](const char* name,
+                                    typename Host::Rung rung) {
+      return benchmark::RegisterBenchmark(
+          (host + "/" + name).c_str(),
+          [rung](State& state) { Host::RunBeside(Company, rung, state); });
+    };
+    const auto at_depths = [](Benchmark* rung) {
+      rung->ArgName("depth")->Arg(0)->Arg(1)->Arg(8)->Arg(32);
+    };
+    alone("checkpoint", Checkpoint);
+    alone("checkpoint_in_portal", CheckpointInPortal);
+    in_company("checkpoint_in_company", Checkpoint);
+    alone("await_ready", AwaitReady);
+    at_depths(alone("await_checkpoint_alone", AwaitCheckpoint));
+    at_depths(in_company("await_checkpoint", AwaitCheckpoint));
+    alone("checkpoints_in_one_await", CheckpointsInOneAwait);
+    in_company("await_checkpoint_in_sync_portal", AwaitCheckpointInSyncPortal);
+    in_company("portal_per_await", PortalPerAwait);
+    in_company("sync_portal_per_await", SyncPortalPerAwait);
+    alone("portal_creation", PortalCreation);
+    alone("sync_portal_creation", SyncPortalCreation);
+    return true;
+  }
+};
+
+[[maybe_unused]] const bool kRuntimeLadder =
+    Ladder<RuntimeHost>::Register("runtime");
 
 // Spawning a task that does nothing, and its end. Several at a time, so that
 // the trip through the loop that lets them run counts little.
@@ -149,7 +214,7 @@ Co<void> Spawn(State& state) {
       [&](greenback::Nursery& nursery) -> Co<void> {
         while (state.KeepRunningBatch(kSpawnedAtOnce)) {
           for (int i = 0; i < kSpawnedAtOnce; ++i) nursery.StartSoon(Nothing);
-          benchmark::DoNotOptimize(co_await Checkpoint());
+          benchmark::DoNotOptimize(co_await greenback::Checkpoint());
         }
       }));
 }

@@ -32,6 +32,10 @@ def _system_repository_impl(repository_ctx):
         if not directory:
             _not_installed(repository_ctx)
         repository_ctx.symlink("%s/%s" % (directory, library), library)
+    for library in repository_ctx.attr.optional_libraries:
+        directory = _library_directory(repository_ctx, library)
+        if directory:
+            repository_ctx.symlink("%s/%s" % (directory, library), library)
 
 _system_repository = repository_rule(
     implementation = _system_repository_impl,
@@ -39,6 +43,7 @@ _system_repository = repository_rule(
         "overlay": attr.label_keyed_string_dict(doc = "Files of third_party/, and where they go."),
         "headers": attr.string_list(doc = "What must exist in /usr/include."),
         "libraries": attr.string_list(doc = "Archives that the overlay refers to by name."),
+        "optional_libraries": attr.string_list(doc = "The same, of other packages: what depends on them does not build without."),
         "package": attr.string(doc = "The Debian package that has them, for the error message."),
     },
     local = True,
@@ -179,6 +184,7 @@ def debian_repositories():
         overlay = {Label("//third_party:boost.BUILD"): "BUILD"},
         headers = ["boost/url.hpp"],  # Boost.URL is new in 1.81: older ones will not do.
         libraries = ["libboost_context.a"],
+        optional_libraries = ["libboost_fiber.a"],  # libboost-fiber1.81-dev
         package = "libboost-context1.81-dev",
     )
 
@@ -196,6 +202,14 @@ def debian_repositories():
         overlay = {
             Label("//third_party:empty.BUILD"): "shell/BUILD",
             Label("//third_party:rules_shell.bzl"): "shell/sh_test.bzl",
+        },
+    )
+
+    _system_repository(
+        name = "rules_python",
+        overlay = {
+            Label("//third_party:empty.BUILD"): "python/BUILD",
+            Label("//third_party:rules_python.bzl"): "python/defs.bzl",
         },
     )
 
