@@ -24,6 +24,7 @@ namespace {
 
 using ::benchmark::State;
 using ::greenback::Co;
+using ::greenback::benchmarks::AsioHost;
 using ::greenback::benchmarks::RuntimeHost;
 
 // The floor: what a loop costs that does nothing but resume what is queued.
@@ -202,6 +203,7 @@ struct Ladder {
 
 [[maybe_unused]] const bool kRuntimeLadder =
     Ladder<RuntimeHost>::Register("runtime");
+[[maybe_unused]] const bool kAsioLadder = Ladder<AsioHost>::Register("asio");
 
 // Spawning a task that does nothing, and its end. Several at a time, so that
 // the trip through the loop that lets them run counts little.

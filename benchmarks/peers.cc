@@ -30,6 +30,7 @@ namespace {
 
 namespace asio = ::boost::asio;
 using ::benchmark::State;
+using ::greenback::benchmarks::AsioHost;
 using ::greenback::benchmarks::RuntimeHost;
 
 // Waiting happens here. Not inlined, because it stands for somebody else's
@@ -86,6 +87,20 @@ struct Greenback {
 
 [[maybe_unused]] const bool kRuntime =
     Greenback<RuntimeHost>::Register("runtime");
+[[maybe_unused]] const bool kAsio = Greenback<AsioHost>::Register("asio");
+
+// On Boost.Asio, the same with a coroutine of greenback's.
+greenback::Co<void> Post() { co_await asio::post(asio::deferred); }
+__attribute__((noinline)) void WaitForCo() {
+  greenback::Await(Post());
+  asm volatile("");
+}
+asio::awaitable<void> Cos(State& state) {
+  (void)co_await greenback::asio::EnsurePortal();
+  for (auto _ : state) WaitForCo();
+}
+void AsioCo(State& state) { AsioHost::Run(Cos, state); }
+BENCHMARK(AsioCo)->Name("peers/greenback_asio_co");
 
 // Boost.Asio: what waits is a function with a stack of its own, and must be
 // handed the `yield` of whoever spawned it.
