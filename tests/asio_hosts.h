@@ -127,8 +127,7 @@ class AsioHostOn {
 
     template <class Fn>
     void Spawn(Fn fn) {
-      ++running_;
-      boost::asio::cancellation_signal& signal = signals_.emplace_back();
+      boost::asio::cancellation_signal& signal = Add();
       asio::CoSpawn(
           executor_,
           [fn = std::move(fn)]() -> Coroutine<void> {
@@ -148,14 +147,28 @@ class AsioHostOn {
       }
     }
     Coroutine<void> Join() {
-      while (running_ != 0) {
-        co_await ended_.async_wait(
-            boost::asio::as_tuple(boost::asio::use_awaitable));
+      while (running() != 0) {
+        if constexpr (Loop::kOneAtATime) {
+          co_await ended_.async_wait(
+              boost::asio::as_tuple(boost::asio::use_awaitable));
+        } else {
+          // It may end in between.
+          co_await Checkpoint();
+        }
       }
       if (error_) std::rethrow_exception(error_);
     }
 
    private:
+    boost::asio::cancellation_signal& Add() {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ++running_;
+      return signals_.emplace_back();
+    }
+    int running() {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      return running_;
+    }
     // What a task is called off with comes out where it waits, as a result.
     template <class Fn>
     static Coroutine<void> Body(Fn fn) {
@@ -167,6 +180,7 @@ class AsioHostOn {
     }
 
     const boost::asio::any_io_executor executor_;
+    std::mutex mutex_;
     boost::asio::steady_timer ended_;
     std::list<boost::asio::cancellation_signal> signals_;
     int running_ = 0;
@@ -236,6 +250,9 @@ class AsioHostOn {
 // One thread.
 class IoContextLoop {
  public:
+  // Of the tasks, one runs at a time.
+  static constexpr bool kOneAtATime = true;
+
   boost::asio::any_io_executor executor() { return io_.get_executor(); }
   template <class Fn>
   void Stop(Fn fn) {
@@ -260,6 +277,8 @@ class IoContextLoop {
 template <bool kStrand>
 class ThreadPoolLoop {
  public:
+  static constexpr bool kOneAtATime = kStrand;
+
   ~ThreadPoolLoop() {
     pool_.stop();
     pool_.join();

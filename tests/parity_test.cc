@@ -53,15 +53,13 @@ class ParityTest : public testing::Test {
   static void InCompany(std::function<void()> body) {
     Host::Run([&body]() -> Void {
       co_await Host::InGroup([&body](auto& group) -> Void {
-        std::atomic<bool> done = false;
-        group.Spawn([&done]() -> Void {
-          while (!done) co_await Host::Checkpoint();
+        const auto done = std::make_shared<std::atomic<bool>>(false);
+        group.Spawn([done]() -> Void {
+          const auto seen = done;
+          while (!*seen) co_await Host::Checkpoint();
         });
         co_await Host::WithPortalRunSync(std::ref(body));
-        done = true;
-        // The other one has to see it while it is there.
-        co_await Host::Checkpoint();
-        co_await Host::Checkpoint();
+        *done = true;
       });
     });
   }
