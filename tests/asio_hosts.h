@@ -49,6 +49,10 @@ class AsioTestClock {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::erase_if(timers_, [&](const auto& at) { return at.second == &timer; });
   }
+  absl::Time now() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return now_;
+  }
   // Lets the next one fire. False: none waits.
   bool Advance() {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -61,7 +65,7 @@ class AsioTestClock {
   }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   absl::Time now_ = absl::UnixEpoch();
   std::multimap<absl::Time, Timer*> timers_;
 };
@@ -71,6 +75,10 @@ class AsioHostOn {
  public:
   template <class T>
   using Coroutine = boost::asio::awaitable<T>;
+  template <class A>
+  static auto Adapt(A&& awaitable) {
+    return asio::AsAwaitable(std::forward<A>(awaitable));
+  }
 
   template <class Main>
   static auto Run(Main main) {
@@ -118,6 +126,7 @@ class AsioHostOn {
     co_await timer.async_wait(
         boost::asio::as_tuple(boost::asio::use_awaitable));
   }
+  static absl::Time Now() { return clock_.now(); }
 
   class Group {
    public:

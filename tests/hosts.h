@@ -2,10 +2,11 @@
 // a loop and its coroutines, under the same names.
 //
 //   Coroutine<T>            the host's own coroutine type
+//   Adapt(awaitable)        of greenback's, for co_await in one of those
 //   Run(main)               runs main(), a coroutine, to its end; gives its
 //                           result. Time is simulated.
 //   Checkpoint()            suspends once, and lets others run
-//   Sleep(duration)
+//   Sleep(duration), Now()
 //   InGroup(body)           awaits body(group), and what it has spawned with
 //                           group.Spawn(fn); group.Cancel() cancels those
 //   CurrentTask()
@@ -32,6 +33,10 @@ namespace greenback {
 struct RuntimeHost {
   template <class T>
   using Coroutine = Co<T>;
+  template <class A>
+  static A&& Adapt(A&& awaitable) {
+    return std::forward<A>(awaitable);
+  }
 
   template <class Main>
   static auto Run(Main main) {
@@ -45,6 +50,7 @@ struct RuntimeHost {
   static Co<void> Sleep(absl::Duration duration) {
     (void)co_await greenback::Sleep(duration);
   }
+  static absl::Time Now() { return CurrentTime(); }
 
   class Group {
    public:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <functional>
 #include <iterator>
 #include <memory>
 #include <numeric>
@@ -21,6 +20,7 @@
 #include "gtest/gtest.h"
 #include "tests/hosts.h"
 #include "util/async_generator.h"
+#include "util/in_company_for_test.h"
 
 namespace other {
 
@@ -89,24 +89,6 @@ static_assert(!AsyncIterable<std::vector<int>>);
 template <class Host>
 class AsyncIterTest : public testing::Test {
  public:
-  using Void = typename Host::template Coroutine<void>;
-
-  // Runs body(), a plain function, in a task with a portal, while another task
-  // is always ready, so that each Await() that has to wait leaves its fiber.
-  static void InCompany(std::function<void()> body) {
-    Host::Run([&body]() -> Void {
-      bool done = false;
-      const auto both = [&body, &done](auto& group) -> Void {
-        group.Spawn([&done]() -> Void {
-          while (!done) co_await Host::Checkpoint();
-        });
-        co_await Host::WithPortalRunSync(std::ref(body));
-        done = true;
-      };
-      co_await Host::InGroup(both);
-    });
-  }
-
   // 0, 1, ... below `end`, with a checkpoint before each; counts those begun.
   static AsyncGenerator<int> Upto(int end, int* begun = nullptr) {
     Counted counted;
@@ -120,8 +102,7 @@ class AsyncIterTest : public testing::Test {
   ~AsyncIterTest() override { EXPECT_EQ(Counted::live(), 0); }
 };
 
-using Hosts = testing::Types<RuntimeHost>;
-TYPED_TEST_SUITE(AsyncIterTest, Hosts);
+TYPED_TEST_SUITE(AsyncIterTest, TestedHosts);
 
 #define FIXTURE                                              \
   using Fixture [[maybe_unused]] = AsyncIterTest<TypeParam>; \
@@ -129,7 +110,7 @@ TYPED_TEST_SUITE(AsyncIterTest, Hosts);
 
 TYPED_TEST(AsyncIterTest, U05_RangeFor) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     std::vector<int> seen;
     for (int i : AsyncIter(Fixture::Upto(4))) seen.push_back(i);
     EXPECT_THAT(seen, ElementsAre(0, 1, 2, 3));
@@ -139,7 +120,7 @@ TYPED_TEST(AsyncIterTest, U05_RangeFor) {
 
 TYPED_TEST(AsyncIterTest, U05_Empty) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     for (int i : AsyncIter(Fixture::Upto(0))) ADD_FAILURE() << i;
     auto iter = AsyncIter(Fixture::Upto(0));
     EXPECT_TRUE(iter.begin() == iter.end());
@@ -150,7 +131,7 @@ TYPED_TEST(AsyncIterTest, U05_Empty) {
 
 TYPED_TEST(AsyncIterTest, U05_Algorithms) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     std::vector<int> copied;
     std::ranges::copy(AsyncIter(Fixture::Upto(3)), std::back_inserter(copied));
     EXPECT_THAT(copied, ElementsAre(0, 1, 2));
@@ -167,7 +148,7 @@ TYPED_TEST(AsyncIterTest, U05_Algorithms) {
 
 TYPED_TEST(AsyncIterTest, U05_Views) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     const auto odd = [](int i) { return i % 2 == 1; };
     const auto square = [](int i) { return i * i; };
     std::vector<int> seen;
@@ -201,7 +182,7 @@ TYPED_TEST(AsyncIterTest, U05_Views) {
 
 TYPED_TEST(AsyncIterTest, U05_ReferencesAndMoves) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     std::vector<int> elements = {1, 2, 3};
     const auto each = [&elements]() -> AsyncGenerator<int&> {
       for (int& element : elements) co_yield element;
@@ -224,7 +205,7 @@ TYPED_TEST(AsyncIterTest, U05_ReferencesAndMoves) {
 
 TYPED_TEST(AsyncIterTest, U05_LoopsGoOnWhereAnEarlierOneWasLeft) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     AsyncGenerator<int> upto = Fixture::Upto(6);
     std::vector<int> seen;
     for (int i : AsyncIter(upto)) {
@@ -246,7 +227,7 @@ TYPED_TEST(AsyncIterTest, U05_LoopsGoOnWhereAnEarlierOneWasLeft) {
 
 TYPED_TEST(AsyncIterTest, U05_IteratorsDefinedElsewhere) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     std::vector<int> seen;
     other::Adapted adapted{{1, 2}};
     for (int& i : AsyncIter(adapted)) i += 10;
@@ -261,31 +242,33 @@ TYPED_TEST(AsyncIterTest, U05_IteratorsDefinedElsewhere) {
 }
 
 // An iterator of the user's own, which counts what happens to it.
+template <class Host>
 struct Sensor {
   int steps = 0;
   int closed = 0;
   Co<std::optional<int>> Next() {
-    (void)co_await Checkpoint();
+    co_await Host::Checkpoint();
     if (++steps > 3) co_return std::nullopt;
     co_return steps;
   }
   Co<absl::Status> Close() {
     ++closed;
-    (void)co_await Checkpoint();
+    co_await Host::Checkpoint();
     co_return absl::UnavailableError("worn out");
   }
 };
 // What owns it lets somebody else look at it.
+template <class Host>
 struct OwnedSensor {
-  std::shared_ptr<Sensor> sensor = std::make_shared<Sensor>();
+  std::shared_ptr<Sensor<Host>> sensor = std::make_shared<Sensor<Host>>();
   auto Next() { return sensor->Next(); }
   auto Close() { return sensor->Close(); }
 };
 
 TYPED_TEST(AsyncIterTest, U06_IteratorsWithoutAGenerator) {
   FIXTURE;
-  Fixture::InCompany([] {
-    Sensor sensor;
+  InCompany<Host>([] {
+    Sensor<Host> sensor;
     {
       auto iter = AsyncIter(sensor);
       for (int i : iter) EXPECT_LE(i, 3);
@@ -297,8 +280,8 @@ TYPED_TEST(AsyncIterTest, U06_IteratorsWithoutAGenerator) {
     }
     EXPECT_EQ(sensor.closed, 1);
 
-    OwnedSensor owned;
-    const std::shared_ptr<Sensor> seen = owned.sensor;
+    OwnedSensor<Host> owned;
+    const std::shared_ptr<Sensor<Host>> seen = owned.sensor;
     testing::internal::CaptureStderr();
     for (int i : AsyncIter(std::move(owned))) {
       EXPECT_EQ(i, 1);
@@ -312,20 +295,21 @@ TYPED_TEST(AsyncIterTest, U06_IteratorsWithoutAGenerator) {
 }
 
 // Yields the sum of what was sent; ends when it is over 10.
+template <class Host>
 AsyncGenerator<int, int> Sum() {
   Counted counted;
   int sum = 0;
   while (sum <= 10) {
     const std::optional<int> sent = co_yield sum;
-    (void)co_await Checkpoint();
+    co_await Host::Checkpoint();
     sum += sent.value_or(1);
   }
 }
 
 TYPED_TEST(AsyncIterTest, U06_Send) {
   FIXTURE;
-  Fixture::InCompany([] {
-    auto iter = AsyncIter(Sum());
+  InCompany<Host>([] {
+    auto iter = AsyncIter(Sum<Host>());
     EXPECT_EQ(iter.Next(), 0);
     EXPECT_EQ(iter.Send(3), 3);
     EXPECT_EQ(iter.Next(), 4);
@@ -339,8 +323,8 @@ TYPED_TEST(AsyncIterTest, U06_Send) {
 
 TYPED_TEST(AsyncIterTest, U06_SendInALoop) {
   FIXTURE;
-  Fixture::InCompany([] {
-    auto iter = AsyncIter(Sum());
+  InCompany<Host>([] {
+    auto iter = AsyncIter(Sum<Host>());
     std::vector<int> seen;
     for (int i : iter) {
       seen.push_back(i);
@@ -352,7 +336,7 @@ TYPED_TEST(AsyncIterTest, U06_SendInALoop) {
 
 TYPED_TEST(AsyncIterTest, U06_MovedBeforeAndAfterItsEnd) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     auto iter = AsyncIter(Fixture::Upto(3));
     auto moved = std::move(iter);
     EXPECT_EQ(moved.Next(), 0);
@@ -377,7 +361,7 @@ TYPED_TEST(AsyncIterTest, U06_OutsideATask) {
 // Cleanup that runs in a destructor, in any build.
 TYPED_TEST(AsyncIterTest, U06_LeavingALoopCleansUp) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     bool awaited = false;
     struct Cleanup {
       bool& awaited;
@@ -404,7 +388,7 @@ TYPED_TEST(AsyncIterTest, R13_ManyValues) {
   const auto many = []() -> AsyncGenerator<int> {
     for (int i = 0; i < 1'000'000; ++i) co_yield 1;
   };
-  Fixture::InCompany([&many] {
+  InCompany<Host>([&many] {
     int sum = 0;
     for (int i : AsyncIter(many())) sum += i;
     EXPECT_EQ(sum, 1'000'000);
@@ -415,7 +399,7 @@ TYPED_TEST(AsyncIterTest, R13_ManyValues) {
 
 TYPED_TEST(AsyncIterTest, U05_FailureHalfWay) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     const auto generate = []() -> AsyncGenerator<int> {
       Counted counted;
       co_yield 1;
@@ -463,7 +447,7 @@ AsyncGenerator<int> Talkative(std::vector<std::string>& log) {
 
 TYPED_TEST(AsyncIterTest, U06_Throw) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     std::vector<std::string> log;
     auto caught = AsyncIter(Talkative<Host>(log));
     EXPECT_EQ(caught.Next(), 1);
@@ -483,7 +467,7 @@ TYPED_TEST(AsyncIterTest, U06_Throw) {
 
 TYPED_TEST(AsyncIterTest, U06_CloseRunsItsCleanup) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     std::vector<std::string> log;
     auto iter = AsyncIter(Talkative<Host>(log));
     EXPECT_EQ(iter.Next(), 1);
@@ -500,7 +484,7 @@ TYPED_TEST(AsyncIterTest, U06_CloseRunsItsCleanup) {
 
 TYPED_TEST(AsyncIterTest, U06_LeavingALoopClosesAGenerator) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     std::vector<std::string> log;
     for (int i : AsyncIter(Talkative<Host>(log))) {
       if (i == 2) break;
@@ -541,7 +525,7 @@ AsyncGenerator<int> CannotBeClosed() {
 
 TYPED_TEST(AsyncIterTest, U06_CleanupThatFails) {
   FIXTURE;
-  Fixture::InCompany([] {
+  InCompany<Host>([] {
     auto iter = AsyncIter(CannotBeClosed<Host>());
     EXPECT_EQ(iter.Next(), 1);
     EXPECT_THROW(iter.Close(), std::runtime_error);
@@ -576,7 +560,7 @@ TYPED_TEST(AsyncIterTest, U06_NoPortalAnyMore) {
   FIXTURE;
   std::vector<std::string> log;
   std::optional<AsyncIter<AsyncGenerator<int>>> iter;
-  Fixture::InCompany([&] {
+  InCompany<Host>([&] {
     iter.emplace(Talkative<Host>(log));
     EXPECT_EQ(iter->Next(), 1);
   });

@@ -25,8 +25,9 @@
 // in it, x comes home to the coroutine's executor and takes part in its
 // cancellation. What needs a run is refused, as in portal.h.
 //
-// Result, errors: those of what is awaited, unchanged. An awaitable that is
-// dropped by its context counts as operation_aborted.
+// Result, errors: those of what is awaited, unchanged; AsAwaitable(), for a
+// reference, gives a std::reference_wrapper, as Asio's cannot give one. An
+// awaitable that is dropped by its context counts as operation_aborted.
 // Suspends: when what is awaited does. Ownership: an awaitable is awaited once,
 // as an rvalue; AsAwaitable() keeps what it is given.
 #ifndef GREENBACK_ASIO_AWAITABLE_H_
@@ -43,6 +44,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -308,6 +310,20 @@ class AsioDriver {
   std::coroutine_handle<promise_type> handle_;
 };
 
+// The T that a boost::asio::awaitable can give in place of a Result.
+template <class Result>
+struct AsioGives {
+  using T = Result;
+};
+template <class Result>
+struct AsioGives<Result&> {
+  using T = std::reference_wrapper<Result>;
+};
+template <class Result>
+struct AsioGives<Result&&> {
+  using T = Result;
+};
+
 template <class Result>
 struct AsioOutcome {
   struct Nothing {};
@@ -387,7 +403,8 @@ namespace asio {
 
 template <class Executor = boost::asio::any_io_executor, class A>
 auto AsAwaitable(A awaitable)
-    -> boost::asio::awaitable<AwaitResult<A>, Executor> {
+    -> boost::asio::awaitable<typename internal::AsioGives<AwaitResult<A>>::T,
+                              Executor> {
   using Result = AwaitResult<A>;
   const bool& identity = co_await internal::AsioIdentity();
   if (!internal::IsRunningCoroutine(identity)) {

@@ -80,7 +80,7 @@ inline constexpr bool kIsAsioAwaitable<boost::asio::awaitable<T, Executor>> =
 // who may await it.
 template <class Made>
 struct AsioMade {
-  using Result = AwaitResult<Made>;
+  using Result = typename AsioGives<AwaitResult<Made>>::T;
   using Executor = boost::asio::any_io_executor;
 };
 template <class T, class AwaitableExecutor>
@@ -181,11 +181,13 @@ using greenback::BestowPortal;
 using greenback::HasPortal;
 
 // co_await WithPortalRunSync(sync_fn, args...): gives what sync_fn(args...)
-// gives, with a portal for the time of the call. Adds no checkpoint.
+// gives (for a reference, a std::reference_wrapper), with a portal for the time
+// of the call. Adds no checkpoint.
 template <class Executor = boost::asio::any_io_executor, class Fn,
           class... Args>
-auto WithPortalRunSync(Fn fn, Args... args)
-    -> boost::asio::awaitable<std::invoke_result_t<Fn, Args...>, Executor> {
+auto WithPortalRunSync(Fn fn, Args... args) -> boost::asio::awaitable<
+    typename internal::AsioGives<std::invoke_result_t<Fn, Args...>>::T,
+    Executor> {
   if (const bool& identity = co_await internal::AsioIdentity();
       !internal::IsRunningCoroutine(identity)) {
     co_await internal::BecomeTask<Executor>("WithPortalRunSync",

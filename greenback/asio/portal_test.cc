@@ -92,7 +92,7 @@ TEST(AsioPortalTest, WhatIsAwaitedHasThePortal) {
     co_return value + Await(PostTwice(1));
   };
   auto body = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     result = Await(inner()) + co_await inner();
   };
   boost::asio::co_spawn(io, body(), detached);
@@ -125,6 +125,32 @@ TEST(AsioPortalTest, CoSpawnAndCalls) {
   EXPECT_EQ(result, 42);
 }
 
+TEST(AsioPortalTest, ReferencesComeOutAsReferenceWrappers) {
+  io_context io;
+  int value = 0;
+  bool ended = false;
+  auto select = [&]() -> Co<int&> {
+    co_await boost::asio::post(io, deferred);
+    co_return value;
+  };
+  auto select_synchronously = [&]() -> const int& { return Await(select()); };
+  auto move = [&]() -> int&& { return std::move(value); };
+  auto body = [&]() -> awaitable<void> {
+    int& one = co_await asio::AsAwaitable(select());
+    EXPECT_EQ(&one, &value);
+    int& two = co_await asio::WithPortalRun(select);
+    EXPECT_EQ(&two, &value);
+    const int& three = co_await asio::WithPortalRunSync(select_synchronously);
+    EXPECT_EQ(&three, &value);
+    value = 7;
+    EXPECT_EQ(co_await asio::WithPortalRunSync(move), 7);
+    ended = true;
+  };
+  asio::CoSpawn(io, body(), detached);
+  io.run();
+  EXPECT_TRUE(ended);
+}
+
 TEST(AsioPortalTest, P03_ChildrenHaveNone) {
   io_context io;
   int children = 0;
@@ -132,12 +158,12 @@ TEST(AsioPortalTest, P03_ChildrenHaveNone) {
     EXPECT_FALSE(HasPortal());
     co_await boost::asio::post(use_awaitable);
     EXPECT_FALSE(HasPortal());
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     EXPECT_EQ(Await(PostTwice(3)), 3);
     ++children;
   };
   auto body = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     boost::asio::co_spawn(co_await boost::asio::this_coro::executor, child(),
                           detached);
     asio::CoSpawn(co_await boost::asio::this_coro::executor, child(), detached);
