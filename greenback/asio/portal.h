@@ -1,7 +1,7 @@
 // Portals in Boost.Asio's coroutines, boost::asio::awaitable<T>.
 //
 //   boost::asio::awaitable<void> Session(tcp::socket socket, Database& db) {
-//     co_await greenback::asio::EnsurePortal();
+//     (void)co_await greenback::asio::EnsurePortal();
 //     SocketStreambuf buffer(socket);   // synchronous code: it calls
 //     std::iostream stream(&buffer);    // greenback::Await(async_read_some(
 //     db.Dump(stream);                  //     ..., deferred)) in underflow()

@@ -188,7 +188,7 @@ TEST(AsioPortalTest, T09_WhatNeedsARunNamesBothHosts) {
     (void)co_await OpenNursery([](Nursery&) -> Co<void> { co_return; });
   };
   auto body = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     try {
       (void)Await(Checkpoint());
     } catch (const PortalError& error) {
@@ -223,7 +223,7 @@ TEST(AsioPortalTest, T09_NorIsThereATaskTree) {
     co_await tree.Enter();
   };
   auto body = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     for (int i = 0; i < 3; ++i) {
       try {
         if (i == 0) {
@@ -335,7 +335,7 @@ TEST(AsioPortalTest, CompletionIsNeverCalledInsideCoSpawn) {
 TEST(AsioPortalTest, R03_ThrowingHandlersComeOutOfRun) {
   io_context io;
   auto body = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     Await(PostTwice(1));
   };
   int thrown = 0;
@@ -368,7 +368,7 @@ TEST(AsioPortalTest, R03_CompletesInsideItsOwnInitiation) {
     co_return 1;
   };
   auto body = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     for (int i = 0; i < 10'000; ++i) {
       rounds += Await(dispatches());
       Await(boost::asio::dispatch(io, deferred));
@@ -407,7 +407,7 @@ TEST(AsioPortalTest, R12_ASlotReachesWhatIsAwaited) {
       co_await never.async_wait(deferred);
     };
     auto body = [&]() -> awaitable<void> {
-      co_await asio::EnsurePortal();
+      (void)co_await asio::EnsurePortal();
       boost::asio::steady_timer never(
           io, boost::asio::steady_timer::time_point::max());
       try {
@@ -455,7 +455,7 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCalledOff) {
   io_context io;
   std::vector<std::string> log;
   auto slow = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     try {
       Await(WaitForEver());
     } catch (const boost::system::system_error& error) {
@@ -470,7 +470,7 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCalledOff) {
     log.push_back("fast");
   };
   auto body = [&]() -> awaitable<void> {
-    co_await asio::EnsurePortal();
+    (void)co_await asio::EnsurePortal();
     co_await (slow() || fast());
     EXPECT_TRUE(HasPortal());
     Await([&]() -> awaitable<void> { co_await (fast() || slow()); }());
@@ -550,7 +550,7 @@ TEST(AsioPortalTest, R02_ManyAndNestedOnes) {
       Await(WaitForEver());
     };
     auto body = [&]() -> awaitable<void> {
-      co_await asio::EnsurePortal();
+      (void)co_await asio::EnsurePortal();
       Mark mark{log, "outer"};
       Await(inner());
     };
@@ -569,7 +569,7 @@ TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsEver) {
   {
     io_context io;
     auto body = [&]() -> awaitable<void> {
-      co_await asio::EnsurePortal();
+      (void)co_await asio::EnsurePortal();
       Mark mark{log, "coroutine"};
       co_await WaitForEver();
     };
