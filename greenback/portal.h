@@ -148,6 +148,10 @@ class [[nodiscard]] AsyncRun {
 
   explicit AsyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
+  // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
+  // by reference.
+  AsyncRun(AsyncRun&& other)
+      : fn_(std::move(other.fn_)), args_(std::move(other.args_)) {}
 
   bool await_ready() {
     if (ThisThread().current_task == nullptr) return false;

@@ -250,6 +250,11 @@ void StepTask::Run(ThreadState& state, StepFiber* fiber,
   if (error) std::rethrow_exception(std::move(error));
 }
 
+bool StepTask::IsInStep() noexcept {
+  const StepThread* const steps = ThisThread().steps;
+  return steps != nullptr && steps->run != nullptr;
+}
+
 void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
   StepsOf(ThisThread()).run->after = handle;
 }

@@ -73,6 +73,9 @@ class StepTask : public PortalTask {
   // and this is not inside somebody's step; else soon.
   virtual void ScheduleContinue(ParkPoint& point) noexcept = 0;
 
+  // Whether this thread is in a step, of whatever StepTask.
+  static bool IsInStep() noexcept;
+
   // When the present step of this task has ended, and its fiber is put by,
   // `handle` is resumed where the step was begun or continued. The task may go
   // then.

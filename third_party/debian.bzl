@@ -15,6 +15,11 @@ def _library_directory(repository_ctx, file):
             return directory
     return None
 
+def _machine_includes(repository_ctx):
+    """Where Debian has the headers that are not the same on every machine."""
+    machine = repository_ctx.execute(["uname", "-m"]).stdout.strip()
+    return ["/usr/include/%s-linux-gnu/" % machine]
+
 def _not_installed(repository_ctx):
     package = repository_ctx.attr.package
     fail(("@%s needs the package %s, which is not installed: run ./bazelw, " +
@@ -32,6 +37,15 @@ def _system_repository_impl(repository_ctx):
         if not directory:
             _not_installed(repository_ctx)
         repository_ctx.symlink("%s/%s" % (directory, library), library)
+    for link, directory in repository_ctx.attr.include_directories.items():
+        found = [
+            parent + directory
+            for parent in ["/usr/include/"] + _machine_includes(repository_ctx)
+            if repository_ctx.path(parent + directory).exists
+        ]
+        if not found:
+            _not_installed(repository_ctx)
+        repository_ctx.symlink(found[0], link)
     for library in repository_ctx.attr.optional_libraries:
         directory = _library_directory(repository_ctx, library)
         if directory:
@@ -42,7 +56,8 @@ _system_repository = repository_rule(
     attrs = {
         "overlay": attr.label_keyed_string_dict(doc = "Files of third_party/, and where they go."),
         "headers": attr.string_list(doc = "What must exist in /usr/include."),
-        "libraries": attr.string_list(doc = "Archives that the overlay refers to by name."),
+        "include_directories": attr.string_dict(doc = "Directories of headers that no compiler searches by itself, by the name that they get in the overlay."),
+        "libraries": attr.string_list(doc = "Archives, or shared objects, that the overlay refers to by name."),
         "optional_libraries": attr.string_list(doc = "The same, of other packages: what depends on them does not build without."),
         "package": attr.string(doc = "The Debian package that has them, for the error message."),
     },
@@ -186,6 +201,15 @@ def debian_repositories():
         libraries = ["libboost_context.a"],
         optional_libraries = ["libboost_fiber.a"],  # libboost-fiber1.81-dev
         package = "libboost-context1.81-dev",
+    )
+
+    # For one test, which only asks for it when it is built.
+    _system_repository(
+        name = "qcoro",
+        overlay = {Label("//third_party:qcoro.BUILD"): "BUILD"},
+        include_directories = {"qcoro6": "qcoro6", "qt6": "qt6"},
+        libraries = ["libQCoro6Core.so", "libQt6Core.so"],
+        package = "qcoro-qt6-dev",
     )
 
     # Debian's own rules_cc is too new for its Bazel, which has these rules built in.

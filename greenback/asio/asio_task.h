@@ -147,7 +147,7 @@ class AsioTaskOn final : public AsioTask {
  private:
   void ScheduleContinue(ParkPoint& point) noexcept override {
     // In somebody's step, the rest of that comes first.
-    if (ThisThread().current_task == nullptr) {
+    if (!IsInStep()) {
       executor_.execute(AsioContinuation(*this, point));
     } else {
       Post(AsioContinuation(*this, point));
