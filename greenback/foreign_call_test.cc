@@ -1,5 +1,6 @@
 // WithPortalRun[Sync]() in coroutines of which greenback knows nothing: here a
 // type that has nothing but what the standard asks for.
+#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <memory>
@@ -191,6 +192,44 @@ TEST(ForeignCallTest, CompletedByAnotherThread) {
   }
 }
 
+// Resumed by whichever of two threads is first, at any moment: while the fiber
+// is on its way to park, while it is parked, or before.
+TEST(ForeignCallTest, R06_CompletionsRaceWithTheParking) {
+  constexpr int kRounds = 1'000'000;
+  std::atomic<void*> waiting = nullptr;
+  struct Wait {
+    std::atomic<void*>& waiting;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiter) const {
+      waiting.store(waiter.address(), std::memory_order_release);
+    }
+    void await_resume() const noexcept {}
+  };
+  std::atomic<bool> done = false;
+  int rounds = 0;
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      for (; rounds < kRounds; ++rounds) Await(Wait{waiting});
+    };
+    co_await WithPortalRunSync(call);
+    done = true;
+  };
+  Minimal coroutine = body();
+  auto resume = [&] {
+    while (!done) {
+      void* const waiter = waiting.exchange(nullptr, std::memory_order_acq_rel);
+      if (waiter != nullptr) {
+        std::coroutine_handle<>::from_address(waiter).resume();
+      }
+    }
+  };
+  std::thread other(resume);
+  resume();
+  other.join();
+  EXPECT_TRUE(coroutine.done());
+  EXPECT_EQ(rounds, kRounds);
+}
+
 // Leaves a mark when it is destroyed, and how.
 struct Mark {
   std::vector<std::string>& log;
@@ -301,7 +340,7 @@ TEST(ForeignCallTest, R02_NestedWaitsAreUnwoundInnermostFirst) {
   std::vector<std::string> log;
   Gate gate;
   auto inner = [&]() -> Co<void> {
-    co_await EnsurePortal();  // goes on as a step of its own
+    (void)co_await EnsurePortal();  // goes on as a step of its own
     Mark mark{log, "inner"};
     Await(gate);
   };
