@@ -347,6 +347,23 @@ AsioDriver DriveAsio(A& awaitable, AsioOutcome<Result>& outcome) {
   }
 }
 
+// While the driver runs, it is the coroutine's code that does.
+class AsioDriving {
+ public:
+  explicit AsioDriving(AsioTask& task) : task_(task), outer_(task.coroutine()) {
+    AsioTask::Coroutine driving = outer_;
+    driving.runs = [](void*) { return true; };
+    task_.set_coroutine(driving);
+  }
+  AsioDriving(const AsioDriving&) = delete;
+  AsioDriving& operator=(const AsioDriving&) = delete;
+  ~AsioDriving() { task_.set_coroutine(outer_); }
+
+ private:
+  AsioTask& task_;
+  const AsioTask::Coroutine outer_;
+};
+
 // co_await AsioDrive(...): runs the driver while the coroutine is suspended.
 template <class Executor>
 class AsioDrive {
@@ -418,7 +435,10 @@ auto AsAwaitable(A awaitable)
   auto start = [&drive](internal::AsioFrame<Executor>* frame) {
     return drive.Start(frame);
   };
-  co_await start;
+  {
+    const internal::AsioDriving driving(*internal::AsioTask::Current());
+    co_await start;
+  }
   if (outcome.error) std::rethrow_exception(outcome.error);
   if constexpr (!std::is_void_v<Result>) {
     co_return std::forward<Result>(*outcome.value);

@@ -138,7 +138,8 @@ auto CoSpawn(ExecutorOrContext&& executor, Awaitable&& awaitable,
   using Given = std::remove_cvref_t<Awaitable>;
   if constexpr (internal::kIsAsioAwaitable<Given>) {
     using Made = internal::AsioMade<Given>;
-    auto make = [awaitable = std::move(awaitable)]() mutable {
+    auto make = [awaitable =
+                     Given(std::forward<Awaitable>(awaitable))]() mutable {
       return std::move(awaitable);
     };
     return boost::asio::co_spawn(

@@ -100,6 +100,28 @@ TEST(AsioPortalTest, WhatIsAwaitedHasThePortal) {
   EXPECT_EQ(result, 42);
 }
 
+TEST(AsioPortalTest, SoHasWhatACoOfThePortalAwaits) {
+  io_context io;
+  int result = 0;
+  auto inner = [&]() -> awaitable<int> {
+    co_await boost::asio::post(use_awaitable);
+    EXPECT_TRUE(HasPortal());
+    co_return Await(PostTwice(20));
+  };
+  auto middle = [&]() -> Co<int> {
+    const int native = co_await inner();
+    EXPECT_TRUE(HasPortal());
+    co_return native + Await(inner()) + Await(PostInCo(io, 1));
+  };
+  auto body = [&]() -> awaitable<void> {
+    result = co_await asio::WithPortalRun(middle) + co_await PostTwice(1);
+    EXPECT_FALSE(HasPortal());
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_EQ(result, 42);
+}
+
 TEST(AsioPortalTest, CoSpawnAndCalls) {
   io_context io;
   int result = 0;
