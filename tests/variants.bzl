@@ -10,7 +10,7 @@ def cc_test_at_all_levels(name, **kwargs):
 
     Args:
       name: of the suite, and the beginning of the tests' names.
-      **kwargs: for each cc_test.
+      **kwargs: for each cc_test. The variants have the tag `variant`.
     """
     cc_test(name = name + "_as_built", **kwargs)
     tests = [name + "_as_built"]
@@ -29,7 +29,8 @@ def cc_test_at_all_levels(name, **kwargs):
                 name = variant,
                 copts = copts,
                 local_defines = defines,
-                **kwargs
+                tags = kwargs.get("tags", []) + ["variant"],
+                **{key: value for key, value in kwargs.items() if key != "tags"}
             )
             tests.append(variant)
     native.test_suite(name = name, tests = tests)
