@@ -142,13 +142,9 @@ class AsioHostOn {
           [fn = std::move(fn)]() -> Coroutine<void> {
             return Body(std::move(fn));
           },
-          boost::asio::bind_cancellation_slot(signal.slot(),
-                                              [this](std::exception_ptr error) {
-                                                if (error && !error_)
-                                                  error_ = error;
-                                                if (--running_ == 0)
-                                                  ended_.cancel();
-                                              }));
+          boost::asio::bind_cancellation_slot(
+              signal.slot(),
+              [this](std::exception_ptr error) { Ended(error); }));
     }
     void Cancel() {
       for (boost::asio::cancellation_signal& signal : signals_) {
@@ -173,6 +169,11 @@ class AsioHostOn {
       const std::lock_guard<std::mutex> lock(mutex_);
       ++running_;
       return signals_.emplace_back();
+    }
+    void Ended(std::exception_ptr error) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (error && !error_) error_ = error;
+      if (--running_ == 0) ended_.cancel();
     }
     int running() {
       const std::lock_guard<std::mutex> lock(mutex_);
