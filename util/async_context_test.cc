@@ -910,6 +910,7 @@ TYPED_TEST(AsyncContextTest, U04_AnExceptionOfExitComesOutOfTheScope) {
 
 TYPED_TEST(AsyncContextTest, U04_DeathOfAnExceptionOutOfANoexceptDestructor) {
   TEST_NAMES;
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // some hosts have threads
   EXPECT_DEATH(InCompany<Host>([] {
                  Log log;
                  std::make_unique<AsyncContext<Plain>>(
