@@ -110,11 +110,13 @@ class AsioHostOn {
     if constexpr (!std::is_void_v<Result>) return *std::move(outcome);
   }
 
-  static Coroutine<void> Checkpoint() {
+  // Not inlined, as what synchronous code awaits on several threads must be.
+  static __attribute__((noinline)) Coroutine<void> Checkpoint() {
     co_await boost::asio::post(boost::asio::use_awaitable);
   }
 
-  static Coroutine<void> Sleep(absl::Duration duration) {
+  static __attribute__((noinline)) Coroutine<void> Sleep(
+      absl::Duration duration) {
     boost::asio::steady_timer timer(
         co_await boost::asio::this_coro::executor,
         boost::asio::steady_timer::time_point::max());

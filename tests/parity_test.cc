@@ -42,7 +42,8 @@ class ParityTest : public testing::Test {
   using Void = typename Host::template Coroutine<void>;
   using Int = typename Host::template Coroutine<int>;
 
-  static Int Twice(int n) {
+  // Not inlined: see "Threads" in greenback/asio/portal.h.
+  static __attribute__((noinline)) Int Twice(int n) {
     co_await Host::Checkpoint();
     co_return 2 * n;
   }

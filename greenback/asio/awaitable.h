@@ -133,8 +133,8 @@ class AsioCoroutineWaitFor final : public AsioCoroutineWait {
  public:
   using AsioCoroutineWait::AsioCoroutineWait;
 
-  // False: has ended already.
-  bool Await(Awaitable awaitable) {
+  // False: has ended already. Not inlined, for Asio's thread-locals.
+  __attribute__((noinline)) bool Await(Awaitable awaitable) {
     namespace asio = boost::asio;
     auto& entry = *static_cast<AsioEntry<Executor>*>(outer_entry());
     if (!Begin(AsioPrivate<Executor>::ThrowsIfCancelled(entry))) return false;

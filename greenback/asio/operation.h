@@ -332,8 +332,9 @@ class AsioOperationAwaiter {
   bool await_ready() const noexcept { return false; }
 
   // Never throws what the initiation throws: the operation may be under way
-  // nevertheless, and then it has to be waited for.
-  bool await_suspend(std::coroutine_handle<> waiter) {
+  // nevertheless, and then it has to be waited for. Not inlined: Asio reads
+  // thread-locals in there, and whoever awaits may go on on another thread.
+  __attribute__((noinline)) bool await_suspend(std::coroutine_handle<> waiter) {
     wait_.emplace();
     state_ = std::make_unique<State>(waiter, wait_->loop(), wait_->asio_task());
     wait_->Begin(*state_);

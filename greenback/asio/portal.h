@@ -32,7 +32,13 @@
 // Threads: whatever the executor gives: one thread, a strand, or a thread_pool,
 // where a coroutine, and the stack that it waits on, may go on on another
 // thread after every wait. Thread-locals are then read by functions that are
-// not inlined, or not at all.
+// not inlined, or not at all: compilers keep the address of a thread-local in a
+// register over an Await(). Asio's coroutines read one when they are called,
+// to allocate their frame. So on executors of several threads a coroutine that
+// synchronous code awaits, Await(FetchRow(id)), has to be noinline, or in
+// another file; or the whole program defines
+// BOOST_ASIO_DISABLE_AWAITABLE_FRAME_RECYCLING. (Operations of Asio's, and
+// greenback::Co, have no such need.)
 // Resumed by: the coroutine's executor. In the middle of another task's step it
 // is posted.
 // Other coroutines: what a task spawns on this_coro::executor is a coroutine of

@@ -46,7 +46,8 @@ using boost::asio::detached;
 using boost::asio::io_context;
 using boost::asio::use_awaitable;
 
-awaitable<int> PostTwice(int value) {
+// Not inlined: see "Threads" in portal.h.
+__attribute__((noinline)) awaitable<int> PostTwice(int value) {
   co_await boost::asio::post(use_awaitable);
   co_await boost::asio::post(use_awaitable);
   co_return value;
@@ -411,7 +412,7 @@ TEST(AsioPortalTest, R03_CompletesInsideItsOwnInitiation) {
 
 // --------------------------------------------------------- R12: cancellation
 
-awaitable<void> WaitForEver() {
+__attribute__((noinline)) awaitable<void> WaitForEver() {
   boost::asio::steady_timer never(co_await boost::asio::this_coro::executor,
                                   boost::asio::steady_timer::time_point::max());
   co_await never.async_wait(use_awaitable);
