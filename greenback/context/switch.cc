@@ -1,54 +1,57 @@
 #include "greenback/context/switch.h"
 
-#include <boost/context/detail/fcontext.hpp>
+#include <cstdint>
 #include <cstdlib>
+#include <new>
 
 #include "greenback/context/exception_state.h"
+#include "greenback/context/jump.h"
 #include "greenback/context/sanitizer.h"
+#if GREENBACK_FCONTEXT
+#include <boost/context/detail/fcontext.hpp>
+#endif
+
+namespace greenback::context::internal {
+namespace {
+
+// Where a new flow begins. At the top of its stack.
+struct Start : Place {
+  void (*entry)(void*);
+  void* argument;
+  ControlWords control;
+};
+
+// What its first frame calls.
+struct First {
+  void (*entry)(void*);
+  void* argument;
+};
+
+#if GREENBACK_FCONTEXT
+using Arrival = boost::context::detail::transfer_t;
+Place* Arrive(Arrival arrival) {
+  Place* const other = static_cast<Place*>(arrival.data);
+  other->fcontext = arrival.fctx;
+  return other;
+}
+#else
+using Arrival = Place*;
+Place* Arrive(Arrival other) { return other; }
+#endif
+
+}  // namespace
+}  // namespace greenback::context::internal
 
 // The first frame of a fiber: where unwinders, debuggers and walkers of frame
-// pointers stop. Boost's own first frame leaves an address of code in the frame
-// pointer and whatever the stack held above it. The arguments (a transfer_t in
-// two registers) pass through, and what to call comes back in two. It is called
-// from here, since a frame of C++ in between may use the frame pointer as it
-// likes.
+// pointers stop, whatever the stack held above it. It is where a jump arrives;
+// its arguments, in registers, pass through to greenback_context_start(), and
+// what to call comes back in two. It is called from here, since a frame of C++
+// in between may use the frame pointer as it likes.
 extern "C" {
-greenback::context::internal::Jump::First greenback_context_start(
-    boost::context::detail::transfer_t transfer);
-void greenback_context_entry(boost::context::detail::transfer_t transfer);
+greenback::context::internal::First greenback_context_start(
+    greenback::context::internal::Arrival arrival);
+void greenback_context_entry(greenback::context::internal::Arrival arrival);
 }
-
-// Where jump_fcontext returns to. Boost's ends in an indirect jump, which
-// leaves the processor's stack of return addresses one too high: all returns
-// that follow, out of the deepest synchronous code, would be mispredicted. A
-// return here puts that right. (Boost's for aarch64 does end in a return.)
-#if defined(__x86_64__) && defined(__ELF__)
-asm(R"(
-  .text
-  .p2align 4
-  .type greenback_context_jump,@function
-  .globl greenback_context_jump
-greenback_context_jump:
-  .cfi_startproc
-  leaq 1f(%rip), %rax
-  pushq %rax
-  .cfi_adjust_cfa_offset 8
-  jmp jump_fcontext@PLT
-1:
-  .cfi_adjust_cfa_offset -8
-  ret
-  .cfi_endproc
-  .size greenback_context_jump, .-greenback_context_jump
-)");
-#else
-extern "C" GREENBACK_SWITCHES greenback::context::internal::Arrival
-greenback_context_jump(void* to, greenback::context::internal::Jump* jump) {
-  const auto [stack_pointer, data] =
-      boost::context::detail::jump_fcontext(to, jump);
-  return {stack_pointer,
-          static_cast<const greenback::context::internal::Jump*>(data)};
-}
-#endif
 
 #if defined(__x86_64__) && defined(__ELF__)
 asm(R"(
@@ -94,9 +97,8 @@ greenback_context_entry:
   .size greenback_context_entry, .-greenback_context_entry
 )");
 #else
-extern "C" void greenback_context_entry(
-    boost::context::detail::transfer_t transfer) {
-  const auto first = greenback_context_start(transfer);
+void greenback_context_entry(greenback::context::internal::Arrival arrival) {
+  const auto first = greenback_context_start(arrival);
   first.entry(first.argument);
   std::abort();  // entry returned
 }
@@ -104,39 +106,57 @@ extern "C" void greenback_context_entry(
 
 // `used`: called from the assembly alone.
 extern "C" GREENBACK_SWITCHES __attribute__((used, visibility("hidden")))
-greenback::context::internal::Jump::First
-greenback_context_start(boost::context::detail::transfer_t transfer) {
+greenback::context::internal::First
+greenback_context_start(greenback::context::internal::Arrival arrival) {
   using greenback::context::internal::Jump;
-  return Jump::Start(transfer.fctx, *static_cast<const Jump*>(transfer.data));
+  using greenback::context::internal::Start;
+  Jump& jump =
+      static_cast<Jump&>(*greenback::context::internal::Arrive(arrival));
+  const Start& start = static_cast<const Start&>(*jump.there);
+  start.control.Load(jump.control);
+  *jump.exceptions = {};
+  Jump::Arrive(nullptr, jump);
+  return {start.entry, start.argument};
 }
 
 namespace greenback::context {
-namespace internal {
 
-Jump::First Jump::Start(void* stack_pointer, const Jump& jump) {
-  // Copied first: the owner may use `to` again as soon as the flow runs.
-  const First first = {jump.to->entry_, jump.to->argument_};
-  Arrive(nullptr, stack_pointer, jump);
-  return first;
+#if GREENBACK_FCONTEXT
+GREENBACK_SWITCHES internal::Place* internal::JumpTo(Place* there,
+                                                     Place* here) {
+  return Arrive(boost::context::detail::jump_fcontext(there->fcontext, here));
 }
-
-}  // namespace internal
+#endif
 
 SavedContext SavedContext::Create(const Stack& stack, void (*entry)(void*),
                                   void* argument) {
+  using internal::Start;
   SavedContext context;
-  context.stack_pointer_ = boost::context::detail::make_fcontext(
-      stack.top(), stack.size(), &greenback_context_entry);
-  context.entry_ = entry;
-  context.argument_ = argument;
   sanitizer::OnCreate(context.sanitizer_, stack.limit(), stack.size());
+  const uintptr_t place =
+      (reinterpret_cast<uintptr_t>(stack.top()) - sizeof(Start)) &
+      ~uintptr_t{15};
+  Start* const start = new (reinterpret_cast<void*>(place)) Start;
+  start->entry = entry;
+  start->argument = argument;
+  start->control.Save();
+#if GREENBACK_FCONTEXT
+  start->fcontext = boost::context::detail::make_fcontext(
+      start,
+      static_cast<size_t>(reinterpret_cast<char*>(start) - stack.limit()),
+      &greenback_context_entry);
+#else
+  start->stack_pointer = start;
+  start->resume = reinterpret_cast<void*>(&greenback_context_entry);
+#endif
+  context.place_ = start;
   return context;
 }
 
 GREENBACK_SWITCHES void FinalSwitch(SavedContext& to, void (*left)(void*),
                                     void* argument) {
   SavedContext ended;
-  internal::Jump{&ended, &to, left, argument, true}.Go();
+  internal::Jump(&ended, &to, left, argument, true).Go();
   std::abort();  // an ended flow was continued
 }
 

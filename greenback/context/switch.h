@@ -28,6 +28,7 @@
 #include <cassert>
 
 #include "greenback/context/exception_state.h"
+#include "greenback/context/jump.h"
 #include "greenback/context/sanitizer.h"
 #include "greenback/context/stack_pool.h"
 
@@ -51,15 +52,12 @@ class SavedContext {
                              void* argument);
 
   // Whether a flow is saved here.
-  explicit operator bool() const { return stack_pointer_ != nullptr; }
+  explicit operator bool() const { return place_ != nullptr; }
 
  private:
   friend struct internal::Jump;
 
-  void* stack_pointer_ = nullptr;  // an fcontext_t
-  // Until the first switch:
-  void (*entry_)(void*) = nullptr;
-  void* argument_ = nullptr;
+  internal::Place* place_ = nullptr;
   [[no_unique_address]] sanitizer::FlowState sanitizer_;
 };
 
@@ -67,12 +65,10 @@ namespace internal {
 
 // What one side of a jump hands to the other. Lives on the stack of the side
 // that leaves, so it is read before that side may go on.
-struct Jump {
-  // What a new flow begins with.
-  struct First {
-    void (*entry)(void*);
-    void* argument;
-  };
+struct Jump : Place {
+  Jump(SavedContext* from, SavedContext* to, void (*left)(void*),
+       void* argument, bool last)
+      : from(from), to(to), left(left), argument(argument), last(last) {}
 
   SavedContext* from;
   SavedContext* to;
@@ -80,34 +76,14 @@ struct Jump {
   void* argument;
   bool last;
   ExceptionState* exceptions = nullptr;  // the thread's
+  ControlWords control;
+  Place* there = nullptr;
 
   GREENBACK_SWITCHES_INLINE void Go();
-  GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack,
-                                               void* stack_pointer,
-                                               const Jump& jump);
-  GREENBACK_SWITCHES static First Start(void* stack_pointer, const Jump& jump);
+  GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack, Jump& jump);
 };
 
-// What is found on the other side: where the flow that was left stands, and
-// what it hands over. A transfer_t of Boost's.
-struct Arrival {
-  void* stack_pointer;
-  const Jump* jump;
-};
-
-}  // namespace internal
-}  // namespace greenback::context
-
-// jump_fcontext, of which only switch.cc knows.
-extern "C" greenback::context::internal::Arrival greenback_context_jump(
-    void* to, greenback::context::internal::Jump* jump);
-
-namespace greenback::context {
-namespace internal {
-
-// Inline, as are Switch() and SwitchThen(): what returns after a jump returns
-// to somewhere else than the processor expects, which costs more than the jump
-// itself; the fewer the better.
+// Inline, as are Switch() and SwitchThen(): see jump.h.
 void Jump::Go() {
   // Kept on the stack, not in `from`: they are this flow's own business. Member
   // by member, as they are written: to read both in one go waits for the write.
@@ -117,26 +93,27 @@ void Jump::Go() {
 #if defined(__ARM_EABI_UNWINDER__)
   void* const propagating = exceptions->propagating;
 #endif
-  *exceptions = {};
-  void* const target = to->stack_pointer_;
-  assert(target && "greenback: switch to a context that is not saved");
-  to->stack_pointer_ = nullptr;
+  control.Save();
+  there = to->place_;
+  assert(there && "greenback: switch to a context that is not saved");
+  to->place_ = nullptr;
   void* const fake_stack =
       sanitizer::BeforeJump(from->sanitizer_, to->sanitizer_, last);
 
-  const Arrival arrival = greenback_context_jump(target, this);
+  Jump& other = static_cast<Jump&>(*JumpTo(there, this));
 
+  control.Load(other.control);
   // The other side's thread is this flow's from now on.
-  arrival.jump->exceptions->caught = caught;
-  arrival.jump->exceptions->uncaught = uncaught;
+  other.exceptions->caught = caught;
+  other.exceptions->uncaught = uncaught;
 #if defined(__ARM_EABI_UNWINDER__)
-  arrival.jump->exceptions->propagating = propagating;
+  other.exceptions->propagating = propagating;
 #endif
-  Arrive(fake_stack, arrival.stack_pointer, *arrival.jump);
+  Arrive(fake_stack, other);
 }
 
-void Jump::Arrive(void* fake_stack, void* stack_pointer, const Jump& jump) {
-  jump.from->stack_pointer_ = stack_pointer;
+void Jump::Arrive(void* fake_stack, Jump& jump) {
+  jump.from->place_ = &jump;
   sanitizer::AfterJump(fake_stack, jump.from->sanitizer_, jump.last);
   // Last, as it may be the moment when the other side's stack goes.
   if (jump.left) jump.left(jump.argument);
@@ -147,7 +124,7 @@ void Jump::Arrive(void* fake_stack, void* stack_pointer, const Jump& jump) {
 // Saves the running flow in `from` and goes on with `to`, which is then empty.
 // Returns when somebody switches to `from`, perhaps on another thread.
 GREENBACK_SWITCHES_INLINE void Switch(SavedContext& from, SavedContext& to) {
-  internal::Jump{&from, &to, nullptr, nullptr, false}.Go();
+  internal::Jump(&from, &to, nullptr, nullptr, false).Go();
 }
 
 // The same; `left(argument)` is called on the side of `to`, before anything
@@ -155,7 +132,7 @@ GREENBACK_SWITCHES_INLINE void Switch(SavedContext& from, SavedContext& to) {
 // anybody. It must not throw or switch.
 GREENBACK_SWITCHES_INLINE void SwitchThen(SavedContext& from, SavedContext& to,
                                           void (*left)(void*), void* argument) {
-  internal::Jump{&from, &to, left, argument, false}.Go();
+  internal::Jump(&from, &to, left, argument, false).Go();
 }
 
 // Ends the running flow and goes on with `to`. `left(argument)`, if given, is

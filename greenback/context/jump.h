@@ -1,0 +1,161 @@
+// The jump of a switch: leaves the running flow of control where it stands, and
+// goes on with another one. Internal to switch.h.
+//
+// On x86-64 and aarch64 a few instructions, inline. Not for their own sake: a
+// function that is called in one flow and returns in another puts the
+// processor's stack of return addresses out of step, and then the returns out
+// of the deepest synchronous code are all mispredicted. That costs several
+// times what the jump does.
+//
+// Elsewhere, and with GREENBACK_FCONTEXT
+// (`--define=greenback_switch=fcontext`), it is jump_fcontext() of
+// Boost.Context. Choose that where other code must find Boost's layout on a
+// waiting stack, or with a hardware shadow stack, if Boost is built for one.
+//
+// All of a program must be compiled alike.
+#ifndef GREENBACK_CONTEXT_JUMP_H_
+#define GREENBACK_CONTEXT_JUMP_H_
+
+#include <cstdint>
+
+#if !defined(GREENBACK_FCONTEXT)
+// (APX has registers that the list below does not name.)
+#if defined(__ELF__) && defined(__LP64__) && \
+    ((defined(__x86_64__) && !defined(__APX_F__)) || defined(__aarch64__))
+#define GREENBACK_FCONTEXT 0
+#else
+#define GREENBACK_FCONTEXT 1
+#endif
+#endif
+
+namespace greenback::context::internal {
+
+#if GREENBACK_FCONTEXT
+
+// Where a flow stands while it does not run. Lives on its stack.
+struct Place {
+  void* fcontext = nullptr;
+};
+
+// Saves the running flow in `here` and goes on at `there`. Returns the `here`
+// of whoever comes back.
+Place* JumpTo(Place* there, Place* here);
+
+// jump_fcontext() does this.
+struct ControlWords {
+  void Save() {}
+  void Load(const ControlWords&) const {}
+};
+
+#else
+
+struct Place {
+  void* stack_pointer = nullptr;
+  void* frame_pointer = nullptr;
+  void* base_pointer =
+      nullptr;  // which some functions need to find their frame
+  void* resume = nullptr;
+};
+
+inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
+  // All other registers are forgotten, as in a call; but those which a call
+  // preserves are saved by the compiler, where they hold anything.
+#if defined(__x86_64__)
+  asm volatile(
+      "leaq 1f(%%rip), %%rax\n\t"
+      "movq %%rsp, (%%rdi)\n\t"
+      "movq %%rbp, 8(%%rdi)\n\t"
+      "movq %%rbx, 16(%%rdi)\n\t"
+      "movq %%rax, 24(%%rdi)\n\t"
+      "movq (%%rsi), %%rsp\n\t"
+      "movq 8(%%rsi), %%rbp\n\t"
+      "movq 16(%%rsi), %%rbx\n\t"
+      "jmpq *24(%%rsi)\n"
+      "1:\n\t"
+      "endbr64"
+      : "+D"(here), "+S"(there)
+      :
+      : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+        "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+        "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
+#if defined(__AVX512F__)
+        "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
+        "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31",
+        "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7",
+#endif
+        "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)",
+        "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory");
+  return here;
+#else
+  register Place* x0 asm("x0") = here;
+  register Place* x1 asm("x1") = there;
+  asm volatile(
+      "adr x9, 1f\n\t"
+      "mov x10, sp\n\t"
+      "stp x10, x29, [x0]\n\t"
+      "stp x19, x9, [x0, #16]\n\t"
+      "ldp x10, x29, [x1]\n\t"
+      "ldp x19, x16, [x1, #16]\n\t"
+      "mov sp, x10\n\t"
+      "br x16\n"
+      "1:\n\t"
+      "hint #36"  // bti j
+      : "+r"(x0), "+r"(x1)
+      :
+      : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
+        "x13", "x14", "x15", "x16", "x17", "x20", "x21", "x22", "x23", "x24",
+        "x25", "x26", "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4", "v5",
+        "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16",
+        "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26",
+        "v27", "v28", "v29", "v30", "v31",
+#if !defined(__ANDROID__) && !defined(__Fuchsia__)
+        "x18",  // the platform's own, there
+#endif
+#if defined(__ARM_FEATURE_SVE)
+        "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10",
+        "p11", "p12", "p13", "p14", "p15",
+#endif
+        "cc", "memory");
+  return x0;
+#endif
+}
+
+// How a flow wants floating-point numbers to be computed: rounding, traps.
+// Loading them takes longer than the jump, and they are hardly ever different;
+// but for the flags of what has happened so far, which are as lasting as after
+// any call.
+struct ControlWords {
+#if defined(__x86_64__)
+  void Save() {
+    asm volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(sse), "=m"(x87));
+  }
+  // In place of `present`.
+  void Load(const ControlWords& present) const {
+    if (((sse ^ present.sse) & ~kFlags) != 0) [[unlikely]] {
+      asm volatile("ldmxcsr %0" : : "m"(sse));
+    }
+    if (x87 != present.x87) [[unlikely]] {
+      asm volatile("fldcw %0" : : "m"(x87));
+    }
+  }
+
+  static constexpr uint32_t kFlags = 0x3f;
+  uint32_t sse = 0;
+  uint16_t x87 = 0;
+#else
+  void Save() { asm volatile("mrs %0, fpcr" : "=r"(fpcr)); }
+  void Load(const ControlWords& present) const {
+    if (fpcr != present.fpcr) [[unlikely]] {
+      asm volatile("msr fpcr, %0" : : "r"(fpcr));
+    }
+  }
+
+  uint64_t fpcr = 0;
+#endif
+};
+
+#endif
+
+}  // namespace greenback::context::internal
+
+#endif  // GREENBACK_CONTEXT_JUMP_H_
