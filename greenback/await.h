@@ -33,6 +33,7 @@
 #ifndef GREENBACK_AWAIT_H_
 #define GREENBACK_AWAIT_H_
 
+#include <concepts>
 #include <coroutine>
 #include <functional>
 #include <memory>
@@ -89,22 +90,30 @@ R AbandonedResult() {
   ThrowAbandoned();
 }
 
+inline void ParkUnlessFired(ParkPoint& point) {
+  if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
+    PortalAccess::Park(point);
+  }
+}
+
 // From await_suspend to the moment when `point` has fired.
 template <class A>
 void SuspendUntilFired(A& awaiter, ParkPoint& point) {
-  WakerLease waker(point);
-  using Suspend = decltype(awaiter.await_suspend(waker.handle()));
-  if constexpr (std::is_void_v<Suspend>) {
-    awaiter.await_suspend(waker.handle());
-  } else if constexpr (std::is_same_v<Suspend, bool>) {
-    if (!awaiter.await_suspend(waker.handle())) return;
+  if constexpr (ParksItself<A>) {
+    if (awaiter.await_park(point)) ParkUnlessFired(point);
   } else {
-    // A coroutine to go on with: it runs here, on top of the waiting frames,
-    // until it suspends or is done.
-    ResumeAndTransfer(awaiter.await_suspend(waker.handle()));
-  }
-  if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
-    PortalAccess::Park(point);
+    WakerLease waker(point);
+    using Suspend = decltype(awaiter.await_suspend(waker.handle()));
+    if constexpr (std::is_void_v<Suspend>) {
+      awaiter.await_suspend(waker.handle());
+    } else if constexpr (std::is_same_v<Suspend, bool>) {
+      if (!awaiter.await_suspend(waker.handle())) return;
+    } else {
+      // A coroutine to go on with: it runs here, on top of the waiting frames,
+      // until it suspends or is done.
+      ResumeAndTransfer(awaiter.await_suspend(waker.handle()));
+    }
+    ParkUnlessFired(point);
   }
 }
 
@@ -134,7 +143,7 @@ AwaitResult<T> Await(T&& awaitable, std::source_location where =
           internal::ReportStackExhausted(reserved);
         }
       }
-      internal::ParkPoint point(task);
+      internal::AwaitPoint point(*task);
       internal::SuspendUntilFired(awaiter, point);
       if (point.abandoned) [[unlikely]]
         return internal::AbandonedResult<AwaitResult<T>>();

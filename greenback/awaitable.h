@@ -101,6 +101,16 @@ template <class T>
 concept AdapterGivesAwaitable =
     Awaiter<decltype(GetAwaiter(std::declval<AdapterMakes<T>>()))>;
 
+struct ParkPoint;
+
+// An awaiter of greenback's that need not be told whom to resume: it puts
+// `point` itself where its host, or PortalAccess::Wake(), finds it. False:
+// there is nothing to wait for.
+template <class A>
+concept ParksItself = requires(A& awaiter, ParkPoint& point) {
+  { awaiter.await_park(point) } -> std::same_as<bool>;
+};
+
 // Keeps what an adapter made for as long as it is awaited.
 template <class T>
 class AdaptedAwaiter {
@@ -108,6 +118,11 @@ class AdaptedAwaiter {
   using Inner = decltype(GetAwaiter(std::declval<Made>()));
 
  public:
+  // See home_awaiter.h.
+  static constexpr bool kGreenbackHomeAwaiter = requires {
+    requires std::remove_cvref_t<Inner>::kGreenbackHomeAwaiter;
+  };
+
   explicit AdaptedAwaiter(T&& awaitable)
       : made_(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
             std::forward<T>(awaitable))),
@@ -118,6 +133,9 @@ class AdaptedAwaiter {
   bool await_ready() { return static_cast<bool>(inner_.await_ready()); }
   auto await_suspend(std::coroutine_handle<> waker) {
     return inner_.await_suspend(waker);
+  }
+  bool await_park(ParkPoint& point) requires(ParksItself<Inner>) {
+    return inner_.await_park(point);
   }
   decltype(auto) await_resume() { return inner_.await_resume(); }
 

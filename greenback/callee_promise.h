@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "greenback/home_awaiter.h"
+#include "greenback/portal_task.h"
 #include "greenback/transfer.h"
 
 namespace greenback::internal {
@@ -30,6 +31,10 @@ class CalleePromise : public TransferringPromise {
   // The awaiter goes on: what an await_suspend of the coroutine returns. The
   // coroutine may be destroyed as soon as this is called.
   std::coroutine_handle<> HandBack() noexcept {
+    if (point_ != nullptr) {
+      PortalAccess::Wake(*point_);
+      return std::noop_coroutine();
+    }
     if constexpr (!kTailCalls) {
       Phase in_place = Phase::kInPlace;
       if (phase_.load(std::memory_order_relaxed) == in_place &&
@@ -39,6 +44,14 @@ class CalleePromise : public TransferringPromise {
       }
     }
     return TransferTo(continuation_);
+  }
+
+  // For an Await() at `point`: runs the coroutine, `self`, which hands back to
+  // that.
+  bool RunBelow(std::coroutine_handle<> self, ParkPoint& point) {
+    point_ = &point;
+    ResumeAndTransfer(self);
+    return true;
   }
 
   // For RunCallee(): `caller` goes on when the coroutine hands back.
@@ -63,6 +76,7 @@ class CalleePromise : public TransferringPromise {
   enum class Phase : unsigned char { kDetached, kInPlace, kDone };
 
   std::coroutine_handle<> continuation_;
+  ParkPoint* point_ = nullptr;  // of the Await(), where that is the awaiter
   std::atomic<Phase> phase_{Phase::kDetached};
 };
 

@@ -65,7 +65,7 @@ struct ParkPoint {
   context::SavedContext context;  // while parked
   void* host_fiber = nullptr;     // the host's record of the parked fiber
   ReadyNode node;                 // for a host that queues the woken fiber
-  ParkPoint* outer = nullptr;     // for a host that lists what is parked
+  ParkPoint* outer = nullptr;     // see AwaitPoint
   // Nothing was awaited to its end: the host has gone, and the fiber goes on to
   // be unwound.
   bool abandoned = false;
@@ -169,6 +169,7 @@ class PortalTask {
 
   const char* const host_;
   void* const loop_;
+  internal::ParkPoint* innermost_ = nullptr;  // see AwaitPoint
   Portal portal_ = Portal::kNone;
   // Of the innermost NoAwaitScope.
   const std::source_location* no_await_ = nullptr;
@@ -227,6 +228,24 @@ struct PortalAccess {
     return task.AddCancelHook(hook);
   }
   static void OnSelfBestowed(PortalTask& task) { task.OnSelfBestowed(); }
+  static ParkPoint*& Innermost(PortalTask& task) { return task.innermost_; }
+};
+
+// The point of an Await(). Its task knows of it from before anything is
+// started, when there is nobody yet to run a step of the task elsewhere.
+struct AwaitPoint : ParkPoint {
+  explicit AwaitPoint(PortalTask& waiting) : ParkPoint(&waiting) {
+    ParkPoint*& innermost = PortalAccess::Innermost(waiting);
+    outer = innermost;
+    innermost = this;
+  }
+  AwaitPoint(const AwaitPoint&) = delete;
+  AwaitPoint& operator=(const AwaitPoint&) = delete;
+  ~AwaitPoint() {
+    ParkPoint** link = &PortalAccess::Innermost(*task);
+    while (*link != this) link = &(*link)->outer;
+    *link = outer;
+  }
 };
 
 // Why Await() may not suspend here.

@@ -4,9 +4,7 @@
 #include <coroutine>
 #include <exception>
 #include <memory>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -20,6 +18,7 @@
 namespace greenback::internal {
 
 struct StepFiber {
+  StepFiber* next = nullptr;  // of the idle ones
   context::Stack stack;
   context::SavedContext idle;     // between steps
   context::SavedContext resumer;  // who waits for the step to end or park
@@ -73,25 +72,34 @@ struct StepRun {
 
 struct StepThread {
   StepRun* run = nullptr;
-  std::vector<std::unique_ptr<StepFiber>> idle;
 
   ~StepThread() {
-    for (auto& fiber : idle) End(std::move(fiber));
+    while (idle_ != nullptr) End(TakeIdle());
   }
 
-  void PutBy(std::unique_ptr<StepFiber> fiber) {
-    if (idle.size() < kMostIdle) {
-      idle.push_back(std::move(fiber));
-    } else {
-      End(std::move(fiber));
+  bool has_idle() const { return idle_ != nullptr; }
+  StepFiber* TakeIdle() {
+    --idle_count_;
+    return std::exchange(idle_, idle_->next);
+  }
+  void PutBy(StepFiber* fiber) {
+    if (idle_count_ == kMostIdle) [[unlikely]] {
+      End(fiber);
+      return;
     }
+    ++idle_count_;
+    fiber->next = std::exchange(idle_, fiber);
   }
 
  private:
-  static void End(std::unique_ptr<StepFiber> fiber) {
+  static void End(StepFiber* fiber) {
     fiber->call = nullptr;
     context::Switch(fiber->resumer, fiber->idle);
+    delete fiber;
   }
+
+  StepFiber* idle_ = nullptr;
+  size_t idle_count_ = 0;
 };
 
 namespace {
@@ -115,9 +123,10 @@ inline StepThread& StepsOf(ThreadState& state) {
 // For the time of a run, the thread's current task and run are these.
 class StepScope {
  public:
-  StepScope(ThreadState& state, PortalTask& task, StepRun& run)
+  StepScope(ThreadState& state, StepThread& thread, PortalTask& task,
+            StepRun& run)
       : state_(state),
-        thread_(StepsOf(state)),
+        thread_(thread),
         outer_task_(std::exchange(state_.current_task, &task)),
         outer_run_(std::exchange(thread_.run, &run)) {}
   StepScope(const StepScope&) = delete;
@@ -126,8 +135,6 @@ class StepScope {
     state_.current_task = outer_task_;
     thread_.run = outer_run_;
   }
-
-  StepThread& thread() { return thread_; }
 
  private:
   // Who runs a step stays on its thread meanwhile.
@@ -144,7 +151,7 @@ absl::Status MakeIdleFiber(StepThread& thread) {
   auto fiber = std::make_unique<StepFiber>();
   fiber->stack = std::move(made.stack);
   fiber->idle = context::SavedContext::Create(fiber->stack, Main, fiber.get());
-  thread.idle.push_back(std::move(fiber));
+  thread.PutBy(fiber.release());
   return absl::OkStatus();
 }
 
@@ -153,21 +160,6 @@ void ResumeHandle(void* address) {
 }
 
 }  // namespace
-
-class StepTask::ParkedLock {
- public:
-  explicit ParkedLock(StepTask& task) : flag_(task.parked_lock_) {
-    while (flag_.test_and_set(std::memory_order_acquire)) {
-      std::this_thread::yield();
-    }
-  }
-  ParkedLock(const ParkedLock&) = delete;
-  ParkedLock& operator=(const ParkedLock&) = delete;
-  ~ParkedLock() { flag_.clear(std::memory_order_release); }
-
- private:
-  std::atomic_flag& flag_;
-};
 
 void StepTask::Promote() {
   if (!std::exchange(promote_, false)) [[likely]]
@@ -179,22 +171,21 @@ void StepTask::Step(void (*call)(void*), void* argument) {
   Promote();
   ThreadState& state = ThisThread();
   StepThread& thread = StepsOf(state);
-  if (thread.idle.empty() && !MakeIdleFiber(thread).ok()) [[unlikely]] {
+  if (!thread.has_idle() && !MakeIdleFiber(thread).ok()) [[unlikely]] {
     // It can do everything but park; ReserveFiber() says why.
     StepRun run;
     {
-      StepScope scope(state, *this, run);
+      const StepScope scope(state, thread, *this, run);
       call(argument);
       if (run.fired != nullptr) ScheduleContinue(*run.fired);
     }
     if (run.after) ResumeAndTransfer(run.after);
     return;
   }
-  StepFiber* const fiber = thread.idle.back().release();
-  thread.idle.pop_back();
+  StepFiber* const fiber = thread.TakeIdle();
   fiber->call = call;
   fiber->argument = argument;
-  Run(state, fiber, &fiber->idle);
+  Run(state, thread, fiber, &fiber->idle);
 }
 
 void StepTask::Continue(ParkPoint& point) {
@@ -203,18 +194,20 @@ void StepTask::Continue(ParkPoint& point) {
     return;
   }
   Promote();
-  Run(ThisThread(), static_cast<StepFiber*>(point.host_fiber), &point.context);
+  ThreadState& state = ThisThread();
+  Run(state, StepsOf(state), static_cast<StepFiber*>(point.host_fiber),
+      &point.context);
 }
 
 // The task may be gone when its step has ended, or parked where another thread
 // goes on with it: it is not touched then.
-void StepTask::Run(ThreadState& state, StepFiber* fiber,
+void StepTask::Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
                    context::SavedContext* from) {
   StepRun run;
   run.fiber = fiber;
   std::exception_ptr error;
   {
-    StepScope scope(state, *this, run);
+    const StepScope scope(state, thread, *this, run);
     for (;;) {
       context::Switch(fiber->resumer, *from);
       if (ParkPoint* const parked = std::exchange(fiber->parked, nullptr)) {
@@ -228,11 +221,12 @@ void StepTask::Run(ThreadState& state, StepFiber* fiber,
         from = &parked->context;  // has fired before it was parked
         continue;
       }
-      error = std::exchange(fiber->error, nullptr);
+      if (fiber->error) [[unlikely]]
+        error = std::move(fiber->error);
       ParkPoint* const fired = std::exchange(run.fired, nullptr);
       // What fired in its own task's step is the rest of that step.
       if (fired == nullptr || fired->node.point != nullptr) {
-        scope.thread().PutBy(std::unique_ptr<StepFiber>(fiber));
+        thread.PutBy(fiber);
       }
       if (fired == nullptr) break;
       if (fired->node.point != nullptr) {
@@ -262,7 +256,7 @@ void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
 absl::Status StepTask::ReserveFiber() {
   StepThread& thread = StepsOf(ThisThread());
   // The next step of another task shall find a fiber, too.
-  if (thread.idle.empty()) [[unlikely]] {
+  if (!thread.has_idle()) [[unlikely]] {
     absl::Status made = MakeIdleFiber(thread);
     if (!made.ok()) return made;
   }
@@ -276,17 +270,9 @@ absl::Status StepTask::ReserveFiber() {
 void StepTask::Park(ParkPoint& point) {
   StepFiber* const fiber = StepsOf(ThisThread()).run->fiber;
   point.host_fiber = fiber;
-  {
-    const ParkedLock lock(*this);
-    point.outer = std::exchange(innermost_, &point);
-  }
   fiber->parked = &point;
   context::Switch(point.context, fiber->resumer);
   // Continued, perhaps on another thread.
-  const ParkedLock lock(*this);
-  ParkPoint** link = &innermost_;
-  while (*link != &point) link = &(*link)->outer;
-  *link = point.outer;
 }
 
 void StepTask::Wake(ParkPoint& point) noexcept {
@@ -306,8 +292,8 @@ void StepTask::Wake(ParkPoint& point) noexcept {
 
 void StepTask::Abandon() noexcept {
   PortalAccess::Abandon(*this);
-  while (innermost_ != nullptr) {
-    ParkPoint& point = *innermost_;
+  while (ParkPoint* const innermost = PortalAccess::Innermost(*this)) {
+    ParkPoint& point = *innermost;
     point.abandoned = true;
     point.state.store(ParkPoint::kFired, std::memory_order_release);
     GREENBACK_TRY { Continue(point); }

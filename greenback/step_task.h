@@ -18,7 +18,6 @@
 #ifndef GREENBACK_STEP_TASK_H_
 #define GREENBACK_STEP_TASK_H_
 
-#include <atomic>
 #include <coroutine>
 #include <memory>
 #include <type_traits>
@@ -63,7 +62,7 @@ class StepTask : public PortalTask {
   void Abandon() noexcept;
 
   // Whether something of the task is parked; while no step of it runs.
-  bool is_parked() const { return innermost_ != nullptr; }
+  bool is_parked() { return PortalAccess::Innermost(*this) != nullptr; }
 
  protected:
   explicit StepTask(const char* host) : PortalTask(host) {}
@@ -84,7 +83,8 @@ class StepTask : public PortalTask {
  private:
   void Step(void (*call)(void*), void* argument);
   // Runs `fiber` on from `from`; and then what has fired in the step.
-  void Run(ThreadState& state, StepFiber* fiber, context::SavedContext* from);
+  void Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
+           context::SavedContext* from);
   void Promote();
 
   absl::Status ReserveFiber() final;
@@ -92,11 +92,6 @@ class StepTask : public PortalTask {
   void Wake(ParkPoint& point) noexcept final;
   void OnSelfBestowed() final { promote_ = true; }
 
-  // What is parked, linked by `outer`, innermost first. The lock is held for a
-  // few instructions, and hardly ever waited for.
-  class ParkedLock;
-  std::atomic_flag parked_lock_;
-  ParkPoint* innermost_ = nullptr;
   bool promote_ = false;
 };
 

@@ -33,15 +33,24 @@ class ScheduleAwaiter {
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
-    Task& task = CurrentTask();
-    node_.task = &task;
     node_.handle = handle;
-    TaskAccess::Cancellation(task).loop->Schedule(node_);
+    Schedule(node_);
+  }
+  bool await_park(ParkPoint& point) {
+    Schedule(point.node);
+    return true;
   }
   void await_resume() const noexcept {}
 
  protected:
   ReadyNode node_;
+
+ private:
+  void Schedule(ReadyNode& node) {
+    Task& task = CurrentTask();
+    node_.task = node.task = &task;
+    TaskAccess::Cancellation(task).loop->Schedule(node);
+  }
 };
 
 class CheckpointAwaiter : public ScheduleAwaiter {

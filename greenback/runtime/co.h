@@ -33,6 +33,7 @@
 #include "greenback/callee_promise.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/in_place.h"
+#include "greenback/portal_task.h"
 
 namespace greenback {
 
@@ -106,6 +107,9 @@ class CoAwaiter {
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
     return RunCallee(callee_, caller);
+  }
+  bool await_park(ParkPoint& point) {
+    return callee_.promise().RunBelow(callee_, point);
   }
 
   T await_resume() { return callee_.promise().TakeResult(); }

@@ -287,10 +287,11 @@ absl::Status Loop::ReserveFiber() {
   return MakeIdleFiber();
 }
 
-// Whether nobody is ready but the waker of `point`.
+// Whether nobody is ready but `point`, or its waker.
 bool Loop::IsAllThatIsReady(const ParkPoint& point) const {
   return ready_ != nullptr && ready_->next == nullptr &&
-         ready_->handle == point.node.handle;
+         (ready_ == &point.node ||
+          (point.node.handle && ready_->handle == point.node.handle));
 }
 
 void Loop::EndStep(PortalTask& task) {
