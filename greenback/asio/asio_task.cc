@@ -107,9 +107,12 @@ bool AsioTask::AddCancelHook(CancelHook& hook) {
 }
 
 void AsioCheckpoint::operator()() {
-  std::exchange(task_, nullptr)->Step([handle = node_->handle] {
-    ResumeAndTransfer(handle);
-  });
+  AsioTask* const task = std::exchange(task_, nullptr);
+  if (node_->point != nullptr) {
+    PortalAccess::Wake(*node_->point);
+  } else {
+    task->Step([handle = node_->handle] { ResumeAndTransfer(handle); });
+  }
 }
 
 }  // namespace greenback::internal

@@ -21,10 +21,12 @@
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <exception>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "greenback/context/exceptions.h"
 #include "greenback/intrusive_list.h"
 #include "greenback/portal_task.h"
 #include "greenback/step_task.h"
@@ -116,7 +118,7 @@ class AsioContinuation {
   ParkPoint* point_;
 };
 
-// The same for the second half of a checkpoint.
+// The same for the second half of a checkpoint, of a coroutine or a fiber.
 class AsioCheckpoint {
  public:
   AsioCheckpoint(AsioTask& task, ReadyNode& node)
@@ -147,11 +149,23 @@ class AsioTaskOn final : public AsioTask {
  private:
   void ScheduleContinue(ParkPoint& point) noexcept override {
     // In somebody's step, the rest of that comes first.
-    if (!IsInStep()) {
-      executor_.execute(AsioContinuation(*this, point));
-    } else {
+    if (IsInStep()) {
       Post(AsioContinuation(*this, point));
+      return;
     }
+    // The short way to what execute() would do.
+    if constexpr (requires { executor_.running_in_this_thread(); }) {
+      if (executor_.running_in_this_thread()) {
+        GREENBACK_TRY { Continue(point); }
+        GREENBACK_CATCH_ALL {
+          Post([error = std::current_exception()] {
+            std::rethrow_exception(error);
+          });
+        }
+        return;
+      }
+    }
+    executor_.execute(AsioContinuation(*this, point));
   }
   void ScheduleCheckpoint(ReadyNode& node) override {
     Post(AsioCheckpoint(*this, node));

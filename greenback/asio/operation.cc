@@ -90,9 +90,16 @@ boost::asio::any_io_executor AsioWaitState::ExecutorFor(
 bool AsioWaitState::End() {
   // The waiter may go on, and this object go, as soon as it has ended.
   const std::coroutine_handle<> waiter = waiter_;
+  ParkPoint* const point = point_;
   const Phase before =
       phase_.exchange(Phase::kEnded, std::memory_order_acq_rel);
-  if (before == Phase::kSuspended) waiter.resume();
+  if (before == Phase::kSuspended) {
+    if (point != nullptr) {
+      PortalAccess::Wake(*point);
+    } else {
+      waiter.resume();
+    }
+  }
   return before == Phase::kLeft;
 }
 
@@ -166,6 +173,14 @@ void AsioWait::End() {
 void AsioWait::NoteCancelled() {
   // The error of the operation says it to the program.
   (void)PortalAccess::FinishCheckpoint(*task_);
+}
+
+bool AsioPostAwaiter::Post(ReadyNode& node) {
+  AsioTask* const task = AsioTask::Current();
+  if (task == nullptr) return false;
+  node.task = task;
+  PortalAccess::ScheduleCheckpoint(node);
+  return true;
 }
 
 void AsioWait::OnCancel() {

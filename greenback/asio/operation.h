@@ -53,8 +53,8 @@
 // executor says. Resumed by: the task's host, on the task's thread. Ownership:
 // an operation that is awaited as an rvalue is moved from; an lvalue is copied,
 // and can be awaited again. I/O objects and buffers must live until the wait
-// has ended. One allocation for each operation, besides Asio's own. Errors:
-// what the initiation throws comes out at the await. A handler that is
+// has ended. One small allocation for each operation, besides Asio's own.
+// Errors: what the initiation throws comes out at the await. A handler that is
 // destroyed without being called (its io_context is gone) counts as an error
 // operation_aborted, also for signatures without an error. When the awaiting
 // coroutine is destroyed first, the operation goes on and its result is
@@ -69,6 +69,8 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 #include <boost/system/error_code.hpp>
 #include <concepts>
 #include <coroutine>
@@ -82,6 +84,8 @@
 
 #include "greenback/awaitable.h"
 #include "greenback/context/exceptions.h"
+#include "greenback/home_awaiter.h"
+#include "greenback/in_place.h"
 #include "greenback/portal_task.h"
 
 namespace greenback {
@@ -108,10 +112,15 @@ concept AsioOperation =
 // by the awaiter, and by the handler when there is no awaiter any more.
 class AsioWaitState {
  public:
-  // The task that waits has one of these; both are null without a task.
-  AsioWaitState(std::coroutine_handle<> waiter, Loop* loop,
+  // Who waits: a coroutine, or (otherwise null) the fiber at `point`. The task
+  // that waits has a loop, or is one of Asio's; both are null without a task.
+  AsioWaitState(std::coroutine_handle<> waiter, ParkPoint* point, Loop* loop,
                 const AsioTask* asio_task)
-      : loop_(loop), asio_task_(asio_task), waiter_(waiter) {}
+      : loop_(loop),
+        asio_task_(asio_task),
+        waiter_(waiter),
+        point_(point),
+        phase_(point != nullptr ? Phase::kSuspended : Phase::kStarting) {}
   AsioWaitState(const AsioWaitState&) = delete;
   AsioWaitState& operator=(const AsioWaitState&) = delete;
 
@@ -128,8 +137,11 @@ class AsioWaitState {
     return phase_.load(std::memory_order_acquire) == Phase::kEnded;
   }
 
-  // For the awaiter. False: the operation has ended already.
-  bool Suspend() { return Advance(Phase::kStarting, Phase::kSuspended); }
+  // For the awaiter. False: the operation has ended already. (A point knows by
+  // itself when it fires before it is parked.)
+  bool Suspend() {
+    return point_ != nullptr || Advance(Phase::kStarting, Phase::kSuspended);
+  }
   // There is no waiter any more. False: the operation has ended already.
   bool Leave() { return Advance(Phase::kSuspended, Phase::kLeft); }
 
@@ -144,7 +156,8 @@ class AsioWaitState {
   Loop* const loop_;
   const AsioTask* const asio_task_;
   const std::coroutine_handle<> waiter_;
-  std::atomic<Phase> phase_{Phase::kStarting};
+  ParkPoint* const point_;
+  std::atomic<Phase> phase_;
 };
 
 template <class Signature>
@@ -156,6 +169,14 @@ class AsioHandler<R(Args...)> {
   using Results = std::tuple<std::decay_t<Args>...>;
   struct State final : AsioWaitState {
     using AsioWaitState::AsioWaitState;
+    // From what Asio keeps for the operations of its threads.
+    static void* operator new(size_t) {
+      return boost::asio::recycling_allocator<State>().allocate(1);
+    }
+    static void operator delete(void* state) {
+      boost::asio::recycling_allocator<State>().deallocate(
+          static_cast<State*>(state), 1);
+    }
     std::optional<Results> results;  // empty: never called
   };
 
@@ -331,20 +352,10 @@ class AsioOperationAwaiter {
 
   bool await_ready() const noexcept { return false; }
 
-  // Never throws what the initiation throws: the operation may be under way
-  // nevertheless, and then it has to be waited for. Not inlined: Asio reads
-  // thread-locals in there, and whoever awaits may go on on another thread.
-  __attribute__((noinline)) bool await_suspend(std::coroutine_handle<> waiter) {
-    wait_.emplace();
-    state_ = std::make_unique<State>(waiter, wait_->loop(), wait_->asio_task());
-    wait_->Begin(*state_);
-    GREENBACK_TRY {
-      std::forward<Operation>(operation_)(Handler(state_.get()));
-    }
-    GREENBACK_CATCH_ALL { initiation_error_ = std::current_exception(); }
-    wait_->Initiated();
-    return state_->Suspend();
+  bool await_suspend(std::coroutine_handle<> waiter) {
+    return Start(waiter, nullptr);
   }
+  bool await_park(ParkPoint& point) { return Start(nullptr, &point); }
 
   auto await_resume() {
     wait_->End();
@@ -356,13 +367,82 @@ class AsioOperationAwaiter {
   }
 
  private:
+  // Never throws what the initiation throws: the operation may be under way
+  // nevertheless, and then it has to be waited for. Not inlined: Asio reads
+  // thread-locals in there, and whoever awaits may go on on another thread.
+  __attribute__((noinline)) bool Start(std::coroutine_handle<> waiter,
+                                       ParkPoint* point) {
+    wait_.emplace();
+    state_ = std::make_unique<State>(waiter, point, wait_->loop(),
+                                     wait_->asio_task());
+    wait_->Begin(*state_);
+    GREENBACK_TRY {
+      std::forward<Operation>(operation_)(Handler(state_.get()));
+    }
+    GREENBACK_CATCH_ALL { initiation_error_ = std::current_exception(); }
+    wait_->Initiated();
+    return state_->Suspend();
+  }
+
   Operation operation_;
   std::unique_ptr<State> state_;
   std::optional<AsioWait> wait_;  // goes before the state
   std::exception_ptr initiation_error_;
 };
 
+// A post() to nowhere else is a checkpoint. In a task of Asio's it needs no
+// handler, no cancellation and no executor without a type.
+using AsioPost = decltype(boost::asio::post(boost::asio::deferred));
+
+class AsioPostAwaiter {
+  using Operation = AsioOperationAwaiter<AsioPost>;
+
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  explicit AsioPostAwaiter(AsioPost post) : operation_(std::move(post)) {}
+  AsioPostAwaiter(const AsioPostAwaiter&) = delete;
+  AsioPostAwaiter& operator=(const AsioPostAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+    node_.handle = waiter;
+    if (Post(node_)) return std::noop_coroutine();
+    elsewhere_.Emplace(
+        [this] { return ForeignAwaiter<Operation&>(operation_); });
+    return elsewhere_->await_suspend(waiter);
+  }
+  bool await_park(ParkPoint& point) {
+    if (Post(point.node)) return true;
+    parked_elsewhere_ = true;
+    return operation_.await_park(point);
+  }
+  void await_resume() {
+    if (elsewhere_) {
+      elsewhere_->await_resume();
+    } else if (parked_elsewhere_) {
+      operation_.await_resume();
+    }
+  }
+
+ private:
+  // False: not in a task of Asio's.
+  static bool Post(ReadyNode& node);
+
+  ReadyNode node_;
+  Operation operation_;
+  InPlace<ForeignAwaiter<Operation&>> elsewhere_;
+  bool parked_elsewhere_ = false;
+};
+
 }  // namespace internal
+
+template <>
+struct AwaitableAdapter<internal::AsioPost> {
+  static auto Adapt(const internal::AsioPost& post) {
+    return internal::AsioPostAwaiter(post);
+  }
+};
 
 template <internal::AsioOperation T>
 struct AwaitableAdapter<T> {

@@ -517,7 +517,7 @@ struct Mark {
 
 TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
   std::vector<std::string> log;
-  for (int what = 0; what < 4; ++what) {
+  for (int what = 0; what < 6; ++what) {
     log.clear();
     {
       io_context io;
@@ -525,6 +525,9 @@ TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
         co_await boost::asio::steady_timer(
             io, boost::asio::steady_timer::time_point::max())
             .async_wait(deferred);
+      };
+      auto post_in_co = []() -> Co<void> {
+        co_await boost::asio::post(deferred);
       };
       auto wait = [&] {
         Mark mark{log, "frame"};
@@ -543,6 +546,14 @@ TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
           case 3:
             // Nobody will ever say so.
             Await(std::suspend_always());
+            break;
+          case 4:
+            io.stop();
+            Await(boost::asio::post(deferred));
+            break;
+          case 5:
+            io.stop();
+            Await(post_in_co());
             break;
         }
         log.push_back("not reached");
@@ -591,6 +602,12 @@ TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsEver) {
   std::vector<std::string> log;
   {
     io_context io;
+    auto post = [&]() -> Co<void> {
+      Mark mark{log, "coroutine"};
+      io.stop();
+      co_await boost::asio::post(deferred);
+      log.push_back("not reached");
+    };
     auto body = [&]() -> awaitable<void> {
       (void)co_await asio::EnsurePortal();
       Mark mark{log, "coroutine"};
@@ -600,8 +617,12 @@ TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsEver) {
     asio::CoSpawn(io, body(), detached);
     while (io.poll() != 0) {
     }
+    io.restart();
+    boost::asio::co_spawn(io, asio::AsAwaitable(post()), detached);
+    io.poll();
   }
-  EXPECT_THAT(log, ElementsAre("coroutine left", "coroutine left"));
+  EXPECT_THAT(
+      log, ElementsAre("coroutine left", "coroutine left", "coroutine left"));
 }
 
 // ------------------------------------------------- R05, R06: several threads
