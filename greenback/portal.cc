@@ -29,40 +29,19 @@ void BestowPortal(PortalTask& task) {
 }
 
 namespace internal {
-namespace {
-
-PortalTask& RunningTask(const char* caller) {
-  PortalTask* task = ThisThread().current_task;
-  if (task != nullptr) return *task;
-  context::ThrowOrDie(PortalError(
-      PortalError::Reason::kNoTask,
-      absl::StrCat("greenback::", caller,
-                   ": no task is running on this thread; co_await it in a "
-                   "coroutine that greenback::Run() runs")));
-}
-
-}  // namespace
 
 bool EnsurePortalAwaiter::await_ready() {
-  PortalTask* task = ThisThread().current_task;
-  node_.task =
-      task ? task
-           : &RunningTask(
-                 absl::StrCat("EnsurePortal at ", Describe(where_)).c_str());
-  PortalAccess::Set(*node_.task, Portal::kOpen);
+  PortalTask* const task = ThisThread().current_task;
+  if (task == nullptr) {
+    context::ThrowOrDie(PortalError(
+        PortalError::Reason::kNoTask,
+        absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
+                     ": no task is running on this thread; co_await it in a "
+                     "coroutine that greenback::Run() runs")));
+  }
+  PortalAccess::Set(*task, Portal::kOpen);
+  node_.task = task;
   return false;
-}
-
-PortalForCall::PortalForCall(const char* caller)
-    : task_(RunningTask(caller)), before_(PortalAccess::Get(task_)) {
-  PortalAccess::Set(task_, Portal::kOpen);
-}
-
-PortalForCall::~PortalForCall() {
-  PortalAccess::Set(task_, before_);
-  // A checkpoint that passed meanwhile found the portal open, so the bestowed
-  // one still waits for its own.
-  if (before_ == Portal::kBestowed) PortalAccess::OnSelfBestowed(task_);
 }
 
 }  // namespace internal

@@ -73,10 +73,20 @@ class EnsurePortalAwaiter {
 // what there was before.
 class PortalForCall {
  public:
-  explicit PortalForCall(const char* caller);
+  explicit PortalForCall(PortalTask& task)
+      : task_(task), before_(PortalAccess::Get(task)) {
+    PortalAccess::Set(task_, PortalAccess::Portal::kOpen);
+  }
   PortalForCall(const PortalForCall&) = delete;
   PortalForCall& operator=(const PortalForCall&) = delete;
-  ~PortalForCall();
+  ~PortalForCall() {
+    PortalAccess::Set(task_, before_);
+    // A checkpoint that passed meanwhile found the portal open, so the bestowed
+    // one still waits for its own.
+    if (before_ == PortalAccess::Portal::kBestowed) [[unlikely]] {
+      PortalAccess::OnSelfBestowed(task_);
+    }
+  }
 
  private:
   PortalTask& task_;
@@ -113,17 +123,18 @@ class [[nodiscard]] SyncRun {
   explicit SyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
 
-  bool await_ready() const noexcept {
-    return ThisThread().current_task != nullptr;
+  bool await_ready() noexcept {
+    task_ = ThisThread().current_task;
+    return task_ != nullptr;
   }
   bool await_suspend(std::coroutine_handle<> coroutine) {
     foreign_ = std::make_unique<ForeignCall<Result>>();
     return foreign_->Start(*this, coroutine);
   }
   Result await_resume() {
-    if (foreign_ != nullptr) [[unlikely]]
+    if (task_ == nullptr) [[unlikely]]
       return foreign_->Take();
-    PortalForCall portal("WithPortalRunSync");
+    const PortalForCall portal(*task_);
     return (*this)();
   }
 
@@ -133,6 +144,7 @@ class [[nodiscard]] SyncRun {
  private:
   Fn fn_;
   std::tuple<Args...> args_;
+  PortalTask* task_ = nullptr;
   ForeignCallPtr<Result> foreign_;  // goes first
 };
 
@@ -154,8 +166,9 @@ class [[nodiscard]] AsyncRun {
       : fn_(std::move(other.fn_)), args_(std::move(other.args_)) {}
 
   bool await_ready() {
-    if (ThisThread().current_task == nullptr) return false;
-    portal_.Emplace([] { return PortalForCall("WithPortalRun"); });
+    PortalTask* const task = ThisThread().current_task;
+    if (task == nullptr) return false;
+    portal_.Emplace([task] { return PortalForCall(*task); });
     made_.Emplace([&]() -> Made { return Make(); });
     inner_.Emplace(
         [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });

@@ -57,8 +57,8 @@ TEST(PortalTest, P09_BestowedOnAnotherTask) {
 #if defined(__cpp_exceptions)
 
 TEST(PortalTest, OutsideATaskIsAnError) {
-  auto run = WithPortalRunSync([] {});
-  EXPECT_THROW(run.await_resume(), PortalError);
+  auto portal = EnsurePortal();
+  EXPECT_THROW(portal.await_ready(), PortalError);
 }
 
 #endif

@@ -29,6 +29,7 @@
 #include "greenback/portal.h"
 #include "greenback/runtime/checkpoint.h"
 #include "greenback/runtime/co.h"
+#include "greenback/runtime/task.h"
 #include "instrument/portals_for_children.h"
 
 namespace greenback {
@@ -42,7 +43,7 @@ class PortalsForTree {
   // At most once before Exit().
   Co<void> Enter() {
     children_.emplace();
-    portal_.emplace("PortalsForTree");
+    portal_.emplace(CurrentTask());
     co_await CancelShieldedCheckpoint();
   }
 

@@ -201,7 +201,7 @@ auto WithPortalRunSync(Fn fn, Args... args) -> boost::asio::awaitable<
                                             /*post=*/false)
         .KeepSwitched(identity);
   }
-  internal::PortalForCall portal("WithPortalRunSync");
+  const internal::PortalForCall portal(*internal::AsioTask::Current());
   co_return std::invoke(std::move(fn), std::move(args)...);
 }
 
@@ -217,7 +217,7 @@ auto WithPortalRun(Fn fn, Args... args) -> boost::asio::awaitable<
     co_await internal::BecomeTask<Executor>("WithPortalRun", /*post=*/false)
         .KeepSwitched(identity);
   }
-  internal::PortalForCall portal("WithPortalRun");
+  const internal::PortalForCall portal(*internal::AsioTask::Current());
   if constexpr (internal::kIsAsioAwaitable<std::invoke_result_t<Fn, Args...>>) {
     co_return co_await std::invoke(std::move(fn), std::move(args)...);
   } else {
