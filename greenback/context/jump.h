@@ -52,8 +52,8 @@ struct ControlWords {
 struct Place {
   void* stack_pointer = nullptr;
   void* frame_pointer = nullptr;
-  void* base_pointer =
-      nullptr;  // which some functions need to find their frame
+  // Some functions need it to find their frame.
+  void* base_pointer = nullptr;
   void* resume = nullptr;
 };
 
