@@ -3,6 +3,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "greenback/transfer.h"
@@ -36,16 +37,18 @@ class AsioTasks : public boost::asio::execution_context::service {
  private:
   void shutdown() override {
     // No other thread uses the context any more.
-    while (AsioTask* const first = tasks_.first()) {
-      const AsioTaskPtr task(first);
+    while (AsioTask* const task = tasks_.first()) {
+      kept_.emplace_back(task);
       task->LeaveList();
       task->tasks_ = nullptr;
-      task->Abandon();
+      task->GiveUp();
     }
   }
 
   std::mutex mutex_;
   IntrusiveList<AsioTask> tasks_;
+  // What is queued, and goes with the context, still knows its task.
+  std::vector<AsioTaskPtr> kept_;
 };
 
 AsioTask::AsioTask(const char* name, boost::asio::execution_context& context)

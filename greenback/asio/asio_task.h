@@ -68,6 +68,22 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
     return coroutine_.runs != nullptr && coroutine_.runs(coroutine_.entry);
   }
 
+  // A coroutine that waits in a coroutine of greenback's owns itself meanwhile.
+  // `drop(coroutine)` destroys it, when the task is given up. One at a time;
+  // null: it goes on.
+  void set_detached(void (*drop)(void*), void* coroutine) {
+    drop_detached_ = drop;
+    detached_ = coroutine;
+  }
+
+  // The execution context is shutting down: unwinds and destroys what waits.
+  void GiveUp() noexcept {
+    Abandon();
+    if (drop_detached_ != nullptr) {
+      std::exchange(drop_detached_, nullptr)(detached_);
+    }
+  }
+
   friend void intrusive_ptr_add_ref(const AsioTask* task) noexcept {
     task->references_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -93,6 +109,8 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   AsioTasks* tasks_;  // null when its context has shut down
   Coroutine coroutine_;
   CancelHooks hooks_;
+  void (*drop_detached_)(void*) = nullptr;
+  void* detached_ = nullptr;
   boost::asio::cancellation_type cancellation_type_ =
       boost::asio::cancellation_type::none;
 };
@@ -108,7 +126,7 @@ class AsioContinuation {
   AsioContinuation(AsioContinuation&& other) noexcept
       : task_(std::exchange(other.task_, nullptr)), point_(other.point_) {}
   ~AsioContinuation() {
-    if (task_ != nullptr) AsioTaskPtr(task_)->Abandon();
+    if (task_ != nullptr) task_->GiveUp();
   }
 
   void operator()() { std::exchange(task_, nullptr)->Continue(*point_); }
@@ -126,7 +144,7 @@ class AsioCheckpoint {
   AsioCheckpoint(AsioCheckpoint&& other) noexcept
       : task_(std::exchange(other.task_, nullptr)), node_(other.node_) {}
   ~AsioCheckpoint() {
-    if (task_ != nullptr) AsioTaskPtr(task_)->Abandon();
+    if (task_ != nullptr) task_->GiveUp();
   }
 
   void operator()();

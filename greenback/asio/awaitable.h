@@ -68,8 +68,13 @@ namespace internal {
 // In a task of Asio's: what is the same for all types.
 class AsioCoroutineWait : private CancelHook {
  public:
-  AsioCoroutineWait(AsioTask& task, std::coroutine_handle<> waiter)
-      : task_(&task), outer_(task.coroutine()), waiter_(waiter) {}
+  // Who waits: a coroutine, or (otherwise null) the fiber at `point`.
+  AsioCoroutineWait(AsioTask& task, std::coroutine_handle<> waiter,
+                    ParkPoint* point)
+      : task_(&task),
+        outer_(task.coroutine()),
+        waiter_(waiter),
+        point_(point) {}
   ~AsioCoroutineWait();
 
   // Lives in the frame of what is awaited, and ties the two together: either
@@ -117,6 +122,7 @@ class AsioCoroutineWait : private CancelHook {
 
   const AsioTask::Coroutine outer_;
   const std::coroutine_handle<> waiter_;
+  ParkPoint* const point_;
   boost::asio::cancellation_signal signal_;
   Tie* tie_ = nullptr;
   bool cancelled_ = false;
@@ -208,6 +214,7 @@ template <class T, class Executor>
 class AsioAwaitableAwaiter {
   struct Never {
     bool await_suspend(std::coroutine_handle<>) { return false; }
+    bool await_park(ParkPoint&) { return false; }
     T await_resume() { std::terminate(); }
   };
   using Spawned = typename std::conditional_t<kRunsInRuns<Executor>,
@@ -222,26 +229,42 @@ class AsioAwaitableAwaiter {
 
   bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<> waiter) {
-    AsioTask* const task = AsioTask::Current();
-    if (task != nullptr && IsCoroutineOf<Executor>(*task)) {
-      wait_.Emplace(
-          [&] { return AsioCoroutineWaitFor<T, Executor>(*task, waiter); });
-      return wait_->Await(std::move(awaitable_));
-    }
-    if constexpr (kRunsInRuns<Executor>) {
-      if (InRun()) {
-        spawned_.Emplace(
-            [&] { return Spawned(SpawnInRun(std::move(awaitable_))); });
-        return spawned_->await_suspend(waiter);
-      }
-    }
-    ReportNoAsioHost();
+    if (const auto suspends = StartInTask(waiter, nullptr)) return *suspends;
+    SpawnOrDie();
+    return spawned_->await_suspend(waiter);
+  }
+  bool await_park(ParkPoint& point) {
+    if (const auto suspends = StartInTask(nullptr, &point)) return *suspends;
+    SpawnOrDie();
+    return spawned_->await_park(point);
   }
   T await_resume() {
     return spawned_ ? spawned_->await_resume() : wait_->Result();
   }
 
  private:
+  // Nothing: not in a task of Asio's that could. Else whether it suspends; the
+  // waiter may have gone on, and this be gone, by then.
+  std::optional<bool> StartInTask(std::coroutine_handle<> waiter,
+                                  ParkPoint* point) {
+    AsioTask* const task = AsioTask::Current();
+    if (task == nullptr || !IsCoroutineOf<Executor>(*task)) return std::nullopt;
+    wait_.Emplace([&] {
+      return AsioCoroutineWaitFor<T, Executor>(*task, waiter, point);
+    });
+    return wait_->Await(std::move(awaitable_));
+  }
+  void SpawnOrDie() {
+    if constexpr (kRunsInRuns<Executor>) {
+      if (InRun()) {
+        spawned_.Emplace(
+            [&] { return Spawned(SpawnInRun(std::move(awaitable_))); });
+        return;
+      }
+    }
+    ReportNoAsioHost();
+  }
+
   boost::asio::awaitable<T, Executor> awaitable_;
   InPlace<AsioCoroutineWaitFor<T, Executor>> wait_;  // in a task of Asio's
   InPlace<Spawned> spawned_;                         // in a run
@@ -368,8 +391,8 @@ class AsioDriving {
 template <class Executor>
 class AsioDrive {
  public:
-  AsioDrive(AsioDriver& driver, const bool& switched)
-      : driver_(driver), switched_(switched) {}
+  AsioDrive(AsioTask& task, AsioDriver& driver, const bool& switched)
+      : task_(task), driver_(driver), switched_(switched) {}
   AsioDrive(const AsioDrive&) = delete;
   AsioDrive& operator=(const AsioDrive&) = delete;
 
@@ -385,6 +408,13 @@ class AsioDrive {
     }
     typename AsioResumer<Executor>::result_type none;
     resumer_.emplace(thread, none);
+    task_.set_detached(
+        [](void* self) {
+          // It is in the frames that it owns.
+          AsioResumer<Executor>(
+              std::move(*static_cast<AsioDrive*>(self)->resumer_));
+        },
+        this);
     Phase running = Phase::kRunning;
     if (!phase_.compare_exchange_strong(running, Phase::kSuspended,
                                         std::memory_order_acq_rel)) {
@@ -403,11 +433,13 @@ class AsioDrive {
     }
   }
   void Resume() {
+    task_.set_detached(nullptr, nullptr);
     // The coroutine may end in there, and this go.
     AsioResumer<Executor> resumer(std::move(*resumer_));
     resumer();
   }
 
+  AsioTask& task_;
   AsioDriver& driver_;
   const bool& switched_;
   std::optional<AsioResumer<Executor>> resumer_;
@@ -424,19 +456,20 @@ auto AsAwaitable(A awaitable)
                               Executor> {
   using Result = AwaitResult<A>;
   const bool& identity = co_await internal::AsioIdentity();
-  if (!internal::IsRunningCoroutine(identity)) {
+  if (internal::RunningTaskOf(identity) == nullptr) {
     co_await internal::BecomeTask<Executor>("AsAwaitable", /*post=*/false)
         .KeepSwitched(identity);
   }
   internal::AsioOutcome<Result> outcome;
   internal::AsioDriver driver =
       internal::DriveAsio<A, Result>(awaitable, outcome);
-  internal::AsioDrive<Executor> drive(driver, identity);
+  internal::AsioTask& task = *internal::AsioTask::Current();
+  internal::AsioDrive<Executor> drive(task, driver, identity);
   auto start = [&drive](internal::AsioFrame<Executor>* frame) {
     return drive.Start(frame);
   };
   {
-    const internal::AsioDriving driving(*internal::AsioTask::Current());
+    const internal::AsioDriving driving(task);
     co_await start;
   }
   if (outcome.error) std::rethrow_exception(outcome.error);

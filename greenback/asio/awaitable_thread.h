@@ -261,11 +261,12 @@ class AsioExecutors<boost::asio::any_io_executor> {
   }
 };
 
-// Whether the coroutine that has got `identity` for AsioIdentity() is the one
-// that the running task runs.
-inline bool IsRunningCoroutine(const bool& identity) {
-  const AsioTask* const task = AsioTask::Current();
-  return task != nullptr && task->coroutine().identity == &identity;
+// The running task, if what it runs is the coroutine that has got `identity`
+// for AsioIdentity().
+inline AsioTask* RunningTaskOf(const bool& identity) {
+  AsioTask* const task = AsioTask::Current();
+  return task != nullptr && task->coroutine().identity == &identity ? task
+                                                                    : nullptr;
 }
 
 // co_await BecomeTask(...): in a coroutine that is no task, makes it one. Goes

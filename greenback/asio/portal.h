@@ -195,13 +195,15 @@ template <class Executor = boost::asio::any_io_executor, class Fn,
 auto WithPortalRunSync(Fn fn, Args... args) -> boost::asio::awaitable<
     typename internal::AsioGives<std::invoke_result_t<Fn, Args...>>::T,
     Executor> {
-  if (const bool& identity = co_await internal::AsioIdentity();
-      !internal::IsRunningCoroutine(identity)) {
+  const bool& identity = co_await internal::AsioIdentity();
+  internal::AsioTask* task = internal::RunningTaskOf(identity);
+  if (task == nullptr) {
     co_await internal::BecomeTask<Executor>("WithPortalRunSync",
                                             /*post=*/false)
         .KeepSwitched(identity);
+    task = internal::AsioTask::Current();
   }
-  const internal::PortalForCall portal(*internal::AsioTask::Current());
+  const internal::PortalForCall portal(*task);
   co_return std::invoke(std::move(fn), std::move(args)...);
 }
 
@@ -212,12 +214,14 @@ template <class Executor = boost::asio::any_io_executor, class Fn,
 auto WithPortalRun(Fn fn, Args... args) -> boost::asio::awaitable<
     typename internal::AsioMade<std::invoke_result_t<Fn, Args...>>::Result,
     Executor> {
-  if (const bool& identity = co_await internal::AsioIdentity();
-      !internal::IsRunningCoroutine(identity)) {
+  const bool& identity = co_await internal::AsioIdentity();
+  internal::AsioTask* task = internal::RunningTaskOf(identity);
+  if (task == nullptr) {
     co_await internal::BecomeTask<Executor>("WithPortalRun", /*post=*/false)
         .KeepSwitched(identity);
+    task = internal::AsioTask::Current();
   }
-  const internal::PortalForCall portal(*internal::AsioTask::Current());
+  const internal::PortalForCall portal(*task);
   if constexpr (internal::kIsAsioAwaitable<std::invoke_result_t<Fn, Args...>>) {
     co_return co_await std::invoke(std::move(fn), std::move(args)...);
   } else {

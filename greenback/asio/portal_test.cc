@@ -602,10 +602,16 @@ TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsEver) {
   std::vector<std::string> log;
   {
     io_context io;
-    auto post = [&]() -> Co<void> {
+    auto in_co = [&](bool posts) -> Co<void> {
       Mark mark{log, "coroutine"};
-      io.stop();
-      co_await boost::asio::post(deferred);
+      if (posts) {
+        io.stop();
+        co_await boost::asio::post(deferred);
+      } else {
+        boost::asio::steady_timer never(
+            io, boost::asio::steady_timer::time_point::max());
+        co_await never.async_wait(deferred);
+      }
       log.push_back("not reached");
     };
     auto body = [&]() -> awaitable<void> {
@@ -617,12 +623,14 @@ TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsEver) {
     asio::CoSpawn(io, body(), detached);
     while (io.poll() != 0) {
     }
-    io.restart();
-    boost::asio::co_spawn(io, asio::AsAwaitable(post()), detached);
-    io.poll();
+    for (const bool posts : {false, true}) {
+      io.restart();
+      boost::asio::co_spawn(io, asio::AsAwaitable(in_co(posts)), detached);
+      io.poll();
+    }
   }
-  EXPECT_THAT(
-      log, ElementsAre("coroutine left", "coroutine left", "coroutine left"));
+  EXPECT_THAT(log, ElementsAre("coroutine left", "coroutine left",
+                               "coroutine left", "coroutine left"));
 }
 
 // ------------------------------------------------- R05, R06: several threads
