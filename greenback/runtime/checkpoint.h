@@ -34,10 +34,10 @@ class ScheduleAwaiter {
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     node_.handle = handle;
-    Schedule(node_);
+    Schedule(CurrentTask(), node_);
   }
   bool await_park(ParkPoint& point) {
-    Schedule(point.node);
+    Schedule(static_cast<Task&>(*point.task), point.node);
     return true;
   }
   void await_resume() const noexcept {}
@@ -46,8 +46,7 @@ class ScheduleAwaiter {
   ReadyNode node_;
 
  private:
-  void Schedule(ReadyNode& node) {
-    Task& task = CurrentTask();
+  void Schedule(Task& task, ReadyNode& node) {
     node_.task = node.task = &task;
     TaskAccess::Cancellation(task).loop->Schedule(node);
   }
