@@ -234,14 +234,13 @@ Co<void> SpawnInTrees(State& state, int64_t trees) {
   }
 }
 
-void RuntimeSpawnInPortalTree(State& state) {
-  greenback::Run(SpawnInTrees, std::ref(state), state.range(0));
+template <int64_t kTrees>
+void RuntimeSpawnInPortalTrees(State& state) {
+  greenback::Run(SpawnInTrees, std::ref(state), kTrees);
 }
-BENCHMARK(RuntimeSpawnInPortalTree)
-    ->Name("runtime/spawn_in_portal_tree")
-    ->ArgName("trees")
-    ->Arg(1)
-    ->Arg(100);
+BENCHMARK(RuntimeSpawnInPortalTrees<1>)->Name("runtime/spawn_in_portal_tree");
+BENCHMARK(RuntimeSpawnInPortalTrees<100>)
+    ->Name("runtime/spawn_in_hundred_portal_trees");
 
 // The same by Boost.Asio.
 
