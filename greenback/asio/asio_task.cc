@@ -3,7 +3,6 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "greenback/transfer.h"
@@ -33,12 +32,15 @@ class AsioTasks : public boost::asio::execution_context::service {
     const std::lock_guard<std::mutex> lock(mutex_);
     task.LeaveList();
   }
+  // All tasks are given up.
+  bool has_shut_down() const { return has_shut_down_; }
 
  private:
   void shutdown() override {
     // No other thread uses the context any more.
-    while (AsioTask* const task = tasks_.first()) {
-      kept_.emplace_back(task);
+    has_shut_down_ = true;
+    while (AsioTask* const first = tasks_.first()) {
+      const AsioTaskPtr task(first);
       task->LeaveList();
       task->tasks_ = nullptr;
       task->GiveUp();
@@ -47,8 +49,7 @@ class AsioTasks : public boost::asio::execution_context::service {
 
   std::mutex mutex_;
   IntrusiveList<AsioTask> tasks_;
-  // What is queued, and goes with the context, still knows its task.
-  std::vector<AsioTaskPtr> kept_;
+  bool has_shut_down_ = false;
 };
 
 AsioTask::AsioTask(const char* name, boost::asio::execution_context& context)
@@ -109,8 +110,14 @@ bool AsioTask::AddCancelHook(CancelHook& hook) {
   return true;
 }
 
+void AsioQueued::Drop() {
+  if (tasks_ != nullptr && !tasks_->has_shut_down()) {
+    AsioTaskPtr(task_)->GiveUp();
+  }
+}
+
 void AsioCheckpoint::operator()() {
-  AsioTask* const task = std::exchange(task_, nullptr);
+  AsioTask* const task = Take();
   if (node_->point != nullptr) {
     PortalAccess::Wake(*node_->point);
   } else {

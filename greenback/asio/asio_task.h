@@ -56,6 +56,8 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   // Where its steps run, without making steps.
   virtual boost::asio::any_io_executor executor() const = 0;
 
+  // Those of its execution context; null when that has shut down.
+  const AsioTasks* tasks() const { return tasks_; }
   const Coroutine& coroutine() const { return coroutine_; }
   void set_coroutine(const Coroutine& coroutine) { coroutine_ = coroutine; }
   // Of the latest cancellation.
@@ -106,7 +108,7 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
 
   mutable std::atomic<int> references_{0};
   const char* const name_;
-  AsioTasks* tasks_;  // null when its context has shut down
+  AsioTasks* tasks_;
   Coroutine coroutine_;
   CancelHooks hooks_;
   void (*drop_detached_)(void*) = nullptr;
@@ -117,40 +119,49 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
 
 using AsioTaskPtr = boost::intrusive_ptr<AsioTask>;
 
-// What an AsioTask has executed to go on at `point`. When it is dropped
-// instead, its context is shutting down, and the task is given up.
-class AsioContinuation {
+// What an AsioTask has executed to go on. When it is dropped instead, the task
+// is given up; if its context is shutting down, it has been already, and may be
+// gone.
+class AsioQueued {
  public:
-  AsioContinuation(AsioTask& task, ParkPoint& point)
-      : task_(&task), point_(&point) {}
-  AsioContinuation(AsioContinuation&& other) noexcept
-      : task_(std::exchange(other.task_, nullptr)), point_(other.point_) {}
-  ~AsioContinuation() {
-    if (task_ != nullptr) task_->GiveUp();
+  explicit AsioQueued(AsioTask& task) : task_(&task), tasks_(task.tasks()) {}
+  AsioQueued(AsioQueued&& other) noexcept
+      : task_(other.Take()), tasks_(other.tasks_) {}
+  ~AsioQueued() {
+    if (task_ != nullptr) Drop();
   }
 
-  void operator()() { std::exchange(task_, nullptr)->Continue(*point_); }
+ protected:
+  AsioTask* Take() { return std::exchange(task_, nullptr); }
 
  private:
+  void Drop();
+
   AsioTask* task_;
+  const AsioTasks* tasks_;
+};
+
+// At `point`.
+class AsioContinuation : public AsioQueued {
+ public:
+  AsioContinuation(AsioTask& task, ParkPoint& point)
+      : AsioQueued(task), point_(&point) {}
+
+  void operator()() { Take()->Continue(*point_); }
+
+ private:
   ParkPoint* point_;
 };
 
-// The same for the second half of a checkpoint, of a coroutine or a fiber.
-class AsioCheckpoint {
+// With the second half of a checkpoint, of a coroutine or a fiber.
+class AsioCheckpoint : public AsioQueued {
  public:
   AsioCheckpoint(AsioTask& task, ReadyNode& node)
-      : task_(&task), node_(&node) {}
-  AsioCheckpoint(AsioCheckpoint&& other) noexcept
-      : task_(std::exchange(other.task_, nullptr)), node_(other.node_) {}
-  ~AsioCheckpoint() {
-    if (task_ != nullptr) task_->GiveUp();
-  }
+      : AsioQueued(task), node_(&node) {}
 
   void operator()();
 
  private:
-  AsioTask* task_;
   ReadyNode* node_;
 };
 

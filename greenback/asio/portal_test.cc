@@ -13,6 +13,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -517,7 +518,9 @@ struct Mark {
 
 TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
   std::vector<std::string> log;
-  for (int what = 0; what < 6; ++what) {
+  for (int round = 0; round < 12; ++round) {
+    const int what = round / 2;
+    const bool on_strand = round % 2 == 1;
     log.clear();
     {
       io_context io;
@@ -563,7 +566,14 @@ TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
         co_await asio::WithPortalRunSync(wait);
         log.push_back("not reached");
       };
-      boost::asio::co_spawn(io, body(), detached);
+      if (on_strand) {
+        // The first strand is younger than the first task.
+        asio::CoSpawn(
+            io, []() -> awaitable<void> { co_return; }, detached);
+        boost::asio::co_spawn(boost::asio::make_strand(io), body(), detached);
+      } else {
+        boost::asio::co_spawn(io, body(), detached);
+      }
       while (io.poll() != 0) {
       }
       EXPECT_THAT(log, ElementsAre());
