@@ -55,21 +55,9 @@ bool AsioCoroutineWait::BecomePartOfTask() {
   return is_part_;
 }
 
-bool AsioCoroutineWait::Suspend() {
-  if (point_ != nullptr) return true;  // it knows by itself
-  Phase starting = Phase::kStarting;
-  return phase_.compare_exchange_strong(starting, Phase::kSuspended,
-                                        std::memory_order_acq_rel);
-}
-
 void AsioCoroutineWait::End() {
   if (is_part_) task_->set_coroutine(outer_);
-  if (point_ != nullptr) return PortalAccess::Wake(*point_);
-  const std::coroutine_handle<> waiter = waiter_;
-  if (phase_.exchange(Phase::kEnded, std::memory_order_acq_rel) ==
-      Phase::kSuspended) {
-    waiter.resume();
-  }
+  (void)waiter_.End();  // it never leaves
 }
 
 void AsioCoroutineWait::OnCancel() { signal_.emit(task_->cancellation_type()); }

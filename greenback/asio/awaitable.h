@@ -68,13 +68,9 @@ namespace internal {
 // In a task of Asio's: what is the same for all types.
 class AsioCoroutineWait : private CancelHook {
  public:
-  // Who waits: a coroutine, or (otherwise null) the fiber at `point`.
   AsioCoroutineWait(AsioTask& task, std::coroutine_handle<> waiter,
                     ParkPoint* point)
-      : task_(&task),
-        outer_(task.coroutine()),
-        waiter_(waiter),
-        point_(point) {}
+      : task_(&task), outer_(task.coroutine()), waiter_(waiter, point) {}
   ~AsioCoroutineWait();
 
   // Lives in the frame of what is awaited, and ties the two together: either
@@ -108,26 +104,22 @@ class AsioCoroutineWait : private CancelHook {
   // no coroutine is that of the task.
   bool BecomePartOfTask();
   // After it was started. False: it has ended already.
-  bool Suspend();
+  bool Suspend() { return waiter_.Suspend(); }
   void Finish() { CancelHooks::Remove(*this); }
 
   AsioTask* const task_;
   std::exception_ptr error_;
 
  private:
-  enum class Phase : uint8_t { kStarting, kSuspended, kEnded };
-
   void OnCancel() override;
   void End();
 
   const AsioTask::Coroutine outer_;
-  const std::coroutine_handle<> waiter_;
-  ParkPoint* const point_;
+  AsioWaiter waiter_;
   boost::asio::cancellation_signal signal_;
   Tie* tie_ = nullptr;
   bool cancelled_ = false;
   bool is_part_ = false;
-  std::atomic<Phase> phase_{Phase::kStarting};
 };
 
 template <class T, class Executor>

@@ -87,9 +87,9 @@ boost::asio::any_io_executor AsioWaitState::ExecutorFor(
   return RunThreadExecutor(*loop_);
 }
 
-bool AsioWaitState::End() {
-  // The waiter may go on, and this object go, as soon as it has ended.
-  const std::coroutine_handle<> waiter = waiter_;
+bool AsioWaiter::End() {
+  // It may go on, and this object go, as soon as the phase is set.
+  const std::coroutine_handle<> coroutine = coroutine_;
   ParkPoint* const point = point_;
   const Phase before =
       phase_.exchange(Phase::kEnded, std::memory_order_acq_rel);
@@ -97,7 +97,7 @@ bool AsioWaitState::End() {
     if (point != nullptr) {
       PortalAccess::Wake(*point);
     } else {
-      waiter.resume();
+      coroutine.resume();
     }
   }
   return before == Phase::kLeft;
@@ -175,14 +175,6 @@ void AsioWait::NoteCancelled() {
   (void)PortalAccess::FinishCheckpoint(*task_);
 }
 
-bool AsioPostAwaiter::Post(ReadyNode& node) {
-  AsioTask* const task = AsioTask::Current();
-  if (task == nullptr) return false;
-  node.task = task;
-  PortalAccess::ScheduleCheckpoint(node);
-  return true;
-}
-
 void AsioWait::OnCancel() {
   cancelled_ = true;
   // Before there is something that takes notice, it would be lost.
@@ -194,6 +186,14 @@ void AsioWait::Emit() {
   if (state_->ended()) return;
   emitted_ = true;
   state_->signal().emit(boost::asio::cancellation_type::all);
+}
+
+bool AsioPostAwaiter::Post(ReadyNode& node) {
+  AsioTask* const task = AsioTask::Current();
+  if (task == nullptr) return false;
+  node.task = task;
+  PortalAccess::ScheduleCheckpoint(node);
+  return true;
 }
 
 }  // namespace greenback::internal

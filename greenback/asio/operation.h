@@ -108,42 +108,32 @@ concept AsioOperation =
 
 // ---------------------------------------------------------------- the handler
 
-// What an operation that is under way and who awaits it have in common. Owned
-// by the awaiter, and by the handler when there is no awaiter any more.
-class AsioWaitState {
+// Who waits for something of Asio's, and which comes first: that it suspends,
+// or that what it waits for ends.
+class AsioWaiter {
  public:
-  // Who waits: a coroutine, or (otherwise null) the fiber at `point`. The task
-  // that waits has a loop, or is one of Asio's; both are null without a task.
-  AsioWaitState(std::coroutine_handle<> waiter, ParkPoint* point, Loop* loop,
-                const AsioTask* asio_task)
-      : loop_(loop),
-        asio_task_(asio_task),
-        waiter_(waiter),
+  // A coroutine, or (otherwise null) the fiber at `point`, which knows by
+  // itself when it fires before it is parked.
+  AsioWaiter(std::coroutine_handle<> coroutine, ParkPoint* point)
+      : coroutine_(coroutine),
         point_(point),
         phase_(point != nullptr ? Phase::kSuspended : Phase::kStarting) {}
-  AsioWaitState(const AsioWaitState&) = delete;
-  AsioWaitState& operator=(const AsioWaitState&) = delete;
+  AsioWaiter(const AsioWaiter&) = delete;
+  AsioWaiter& operator=(const AsioWaiter&) = delete;
 
-  // Where the handler is to run, of an operation that would do it at
-  // `candidate`.
-  boost::asio::any_io_executor ExecutorFor(
-      const boost::asio::any_io_executor& candidate) const;
-  boost::asio::cancellation_signal& signal() { return signal_; }
+  // False: what it waits for has ended already.
+  bool Suspend() {
+    return point_ != nullptr || Advance(Phase::kStarting, Phase::kSuspended);
+  }
+  // It waits no more. False: what it waited for has ended already.
+  bool Leave() { return Advance(Phase::kSuspended, Phase::kLeft); }
 
-  // For the handler, when it was called or is destroyed: the waiter goes on.
-  // True: there is none any more.
+  // What it waits for has ended: it goes on, and this may be gone. True: it has
+  // left.
   bool End();
   bool ended() const {
     return phase_.load(std::memory_order_acquire) == Phase::kEnded;
   }
-
-  // For the awaiter. False: the operation has ended already. (A point knows by
-  // itself when it fires before it is parked.)
-  bool Suspend() {
-    return point_ != nullptr || Advance(Phase::kStarting, Phase::kSuspended);
-  }
-  // There is no waiter any more. False: the operation has ended already.
-  bool Leave() { return Advance(Phase::kSuspended, Phase::kLeft); }
 
  private:
   enum class Phase : uint8_t { kStarting, kSuspended, kLeft, kEnded };
@@ -152,12 +142,31 @@ class AsioWaitState {
     return phase_.compare_exchange_strong(from, to, std::memory_order_acq_rel);
   }
 
+  const std::coroutine_handle<> coroutine_;
+  ParkPoint* const point_;
+  std::atomic<Phase> phase_;
+};
+
+// What an operation that is under way and who awaits it have in common. Owned
+// by the awaiter, and by the handler when there is no awaiter any more.
+class AsioWaitState : public AsioWaiter {
+ public:
+  // The task that waits has a loop, or is one of Asio's; both are null without
+  // a task.
+  AsioWaitState(std::coroutine_handle<> coroutine, ParkPoint* point, Loop* loop,
+                const AsioTask* asio_task)
+      : AsioWaiter(coroutine, point), loop_(loop), asio_task_(asio_task) {}
+
+  // Where the handler is to run, of an operation that would do it at
+  // `candidate`.
+  boost::asio::any_io_executor ExecutorFor(
+      const boost::asio::any_io_executor& candidate) const;
+  boost::asio::cancellation_signal& signal() { return signal_; }
+
+ private:
   boost::asio::cancellation_signal signal_;
   Loop* const loop_;
   const AsioTask* const asio_task_;
-  const std::coroutine_handle<> waiter_;
-  ParkPoint* const point_;
-  std::atomic<Phase> phase_;
 };
 
 template <class Signature>
@@ -356,6 +365,7 @@ class AsioOperationAwaiter {
     return Start(waiter, nullptr);
   }
   bool await_park(ParkPoint& point) { return Start(nullptr, &point); }
+  bool started() const { return state_ != nullptr; }
 
   auto await_resume() {
     wait_->End();
@@ -413,14 +423,12 @@ class AsioPostAwaiter {
     return elsewhere_->await_suspend(waiter);
   }
   bool await_park(ParkPoint& point) {
-    if (Post(point.node)) return true;
-    parked_elsewhere_ = true;
-    return operation_.await_park(point);
+    return Post(point.node) || operation_.await_park(point);
   }
   void await_resume() {
     if (elsewhere_) {
       elsewhere_->await_resume();
-    } else if (parked_elsewhere_) {
+    } else if (operation_.started()) {
       operation_.await_resume();
     }
   }
@@ -432,7 +440,6 @@ class AsioPostAwaiter {
   ReadyNode node_;
   Operation operation_;
   InPlace<ForeignAwaiter<Operation&>> elsewhere_;
-  bool parked_elsewhere_ = false;
 };
 
 }  // namespace internal
