@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include "greenback/context/exceptions.h"
 #include "greenback/context/run_on_fiber.h"
@@ -24,16 +25,25 @@ void PrintAbandoned(const char* why) {
 #if defined(__cpp_exceptions)
 std::terminate_handler terminate_before = nullptr;
 
-[[noreturn]] void TerminateHandler() {
+// Whether this is because of an Abandoned. g++ does not always make one that
+// meets a noexcept frame the current exception.
+bool IsBecauseOfAbandoned() {
   if (const std::exception_ptr error = std::current_exception()) {
     try {
       std::rethrow_exception(error);
     } catch (const Abandoned&) {
-      PrintAbandoned(
-          "its frames cannot be unwound: one of them is noexcept, or is a "
-          "destructor that awaits a value while it is unwound");
+      return true;
     } catch (...) {
     }
+  }
+  return std::uncaught_exceptions() > 0 && IsAbandoned();
+}
+
+[[noreturn]] void TerminateHandler() {
+  if (IsBecauseOfAbandoned()) {
+    PrintAbandoned(
+        "its frames cannot be unwound: one of them is noexcept, or is a "
+        "destructor that awaits a value while it is unwound");
   }
   if (terminate_before != nullptr) terminate_before();
   std::abort();
@@ -41,6 +51,16 @@ std::terminate_handler terminate_before = nullptr;
 #endif
 
 }  // namespace
+
+void ResumeBelow(ParkPoint& point) {
+  while (point.below && !point.abandoned) {
+    point.state.store(ParkPoint::kRunning, std::memory_order_relaxed);
+    ResumeAndTransfer(std::exchange(point.below, nullptr));
+    if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
+      PortalAccess::Park(point);
+    }
+  }
+}
 
 void ReportStackExhausted(const absl::Status& status) {
   context::ThrowOrDie(StackExhausted(std::string(status.message())));

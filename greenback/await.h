@@ -33,7 +33,6 @@
 #ifndef GREENBACK_AWAIT_H_
 #define GREENBACK_AWAIT_H_
 
-#include <concepts>
 #include <coroutine>
 #include <functional>
 #include <memory>
@@ -52,6 +51,11 @@
 namespace greenback {
 
 namespace internal {
+
+// Where a host that is not greenback's is returned to, each return after a
+// switch is predicted wrong: those out of Await() and those to the host, in
+// pairs. So the switch belongs into the function that calls Await().
+#define GREENBACK_AWAIT_INLINE inline __attribute__((always_inline))
 
 // Hides from the optimiser who else knows of `object`. clang elides the frame
 // of a coroutine that a plain function creates and destroys, although somebody
@@ -90,15 +94,19 @@ R AbandonedResult() {
   ThrowAbandoned();
 }
 
-inline void ParkUnlessFired(ParkPoint& point) {
+// What `point` finds below itself is resumed, until it has fired.
+void ResumeBelow(ParkPoint& point);
+
+GREENBACK_AWAIT_INLINE void ParkUnlessFired(ParkPoint& point) {
   if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
     PortalAccess::Park(point);
+    if (point.below) ResumeBelow(point);
   }
 }
 
 // From await_suspend to the moment when `point` has fired.
 template <class A>
-void SuspendUntilFired(A& awaiter, ParkPoint& point) {
+GREENBACK_AWAIT_INLINE void SuspendUntilFired(A& awaiter, ParkPoint& point) {
   if constexpr (ParksItself<A>) {
     if (awaiter.await_park(point)) ParkUnlessFired(point);
   } else {
@@ -120,8 +128,9 @@ void SuspendUntilFired(A& awaiter, ParkPoint& point) {
 }  // namespace internal
 
 template <class T>
-AwaitResult<T> Await(T&& awaitable, std::source_location where =
-                                        std::source_location::current()) {
+GREENBACK_AWAIT_INLINE AwaitResult<T> Await(
+    T&& awaitable,
+    std::source_location where = std::source_location::current()) {
   if constexpr (internal::CheckAwaitable<T>()) {
     internal::LetEscape(awaitable);
     using A = decltype(GetAwaiter(std::declval<T>()));
@@ -135,7 +144,9 @@ AwaitResult<T> Await(T&& awaitable, std::source_location where =
     auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
     internal::LetEscape(awaiter);
     if (!awaiter.await_ready()) {
-      absl::Status reserved = internal::PortalAccess::ReserveFiber(*task);
+      internal::AwaitPoint point(*task);
+      absl::Status reserved =
+          internal::PortalAccess::ReserveFiber(*task, &point);
       if (!reserved.ok()) {
         if constexpr (internal::kCarriesStatus<AwaitResult<T>>) {
           return reserved;
@@ -143,7 +154,6 @@ AwaitResult<T> Await(T&& awaitable, std::source_location where =
           internal::ReportStackExhausted(reserved);
         }
       }
-      internal::AwaitPoint point(*task);
       internal::SuspendUntilFired(awaiter, point);
       if (point.abandoned) [[unlikely]]
         return internal::AbandonedResult<AwaitResult<T>>();

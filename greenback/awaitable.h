@@ -103,6 +103,11 @@ concept AdapterGivesAwaitable =
 
 struct ParkPoint;
 
+// Awaiters that resume the task from its host's queue, or not at all, say so;
+// see home_awaiter.h.
+template <class T>
+concept HomeAwaiter = std::remove_cvref_t<T>::kGreenbackHomeAwaiter;
+
 // An awaiter of greenback's that need not be told whom to resume: it puts
 // `point` itself where its host, or PortalAccess::Wake(), finds it. False:
 // there is nothing to wait for.
@@ -118,10 +123,7 @@ class AdaptedAwaiter {
   using Inner = decltype(GetAwaiter(std::declval<Made>()));
 
  public:
-  // See home_awaiter.h.
-  static constexpr bool kGreenbackHomeAwaiter = requires {
-    requires std::remove_cvref_t<Inner>::kGreenbackHomeAwaiter;
-  };
+  static constexpr bool kGreenbackHomeAwaiter = HomeAwaiter<Inner>;
 
   explicit AdaptedAwaiter(T&& awaitable)
       : made_(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
@@ -131,7 +133,8 @@ class AdaptedAwaiter {
   AdaptedAwaiter& operator=(const AdaptedAwaiter&) = delete;
 
   bool await_ready() { return static_cast<bool>(inner_.await_ready()); }
-  auto await_suspend(std::coroutine_handle<> waker) {
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> waker) {
     return inner_.await_suspend(waker);
   }
   bool await_park(ParkPoint& point) requires(ParksItself<Inner>) {

@@ -9,6 +9,7 @@
 #define GREENBACK_CALLEE_PROMISE_H_
 
 #include <atomic>
+#include <concepts>
 #include <coroutine>
 #include <utility>
 
@@ -48,15 +49,21 @@ class CalleePromise : public TransferringPromise {
 
   // For an Await() at `point`: runs the coroutine, `self`, which hands back to
   // that.
-  bool RunBelow(std::coroutine_handle<> self, ParkPoint& point) {
+  void RunBelow(std::coroutine_handle<> self, ParkPoint& point) {
     point_ = &point;
+    root_ = &point;
     ResumeAndTransfer(self);
-    return true;
   }
 
+  // Of the Await() that waits for this coroutine alone, or for one that waits
+  // for it, and so on; null: not known.
+  ParkPoint* root() const { return root_; }
+
   // For RunCallee(): `caller` goes on when the coroutine hands back.
-  void set_continuation(std::coroutine_handle<> caller) {
+  void set_continuation(std::coroutine_handle<> caller,
+                        ParkPoint* root = nullptr) {
     continuation_ = caller;
+    root_ = root;
   }
 
   // For RunCallee(): runs the coroutine, `self`, on top of an await_suspend of
@@ -77,6 +84,7 @@ class CalleePromise : public TransferringPromise {
 
   std::coroutine_handle<> continuation_;
   ParkPoint* point_ = nullptr;  // of the Await(), where that is the awaiter
+  ParkPoint* root_ = nullptr;
   std::atomic<Phase> phase_{Phase::kDetached};
 };
 
@@ -85,7 +93,11 @@ class CalleePromise : public TransferringPromise {
 template <class Callee, Transferring Promise>
 std::coroutine_handle<> RunCallee(std::coroutine_handle<Callee> callee,
                                   std::coroutine_handle<Promise> caller) {
-  callee.promise().set_continuation(caller);
+  if constexpr (std::derived_from<Promise, CalleePromise>) {
+    callee.promise().set_continuation(caller, caller.promise().root());
+  } else {
+    callee.promise().set_continuation(caller);
+  }
   return TransferTo(callee);
 }
 // For a coroutine that greenback does not know, and for Await().

@@ -21,10 +21,6 @@
 
 namespace greenback::internal {
 
-// Awaiters that resume the task from its host's queue, or not at all, say so.
-template <class T>
-concept HomeAwaiter = std::remove_cvref_t<T>::kGreenbackHomeAwaiter;
-
 template <class A>
 class ForeignAwaiter {
   using Inner = decltype(GetAwaiter(std::declval<A>()));

@@ -36,6 +36,7 @@ class PortalTask;
 namespace internal {
 
 struct ParkPoint;
+struct StartWhenParked;
 struct StepThread;
 
 // Something in its host's queue: a coroutine or a fiber to go on with. Lives in
@@ -62,10 +63,14 @@ struct ParkPoint {
   // kFired before kParked: the awaitable completed before there was a need to
   // park. Hosts of one thread use relaxed loads and stores.
   std::atomic<State> state{kRunning};
-  context::SavedContext context;  // while parked
-  void* host_fiber = nullptr;     // the host's record of the parked fiber
-  ReadyNode node;                 // for a host that queues the woken fiber
-  ParkPoint* outer = nullptr;     // see AwaitPoint
+  context::SavedContext context;     // while parked
+  void* host_fiber = nullptr;        // the host's record of the parked fiber
+  ReadyNode node;                    // for a host that queues the woken fiber
+  ParkPoint* outer = nullptr;        // see AwaitPoint
+  StartWhenParked* start = nullptr;  // of a StepTask: see there
+  // When the waiting stack goes on, this is resumed on it, and then it waits
+  // once more.
+  std::coroutine_handle<> below;
   // Nothing was awaited to its end: the host has gone, and the fiber goes on to
   // be unwound.
   bool abandoned = false;
@@ -142,12 +147,14 @@ class PortalTask {
   enum class Portal : uint8_t { kNone, kBestowed, kOpen, kAbandoned };
 
   // Makes sure that a following Park() cannot fail; ResourceExhausted that
-  // names the setting otherwise. Called before anything is awaited.
-  virtual absl::Status ReserveFiber() = 0;
+  // names the setting otherwise. Called before anything is awaited, with the
+  // point of the Await(), if there is one already.
+  virtual absl::Status ReserveFiber(internal::ParkPoint* point) = 0;
 
-  // Leaves the calling stack, so that the thread can go on with other tasks,
-  // until Wake() is called for `point`.
-  virtual void Park(internal::ParkPoint& point) = 0;
+  // The calling stack is about to be left, until Wake() is called for `point`.
+  // Gives what the thread goes on with meanwhile; null: with this, there is
+  // nothing to wait for any more.
+  virtual context::SavedContext* Park(internal::ParkPoint& point) = 0;
 
   // What was awaited has completed: `point` fires. Called once for each point,
   // on any thread, also before or during Park().
@@ -210,10 +217,17 @@ struct PortalAccess {
   static const std::source_location* NoAwait(const PortalTask& task) {
     return task.no_await_;
   }
-  static absl::Status ReserveFiber(PortalTask& task) {
-    return task.ReserveFiber();
+  static absl::Status ReserveFiber(PortalTask& task,
+                                   ParkPoint* point = nullptr) {
+    return task.ReserveFiber(point);
   }
-  static void Park(ParkPoint& point) { point.task->Park(point); }
+  // Leaves the calling stack until `point` has fired. Inline, so that one
+  // return less comes after the switch; see jump.h.
+  GREENBACK_SWITCHES_INLINE static void Park(ParkPoint& point) {
+    if (context::SavedContext* const next = point.task->Park(point)) {
+      context::Switch(point.context, *next);
+    }
+  }
   static void Wake(ParkPoint& point) noexcept { point.task->Wake(point); }
   static void ScheduleCheckpoint(ReadyNode& node) {
     node.task->ScheduleCheckpoint(node);

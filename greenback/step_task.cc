@@ -61,14 +61,14 @@ void Main(void* argument) {
   context::FinalSwitch(fiber.resumer);
 }
 
+}  // namespace
+
 // A step that is being run: who does it.
 struct StepRun {
   StepFiber* fiber = nullptr;  // null: there was no stack for one
   ParkPoint* fired = nullptr;
   std::coroutine_handle<> after;
 };
-
-}  // namespace
 
 struct StepThread {
   StepRun* run = nullptr;
@@ -193,8 +193,16 @@ void StepTask::Continue(ParkPoint& point) {
     Step(ResumeHandle, point.node.handle.address());
     return;
   }
-  Promote();
   ThreadState& state = ThisThread();
+  if (state.current_task == this) [[unlikely]] {
+    ContinueAfter(*state.steps->run, point);
+    return;
+  }
+  Resume(state, point);
+}
+
+void StepTask::Resume(ThreadState& state, ParkPoint& point) {
+  Promote();
   Run(state, StepsOf(state), static_cast<StepFiber*>(point.host_fiber),
       &point.context);
 }
@@ -213,6 +221,13 @@ void StepTask::Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
       if (ParkPoint* const parked = std::exchange(fiber->parked, nullptr)) {
         if (run.fired != nullptr) ScheduleContinue(*run.fired);
         run.fired = nullptr;
+        if (StartWhenParked* const start =
+                std::exchange(parked->start, nullptr)) {
+          parked->state.store(ParkPoint::kParked, std::memory_order_relaxed);
+          if (start->begin(*start, *parked)) break;
+          from = &parked->context;
+          continue;
+        }
         ParkPoint::State running = ParkPoint::kRunning;
         if (parked->state.compare_exchange_strong(running, ParkPoint::kParked,
                                                   std::memory_order_acq_rel)) {
@@ -253,41 +268,61 @@ void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
   StepsOf(ThisThread()).run->after = handle;
 }
 
-absl::Status StepTask::ReserveFiber() {
+bool StepTask::IsOnStackOf(const ParkPoint& point) noexcept {
+  const StepThread* const steps = ThisThread().steps;
+  return steps != nullptr && steps->run != nullptr &&
+         steps->run->fiber == point.host_fiber;
+}
+
+absl::Status StepTask::ReserveFiber(ParkPoint* point) {
   StepThread& thread = StepsOf(ThisThread());
   // The next step of another task shall find a fiber, too.
   if (!thread.has_idle()) [[unlikely]] {
     absl::Status made = MakeIdleFiber(thread);
     if (!made.ok()) return made;
   }
-  if (thread.run->fiber != nullptr) [[likely]]
+  StepFiber* const fiber = thread.run->fiber;
+  if (point != nullptr) point->host_fiber = fiber;
+  if (fiber != nullptr) [[likely]]
     return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
       "greenback: there was no stack for a fiber when this step of task \"",
       name(), "\" began, so that it cannot wait"));
 }
 
-void StepTask::Park(ParkPoint& point) {
-  StepFiber* const fiber = StepsOf(ThisThread()).run->fiber;
-  point.host_fiber = fiber;
+context::SavedContext* StepTask::Park(ParkPoint& point) {
+  StepFiber* const fiber = static_cast<StepFiber*>(point.host_fiber);
   fiber->parked = &point;
-  context::Switch(point.context, fiber->resumer);
-  // Continued, perhaps on another thread.
+  return &fiber->resumer;
 }
 
 void StepTask::Wake(ParkPoint& point) noexcept {
+  const ThreadState& state = ThisThread();
+  const bool is_running = state.current_task == this;
+  if (is_running && point.host_fiber != nullptr &&
+      state.steps->run->fiber == point.host_fiber) {
+    // It is on its way to Park(), and looks at the state before.
+    point.state.store(ParkPoint::kFired, std::memory_order_relaxed);
+    return;
+  }
   if (point.state.exchange(ParkPoint::kFired, std::memory_order_acq_rel) !=
       ParkPoint::kParked) {
     return;  // Run() sees it
   }
-  if (IsRunning()) {
-    StepRun& run = *StepsOf(ThisThread()).run;
-    if (run.fired == nullptr) {
-      run.fired = &point;
-      return;
-    }
+  if (is_running) {
+    ContinueAfter(*state.steps->run, point);
+  } else {
+    ScheduleContinue(point);
   }
-  ScheduleContinue(point);
+}
+
+// `point` has fired during `run`, which is of the same task.
+void StepTask::ContinueAfter(StepRun& run, ParkPoint& point) noexcept {
+  if (run.fired == nullptr) {
+    run.fired = &point;
+  } else {
+    ScheduleContinue(point);
+  }
 }
 
 void StepTask::Abandon() noexcept {
@@ -296,7 +331,7 @@ void StepTask::Abandon() noexcept {
     ParkPoint& point = *innermost;
     point.abandoned = true;
     point.state.store(ParkPoint::kFired, std::memory_order_release);
-    GREENBACK_TRY { Continue(point); }
+    GREENBACK_TRY { Resume(ThisThread(), point); }
     GREENBACK_CATCH_ALL {
       // What the frames have to say in the end is dropped.
     }

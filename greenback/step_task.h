@@ -29,6 +29,16 @@
 namespace greenback::internal {
 
 struct StepFiber;
+struct StepRun;
+
+// What is to begin when an Await() of a StepTask has parked, and not before:
+// then it cannot complete while the Await() is still on its way to that, and
+// nobody has to find out. Lives in an awaiter.
+struct StartWhenParked {
+  // At `point`, which waits and may go on before this returns. Does not throw;
+  // false: nothing has begun, and the point goes on at once.
+  bool (*begin)(StartWhenParked& start, ParkPoint& point) = nullptr;
+};
 
 class StepTask : public PortalTask {
  public:
@@ -52,8 +62,13 @@ class StepTask : public PortalTask {
   // Whether the running step is one of this task's.
   bool IsRunning() const noexcept { return ThisThread().current_task == this; }
 
+  // Whether this is the stack of `point`, which is that of an Await() in a
+  // StepTask: then its `start` and `below` may be set.
+  static bool IsOnStackOf(const ParkPoint& point) noexcept;
+
   // Goes on with what waits at `point`, which has fired. Returns when that has
-  // come to the end of the step, or parked again. For ScheduleContinue().
+  // come to the end of the step, or parked again; in a step of this task, at
+  // once, and what waits is the rest of that. For ScheduleContinue().
   void Continue(ParkPoint& point);
 
   // The host gives the task up: nothing will be continued any more. What is
@@ -85,10 +100,12 @@ class StepTask : public PortalTask {
   // Runs `fiber` on from `from`; and then what has fired in the step.
   void Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
            context::SavedContext* from);
+  void Resume(ThreadState& state, ParkPoint& point);
+  void ContinueAfter(StepRun& run, ParkPoint& point) noexcept;
   void Promote();
 
-  absl::Status ReserveFiber() final;
-  void Park(ParkPoint& point) final;
+  absl::Status ReserveFiber(ParkPoint* point) final;
+  context::SavedContext* Park(ParkPoint& point) final;
   void Wake(ParkPoint& point) noexcept final;
   void OnSelfBestowed() final { promote_ = true; }
 

@@ -1,6 +1,7 @@
 #include "greenback/asio/asio_task.h"
 
 #include <boost/asio/cancellation_signal.hpp>
+#include <exception>
 #include <mutex>
 #include <utility>
 
@@ -111,18 +112,15 @@ bool AsioTask::AddCancelHook(CancelHook& hook) {
 }
 
 void AsioQueued::Drop() {
+  // It could not even be executed: who wanted that hears it.
+  if (std::uncaught_exceptions() > 0) return;
   if (tasks_ != nullptr && !tasks_->has_shut_down()) {
     AsioTaskPtr(task_)->GiveUp();
   }
 }
 
 void AsioCheckpoint::operator()() {
-  AsioTask* const task = Take();
-  if (node_->point != nullptr) {
-    PortalAccess::Wake(*node_->point);
-  } else {
-    task->Step([handle = node_->handle] { ResumeAndTransfer(handle); });
-  }
+  Take()->Step([handle = node_->handle] { ResumeAndTransfer(handle); });
 }
 
 }  // namespace greenback::internal

@@ -53,6 +53,8 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   static AsioTask* From(PortalTask* task) noexcept;
 
   absl::string_view name() const override { return name_; }
+  // Goes on at `point`, later.
+  virtual void PostContinuation(ParkPoint& point) = 0;
   // Where its steps run, without making steps.
   virtual boost::asio::any_io_executor executor() const = 0;
 
@@ -153,7 +155,7 @@ class AsioContinuation : public AsioQueued {
   ParkPoint* point_;
 };
 
-// With the second half of a checkpoint, of a coroutine or a fiber.
+// With the second half of a coroutine's checkpoint.
 class AsioCheckpoint : public AsioQueued {
  public:
   AsioCheckpoint(AsioTask& task, ReadyNode& node)
@@ -174,12 +176,15 @@ class AsioTaskOn final : public AsioTask {
         executor_(executor) {}
 
   boost::asio::any_io_executor executor() const override { return executor_; }
+  void PostContinuation(ParkPoint& point) override {
+    Post(AsioContinuation(*this, point));
+  }
 
  private:
   void ScheduleContinue(ParkPoint& point) noexcept override {
     // In somebody's step, the rest of that comes first.
     if (IsInStep()) {
-      Post(AsioContinuation(*this, point));
+      PostContinuation(point);
       return;
     }
     // The short way to what execute() would do.

@@ -188,12 +188,57 @@ void AsioWait::Emit() {
   state_->signal().emit(boost::asio::cancellation_type::all);
 }
 
-bool AsioPostAwaiter::Post(ReadyNode& node) {
+bool AsioPostAwaiter::Post() {
   AsioTask* const task = AsioTask::Current();
   if (task == nullptr) return false;
-  node.task = task;
-  PortalAccess::ScheduleCheckpoint(node);
+  node_.task = task;
+  PortalAccess::ScheduleCheckpoint(node_);
   return true;
+}
+
+bool AsioPostAwaiter::PostWhenParked(ParkPoint& point) {
+  if (AsioTask::From(point.task) == nullptr || !StepTask::IsOnStackOf(point)) {
+    return false;
+  }
+  begin = [](StartWhenParked& start, ParkPoint& point) {
+    GREENBACK_TRY {
+      static_cast<AsioTask*>(point.task)->PostContinuation(point);
+      return true;
+    }
+    GREENBACK_CATCH_ALL {
+      AsioPostAwaiter& self = static_cast<AsioPostAwaiter&>(start);
+      self.error_ = std::current_exception();
+      self.has_more_ = true;
+    }
+    return false;
+  };
+  point.start = this;
+  return true;
+}
+
+std::coroutine_handle<> AsioPostAwaiter::SuspendElsewhere(
+    std::coroutine_handle<> waiter) {
+  has_more_ = true;
+  Operation& operation =
+      operation_.Emplace([this] { return Operation(std::move(post_)); });
+  return elsewhere_
+      .Emplace([&operation] { return ForeignAwaiter<Operation&>(operation); })
+      .await_suspend(waiter);
+}
+
+bool AsioPostAwaiter::ParkElsewhere(ParkPoint& point) {
+  has_more_ = true;
+  return operation_.Emplace([this] { return Operation(std::move(post_)); })
+      .await_park(point);
+}
+
+void AsioPostAwaiter::ResumeWithMore() {
+  if (error_) std::rethrow_exception(error_);
+  if (elsewhere_) {
+    elsewhere_->await_resume();
+  } else {
+    operation_->await_resume();
+  }
 }
 
 }  // namespace greenback::internal

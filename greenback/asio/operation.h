@@ -83,10 +83,12 @@
 #include <utility>
 
 #include "greenback/awaitable.h"
+#include "greenback/callee_promise.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/home_awaiter.h"
 #include "greenback/in_place.h"
 #include "greenback/portal_task.h"
+#include "greenback/step_task.h"
 
 namespace greenback {
 namespace internal {
@@ -365,7 +367,6 @@ class AsioOperationAwaiter {
     return Start(waiter, nullptr);
   }
   bool await_park(ParkPoint& point) { return Start(nullptr, &point); }
-  bool started() const { return state_ != nullptr; }
 
   auto await_resume() {
     wait_->End();
@@ -401,44 +402,58 @@ class AsioOperationAwaiter {
 };
 
 // A post() to nowhere else is a checkpoint. In a task of Asio's it needs no
-// handler, no cancellation and no executor without a type.
+// handler, no cancellation and no executor without a type; and below an Await()
+// it is posted when that has parked, so that it goes on there, on its stack.
 using AsioPost = decltype(boost::asio::post(boost::asio::deferred));
 
-class AsioPostAwaiter {
-  using Operation = AsioOperationAwaiter<AsioPost>;
-
+class AsioPostAwaiter : private StartWhenParked {
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
 
-  explicit AsioPostAwaiter(AsioPost post) : operation_(std::move(post)) {}
+  explicit AsioPostAwaiter(AsioPost post) : post_(std::move(post)) {}
   AsioPostAwaiter(const AsioPostAwaiter&) = delete;
   AsioPostAwaiter& operator=(const AsioPostAwaiter&) = delete;
+  __attribute__((noinline)) ~AsioPostAwaiter() = default;
 
   bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiter) {
+    if constexpr (std::derived_from<Promise, CalleePromise>) {
+      ParkPoint* const root = waiter.promise().root();
+      if (root != nullptr && PostWhenParked(*root)) {
+        root->below = waiter;
+        return std::noop_coroutine();
+      }
+    }
     node_.handle = waiter;
-    if (Post(node_)) return std::noop_coroutine();
-    elsewhere_.Emplace(
-        [this] { return ForeignAwaiter<Operation&>(operation_); });
-    return elsewhere_->await_suspend(waiter);
+    return Post() ? std::noop_coroutine() : SuspendElsewhere(waiter);
   }
   bool await_park(ParkPoint& point) {
-    return Post(point.node) || operation_.await_park(point);
+    return PostWhenParked(point) || ParkElsewhere(point);
   }
   void await_resume() {
-    if (elsewhere_) {
-      elsewhere_->await_resume();
-    } else if (operation_.started()) {
-      operation_.await_resume();
-    }
+    if (has_more_) [[unlikely]]
+      ResumeWithMore();
   }
 
  private:
-  // False: not in a task of Asio's.
-  static bool Post(ReadyNode& node);
+  using Operation = AsioOperationAwaiter<AsioPost>;
 
+  // False: not in a task of Asio's (or, at a point, not on its stack).
+  bool Post();
+  bool PostWhenParked(ParkPoint& point);
+  // There it is an operation like others. Not inlined, nor is the destructor:
+  // all of this would find itself in every function that calls Await().
+  std::coroutine_handle<> SuspendElsewhere(std::coroutine_handle<> waiter);
+  bool ParkElsewhere(ParkPoint& point);
+  void ResumeWithMore();
+
+  AsioPost post_;
   ReadyNode node_;
-  Operation operation_;
+  // One of these is there.
+  bool has_more_ = false;
+  std::exception_ptr error_;
+  InPlace<Operation> operation_;
   InPlace<ForeignAwaiter<Operation&>> elsewhere_;
 };
 

@@ -1,6 +1,7 @@
 #include "greenback/asio/portal.h"
 
 #include <atomic>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -8,16 +9,21 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/require.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
+#include <chrono>
 #include <coroutine>
 #include <exception>
 #include <semaphore>
@@ -504,6 +510,149 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCalledOff) {
   EXPECT_THAT(log, ElementsAre("fast", "called off", "fast", "called off"));
 }
 
+// ------------------------------------------- checkpoints below an Await()
+
+Co<int> PostInOrder(std::vector<std::string>& log, int times) {
+  for (int i = 0; i < times; ++i) {
+    log.push_back(std::to_string(i));
+    co_await boost::asio::post(deferred);
+  }
+  co_return times;
+}
+
+// Each of them lets others run, and goes on where it was, whatever came before.
+TEST(AsioPortalTest, CheckpointsOfWhatIsAwaited) {
+  io_context io;
+  std::vector<std::string> log;
+  bool done = false;
+  auto nested = [&]() -> Co<int> {
+    int sum = co_await PostInOrder(log, 2);
+    // From here on it is resumed elsewhere, and then on the waiting stack again
+    // for what it calls.
+    boost::asio::steady_timer timer(io, std::chrono::nanoseconds(1));
+    co_await timer.async_wait(deferred);
+    sum += co_await PostInOrder(log, 1);
+    auto call = [&] {
+      Await(boost::asio::post(deferred));
+      return Await(PostInOrder(log, 2));
+    };
+    sum += call();
+    log.push_back("last");
+    co_await boost::asio::post(deferred);
+    co_return sum;
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::WithPortalRunSync([&] {
+      EXPECT_EQ(Await(PostInOrder(log, 1)), 1);
+      EXPECT_EQ(Await(nested()), 5);
+      Await(boost::asio::post(deferred));
+    });
+    done = true;
+  };
+  auto other = [&]() -> awaitable<void> {
+    while (!done) {
+      if (!log.empty() && log.back() != "other") log.push_back("other");
+      co_await boost::asio::post(use_awaitable);
+    }
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  boost::asio::co_spawn(io, other(), detached);
+  io.run();
+  EXPECT_TRUE(done);
+  EXPECT_THAT(
+      log, ElementsAre("0", "other", "0", "other", "1", "other", "0", "other",
+                       "0", "other", "1", "other", "last", "other"));
+}
+
+// A coroutine of another library, which nobody waits for.
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() { return {}; }
+    std::suspend_never initial_suspend() { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+
+TEST(AsioPortalTest, WhatIsNotAwaitedOutlivesTheAwait) {
+  io_context io;
+  std::vector<std::string> log;
+  auto begin = [&log]() -> Detached {
+    co_await PostInOrder(log, 3);
+    log.push_back("end");
+  };
+  auto in_co = [&]() -> Co<void> {
+    begin();
+    co_await boost::asio::post(deferred);
+    log.push_back("awaited");
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::WithPortalRunSync([&] { Await(in_co()); });
+    log.push_back("after");
+    for (int i = 0; i < 3; ++i) co_await boost::asio::post(use_awaitable);
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.run();
+  EXPECT_THAT(log, ElementsAre("0", "1", "awaited", "after", "2", "end"));
+}
+
+// An executor that can be told to fail.
+struct FailingExecutor {
+  io_context::executor_type inner;
+  const bool* fails;
+  bool operator==(const FailingExecutor&) const noexcept = default;
+  boost::asio::execution_context& query(
+      boost::asio::execution::context_t) const noexcept {
+    return inner.context();
+  }
+  static constexpr boost::asio::execution::blocking_t query(
+      boost::asio::execution::blocking_t) noexcept {
+    return boost::asio::execution::blocking.never;
+  }
+  template <class Fn>
+  void execute(Fn&& fn) const {
+    if (*fails) throw std::runtime_error("no room");
+    boost::asio::require(inner, boost::asio::execution::blocking.never)
+        .execute(std::forward<Fn>(fn));
+  }
+};
+
+TEST(AsioPortalTest, R03_ACheckpointThatCannotBePosted) {
+  io_context io;
+  bool fails = false;
+  int caught = 0;
+  auto in_co = [&]() -> Co<int> {
+    co_await boost::asio::post(deferred);
+    fails = true;
+    try {
+      co_await boost::asio::post(deferred);
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "no room");
+      ++caught;
+    }
+    fails = false;
+    co_await boost::asio::post(deferred);
+    co_return 4;
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::WithPortalRunSync([&] {
+      fails = true;
+      EXPECT_THAT([&] { Await(boost::asio::post(deferred)); },
+                  testing::ThrowsMessage<std::runtime_error>("no room"));
+      fails = false;
+      EXPECT_EQ(Await(in_co()), 4);
+      Await(boost::asio::post(deferred));
+    });
+    ++caught;
+  };
+  asio::CoSpawn(
+      boost::asio::any_io_executor(FailingExecutor{io.get_executor(), &fails}),
+      body(), detached);
+  io.run();
+  EXPECT_EQ(caught, 2);
+}
+
 // ---------------------------------------------------------- R02: abandonment
 
 // Leaves a mark when it is destroyed, and how.
@@ -723,6 +872,12 @@ TEST(AsioPortalTest, R06_CompletionsRaceWithTheParking) {
   EXPECT_EQ(sum, kRounds);
 }
 
+Co<int> PostTwiceInCo(int value) {
+  co_await boost::asio::post(deferred);
+  co_await boost::asio::post(deferred);
+  co_return value;
+}
+
 TEST(AsioPortalTest, R06_OnAPoolWithoutAStrand) {
   constexpr int kRounds = 20'000;
   boost::asio::thread_pool pool(4);
@@ -731,6 +886,7 @@ TEST(AsioPortalTest, R06_OnAPoolWithoutAStrand) {
     for (int i = 0; i < kRounds; ++i) {
       Await(boost::asio::post(pool, deferred));
       sum += Await(PostTwice(1));
+      sum += Await(PostTwiceInCo(1));
     }
   };
   auto body = [&]() -> awaitable<void> {
@@ -738,7 +894,7 @@ TEST(AsioPortalTest, R06_OnAPoolWithoutAStrand) {
   };
   for (int i = 0; i < 4; ++i) asio::CoSpawn(pool, body(), detached);
   pool.join();
-  EXPECT_EQ(sum, 4 * kRounds);
+  EXPECT_EQ(sum, 2 * 4 * kRounds);
 }
 
 }  // namespace

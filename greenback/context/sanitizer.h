@@ -60,11 +60,12 @@
 #define GREENBACK_SWITCHES \
   __attribute__((noinline, no_sanitize("address", "thread")))
 #endif
-// The same for functions that may be inlined where no sanitizer is at work.
+// The same for functions that are inlined where no sanitizer is at work; see
+// jump.h.
 #if GREENBACK_ASAN || GREENBACK_TSAN
 #define GREENBACK_SWITCHES_INLINE GREENBACK_SWITCHES inline
 #else
-#define GREENBACK_SWITCHES_INLINE inline
+#define GREENBACK_SWITCHES_INLINE inline __attribute__((always_inline))
 #endif
 
 namespace greenback::context {

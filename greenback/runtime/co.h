@@ -109,7 +109,8 @@ class CoAwaiter {
     return RunCallee(callee_, caller);
   }
   bool await_park(ParkPoint& point) {
-    return callee_.promise().RunBelow(callee_, point);
+    callee_.promise().RunBelow(callee_, point);
+    return true;
   }
 
   T await_resume() { return callee_.promise().TakeResult(); }

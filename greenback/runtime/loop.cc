@@ -300,7 +300,7 @@ void Loop::EndStep(PortalTask& task) {
     observer_->StepEnds(task);
 }
 
-void Loop::Park(ParkPoint& point) {
+context::SavedContext* Loop::Park(ParkPoint& point) {
   bool step_ended = false;
   // A round trip through another fiber would only lead back here.
   if (IsAllThatIsReady(point) && !thread_state_->attention) {
@@ -318,7 +318,7 @@ void Loop::Park(ParkPoint& point) {
         if (observer_ != nullptr) observer_->StepBegins(*point.task);
         thread_state_->current_task = point.task;
       }
-      return;
+      return nullptr;
     }
   }
   // The step ends here for what it has left to do, too.
@@ -335,8 +335,8 @@ void Loop::Park(ParkPoint& point) {
   idle_.pop_back();
   if (!step_ended) EndStep(*point.task);
   ++switch_count_;
-  context::Switch(point.context, running_->context);
-  // Woken by SwitchTo(), which has made this task the current one again.
+  // SwitchTo() makes this task the current one again.
+  return &running_->context;
 }
 
 void Loop::Wake(ParkPoint& point) noexcept {

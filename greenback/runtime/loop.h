@@ -92,7 +92,7 @@ class Loop {
 
   // PortalTask's private functions, for tasks of this loop.
   absl::Status ReserveFiber();
-  void Park(ParkPoint& point);
+  context::SavedContext* Park(ParkPoint& point);
   void Wake(ParkPoint& point) noexcept;
 
   // Calls promote(task) when the present step ends.

@@ -50,9 +50,13 @@ std::vector<Nursery*> Task::child_nurseries() const {
   return nurseries;
 }
 
-absl::Status Task::ReserveFiber() { return cancellation_.loop->ReserveFiber(); }
+absl::Status Task::ReserveFiber(internal::ParkPoint*) {
+  return cancellation_.loop->ReserveFiber();
+}
 
-void Task::Park(internal::ParkPoint& point) { cancellation_.loop->Park(point); }
+context::SavedContext* Task::Park(internal::ParkPoint& point) {
+  return cancellation_.loop->Park(point);
+}
 
 void Task::Wake(internal::ParkPoint& point) noexcept {
   cancellation_.loop->Wake(point);

@@ -79,8 +79,8 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
  private:
   friend struct internal::TaskAccess;
 
-  absl::Status ReserveFiber() override;
-  void Park(internal::ParkPoint& point) override;
+  absl::Status ReserveFiber(internal::ParkPoint* point) override;
+  context::SavedContext* Park(internal::ParkPoint& point) override;
   void Wake(internal::ParkPoint& point) noexcept override;
   void ScheduleCheckpoint(internal::ReadyNode& node) override;
   absl::Status FinishCheckpoint() override;

@@ -21,8 +21,12 @@ class ElsewhereTask final : public PortalTask {
   absl::string_view name() const override { return "stranger"; }
 
  private:
-  absl::Status ReserveFiber() override { return absl::OkStatus(); }
-  void Park(internal::ParkPoint&) override { std::terminate(); }
+  absl::Status ReserveFiber(internal::ParkPoint*) override {
+    return absl::OkStatus();
+  }
+  context::SavedContext* Park(internal::ParkPoint&) override {
+    std::terminate();
+  }
   void Wake(internal::ParkPoint& point) noexcept override {
     point.state = internal::ParkPoint::kFired;
   }
