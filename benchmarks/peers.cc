@@ -146,6 +146,14 @@ void AsioSpawnCoSpawn(State& state) {
 }
 BENCHMARK(AsioSpawnCoSpawn)->Name("peers/asio_spawn_co_spawn");
 
+// Less than this it cannot take in Asio: a coroutine, which needs no stack,
+// awaits the same one.
+asio::awaitable<void> CoAwaits(State& state) {
+  for (auto _ : state) co_await PassThroughLoop();
+}
+void AsioCoAwait(State& state) { AsioHost::Run(CoAwaits, state); }
+BENCHMARK(AsioCoAwait)->Name("peers/asio_co_await");
+
 // Boost.Fiber, which has a loop of its own. With two fibers, both yield in
 // turn.
 
