@@ -35,6 +35,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 template <class Host>
 class ParityTest : public testing::Test {
@@ -747,7 +748,8 @@ TYPED_TEST(ParityTest, P16_ResumedWithAnErrorItArrivesAtEitherKindOfAwait) {
       while (log.size() != 2) co_await Host::Checkpoint();
     });
   });
-  EXPECT_THAT(log, ElementsAre("woken natively", "woken in Await()"));
+  // Two threads of a pool may have brought the news to the strand.
+  EXPECT_THAT(log, UnorderedElementsAre("woken natively", "woken in Await()"));
 }
 
 #endif
