@@ -52,10 +52,10 @@ bool IsBecauseOfAbandoned() {
 
 }  // namespace
 
-void ResumeBelow(ParkPoint& point) {
-  while (point.below && !point.abandoned) {
+void RunBelow(ParkPoint& point) {
+  while (point.below != nullptr && !point.abandoned) {
     point.state.store(ParkPoint::kRunning, std::memory_order_relaxed);
-    ResumeAndTransfer(std::exchange(point.below, nullptr));
+    std::exchange(point.below, nullptr)(point.below_argument);
     if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
       PortalAccess::Park(point);
     }

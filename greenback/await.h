@@ -94,13 +94,13 @@ R AbandonedResult() {
   ThrowAbandoned();
 }
 
-// What `point` finds below itself is resumed, until it has fired.
-void ResumeBelow(ParkPoint& point);
+// Calls what is to run below `point`, until that has fired.
+void RunBelow(ParkPoint& point);
 
 GREENBACK_AWAIT_INLINE void ParkUnlessFired(ParkPoint& point) {
   if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
     PortalAccess::Park(point);
-    if (point.below) ResumeBelow(point);
+    if (point.below != nullptr) RunBelow(point);
   }
 }
 

@@ -68,9 +68,11 @@ struct ParkPoint {
   ReadyNode node;                    // for a host that queues the woken fiber
   ParkPoint* outer = nullptr;        // see AwaitPoint
   StartWhenParked* start = nullptr;  // of a StepTask: see there
-  // When the waiting stack goes on, this is resumed on it, and then it waits
-  // once more.
-  std::coroutine_handle<> below;
+  bool* has_parked = nullptr;        // likewise; set when it parks
+  // When the waiting stack goes on, it calls below(argument), if that is set,
+  // and then waits once more.
+  void (*below)(void*) = nullptr;
+  void* below_argument = nullptr;
   // Nothing was awaited to its end: the host has gone, and the fiber goes on to
   // be unwound.
   bool abandoned = false;

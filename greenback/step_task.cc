@@ -46,16 +46,21 @@ void ReportOverflows() {
 // Of one thread; further ones go back to the pool.
 constexpr size_t kMostIdle = 64;
 
+// What it throws is for who runs the fiber.
+void CallStep(void (*call)(void*), void* argument, StepFiber& fiber) {
+  GREENBACK_TRY { call(argument); }
+#if defined(__cpp_exceptions)
+  catch (const Abandoned&) {
+    // Everything is unwound: that is all it was for.
+  }
+#endif
+  GREENBACK_CATCH_ALL { fiber.error = std::current_exception(); }
+}
+
 void Main(void* argument) {
   StepFiber& fiber = *static_cast<StepFiber*>(argument);
   while (fiber.call != nullptr) {
-    GREENBACK_TRY { fiber.call(fiber.argument); }
-#if defined(__cpp_exceptions)
-    catch (const Abandoned&) {
-      // Everything is unwound: that is all it was for.
-    }
-#endif
-    GREENBACK_CATCH_ALL { fiber.error = std::current_exception(); }
+    CallStep(fiber.call, fiber.argument, fiber);
     context::Switch(fiber.idle, fiber.resumer);
   }
   context::FinalSwitch(fiber.resumer);
@@ -155,8 +160,17 @@ absl::Status MakeIdleFiber(StepThread& thread) {
   return absl::OkStatus();
 }
 
-void ResumeHandle(void* address) {
-  ResumeAndTransfer(std::coroutine_handle<>::from_address(address));
+// A step on the stack of who waits for it.
+struct BelowCall {
+  void (*call)(void*);
+  void* argument;
+  StepFiber* fiber;
+};
+
+void CallBelow(void* argument) {
+  // It is gone when the call has parked, and goes on.
+  const BelowCall below = *static_cast<BelowCall*>(argument);
+  CallStep(below.call, below.argument, *below.fiber);
 }
 
 }  // namespace
@@ -188,9 +202,22 @@ void StepTask::Step(void (*call)(void*), void* argument) {
   Run(state, thread, fiber, &fiber->idle);
 }
 
+bool StepTask::StepOn(ParkPoint& point, void (*call)(void*), void* argument) {
+  ParkPoint::State parked = ParkPoint::kParked;
+  if (!point.state.compare_exchange_strong(parked, ParkPoint::kRunning,
+                                           std::memory_order_acq_rel)) {
+    return false;
+  }
+  BelowCall below{call, argument, static_cast<StepFiber*>(point.host_fiber)};
+  point.below = CallBelow;
+  point.below_argument = &below;
+  Resume(ThisThread(), point);
+  return true;
+}
+
 void StepTask::Continue(ParkPoint& point) {
   if (point.node.point == nullptr) {
-    Step(ResumeHandle, point.node.handle.address());
+    Step(ResumeAddress, point.node.handle.address());
     return;
   }
   ThreadState& state = ThisThread();
@@ -218,6 +245,8 @@ void StepTask::Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
     const StepScope scope(state, thread, *this, run);
     for (;;) {
       context::Switch(fiber->resumer, *from);
+      if (fiber->error) [[unlikely]]
+        error = std::move(fiber->error);
       if (ParkPoint* const parked = std::exchange(fiber->parked, nullptr)) {
         if (run.fired != nullptr) ScheduleContinue(*run.fired);
         run.fired = nullptr;
@@ -236,8 +265,6 @@ void StepTask::Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
         from = &parked->context;  // has fired before it was parked
         continue;
       }
-      if (fiber->error) [[unlikely]]
-        error = std::move(fiber->error);
       ParkPoint* const fired = std::exchange(run.fired, nullptr);
       // What fired in its own task's step is the rest of that step.
       if (fired == nullptr || fired->node.point != nullptr) {
@@ -248,7 +275,7 @@ void StepTask::Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
         fiber = static_cast<StepFiber*>(fired->host_fiber);
         from = &fired->context;
       } else {
-        fiber->call = ResumeHandle;
+        fiber->call = ResumeAddress;
         fiber->argument = fired->node.handle.address();
         from = &fiber->idle;
       }
@@ -282,7 +309,10 @@ absl::Status StepTask::ReserveFiber(ParkPoint* point) {
     if (!made.ok()) return made;
   }
   StepFiber* const fiber = thread.run->fiber;
-  if (point != nullptr) point->host_fiber = fiber;
+  if (point != nullptr) {
+    point->host_fiber = fiber;
+    point->has_parked = has_parked_;
+  }
   if (fiber != nullptr) [[likely]]
     return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(
@@ -293,6 +323,7 @@ absl::Status StepTask::ReserveFiber(ParkPoint* point) {
 context::SavedContext* StepTask::Park(ParkPoint& point) {
   StepFiber* const fiber = static_cast<StepFiber*>(point.host_fiber);
   fiber->parked = &point;
+  if (point.has_parked != nullptr) *point.has_parked = true;
   return &fiber->resumer;
 }
 

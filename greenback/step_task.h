@@ -6,7 +6,9 @@
 // that parks keeps its fiber, and gives control back to who began it; when what
 // it awaits has completed, the host calls Continue() where the task's steps may
 // run, and the rest of the step gives control back to that caller. So an idle
-// task holds no stack, and a step costs a round trip of two switches.
+// task holds no stack, and a step costs a round trip of two switches. What is
+// itself awaited in a step needs no other fiber: StepBelow() runs it on the one
+// that waits for it.
 //
 // A step may begin inside another task's step (Asio's dispatch() does that):
 // the outer one stands still until the inner one ends or parks. One that begins
@@ -50,13 +52,19 @@ class StepTask : public PortalTask {
       std::forward<Fn>(fn)();
       return;
     }
-    Step(
-        [](void* argument) {
-          std::decay_t<Fn> fn = std::forward<Fn>(
-              *static_cast<std::remove_reference_t<Fn>*>(argument));
-          std::move(fn)();
-        },
-        const_cast<void*>(static_cast<const void*>(std::addressof(fn))));
+    Step(Call<Fn>, AddressOf(fn));
+  }
+  // The same for a step that is a part of what is awaited at `point`: it runs
+  // on the stack that waits there. Where nothing waits, or at null, as Step().
+  template <class Fn>
+  void StepBelow(ParkPoint* point, Fn&& fn) {
+    if (IsRunning()) {
+      std::forward<Fn>(fn)();
+      return;
+    }
+    if (point == nullptr || !StepOn(*point, Call<Fn>, AddressOf(fn))) {
+      Step(Call<Fn>, AddressOf(fn));
+    }
   }
 
   // Whether the running step is one of this task's.
@@ -83,6 +91,10 @@ class StepTask : public PortalTask {
   explicit StepTask(const char* host) : PortalTask(host) {}
   ~StepTask() override = default;
 
+  // What is told that an Await() which begins from now on has parked, and
+  // control has gone back to who began the step. May be null.
+  void set_has_parked(bool* has_parked) { has_parked_ = has_parked; }
+
   // Calls Continue(point) where the task's steps may run: now if that is here,
   // and this is not inside somebody's step; else soon.
   virtual void ScheduleContinue(ParkPoint& point) noexcept = 0;
@@ -96,7 +108,21 @@ class StepTask : public PortalTask {
   static void ResumeAfterStep(std::coroutine_handle<> handle);
 
  private:
+  // Calls a function that is at `argument`, and moved from there.
+  template <class Fn>
+  static void Call(void* argument) {
+    std::decay_t<Fn> fn =
+        std::forward<Fn>(*static_cast<std::remove_reference_t<Fn>*>(argument));
+    std::move(fn)();
+  }
+  template <class Fn>
+  static void* AddressOf(Fn& fn) {
+    return const_cast<void*>(static_cast<const void*>(std::addressof(fn)));
+  }
+
   void Step(void (*call)(void*), void* argument);
+  // False: nothing waits at `point`.
+  bool StepOn(ParkPoint& point, void (*call)(void*), void* argument);
   // Runs `fiber` on from `from`; and then what has fired in the step.
   void Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
            context::SavedContext* from);
@@ -109,6 +135,7 @@ class StepTask : public PortalTask {
   void Wake(ParkPoint& point) noexcept final;
   void OnSelfBestowed() final { promote_ = true; }
 
+  bool* has_parked_ = nullptr;
   bool promote_ = false;
 };
 

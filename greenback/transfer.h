@@ -52,6 +52,12 @@ inline void ResumeAndTransfer(std::coroutine_handle<> handle) {
   }
 }
 
+// The same, for who knows a function and an argument only: the handle's
+// address().
+inline void ResumeAddress(void* address) {
+  ResumeAndTransfer(std::coroutine_handle<>::from_address(address));
+}
+
 }  // namespace greenback::internal
 
 #endif  // GREENBACK_TRANSFER_H_

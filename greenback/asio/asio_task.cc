@@ -64,6 +64,7 @@ AsioTask::~AsioTask() {
   // In the last of its steps: what is left of that is nobody's.
   PortalTask*& running = ThisThread().current_task;
   if (running == this) running = nullptr;
+  while (Server* const server = TakeServer()) server->end(*server);
   if (tasks_ != nullptr) tasks_->Remove(*this);
 }
 

@@ -40,12 +40,21 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   // The coroutine that runs, innermost of those that Await() each other. Only
   // awaitable_thread.h knows what is inside.
   struct Coroutine {
-    const void* identity = nullptr;
+    // In the entry point's frame, which it tells from others: whether control
+    // has gone back to who has spawned it.
+    bool* switched = nullptr;
     void* entry = nullptr;
     const void* type = nullptr;  // of its executor
     // Whether its code runs, other than an operation that it has started.
     bool (*runs)(void* entry) = nullptr;
     boost::asio::cancellation_state& (*cancellation)(void* entry) = nullptr;
+  };
+
+  // A thread of Asio's coroutines on which the task awaits one awaitable after
+  // the other. Lives in its own frame, which only awaitable.h knows.
+  struct Server {
+    Server* next = nullptr;
+    void (*end)(Server& server) = nullptr;  // while it is idle
   };
 
   // The running task, if it is one of Asio's.
@@ -61,7 +70,10 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   // Those of its execution context; null when that has shut down.
   const AsioTasks* tasks() const { return tasks_; }
   const Coroutine& coroutine() const { return coroutine_; }
-  void set_coroutine(const Coroutine& coroutine) { coroutine_ = coroutine; }
+  void set_coroutine(const Coroutine& coroutine) {
+    coroutine_ = coroutine;
+    set_has_parked(coroutine.switched);
+  }
   // Of the latest cancellation.
   boost::asio::cancellation_type cancellation_type() const {
     return cancellation_type_;
@@ -72,6 +84,21 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
     return coroutine_.runs != nullptr && coroutine_.runs(coroutine_.entry);
   }
 
+  // Those that have nothing to do.
+  void PutBy(Server& server) {
+    server.next = std::exchange(idle_servers_, &server);
+  }
+  // Null: there is none.
+  Server* TakeServer() {
+    Server* const server = idle_servers_;
+    if (server != nullptr) idle_servers_ = server->next;
+    return server;
+  }
+
+  // Of the innermost Await() of an awaitable, whose steps run there.
+  ParkPoint* below() const { return below_; }
+  void set_below(ParkPoint* point) { below_ = point; }
+
   // A coroutine that waits in a coroutine of greenback's owns itself meanwhile.
   // `drop(coroutine)` destroys it, when the task is given up. One at a time;
   // null: it goes on.
@@ -81,8 +108,11 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   }
 
   // The execution context is shutting down: unwinds and destroys what waits.
+  // Its coroutine may go, and what it awaited go on without it.
   void GiveUp() noexcept {
     Abandon();
+    set_coroutine({});
+    below_ = nullptr;
     if (drop_detached_ != nullptr) {
       std::exchange(drop_detached_, nullptr)(detached_);
     }
@@ -112,6 +142,8 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   const char* const name_;
   AsioTasks* tasks_;
   Coroutine coroutine_;
+  Server* idle_servers_ = nullptr;
+  ParkPoint* below_ = nullptr;
   CancelHooks hooks_;
   void (*drop_detached_)(void*) = nullptr;
   void* detached_ = nullptr;

@@ -4,6 +4,7 @@
 #include <boost/system/system_error.hpp>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "greenback/context/exceptions.h"
@@ -21,9 +22,8 @@ std::exception_ptr Aborted() {
 
 AsioCoroutineWait::~AsioCoroutineWait() {
   Finish();
-  if (tie_ == nullptr) return;
-  tie_->wait_ = nullptr;
-  if (is_part_) task_->set_coroutine(outer_);
+  if (tie_ != nullptr) tie_->wait_ = nullptr;
+  LeaveTask();
 }
 
 AsioCoroutineWait::Tie::~Tie() {
@@ -33,6 +33,11 @@ AsioCoroutineWait::Tie::~Tie() {
 }
 
 void AsioCoroutineWait::Tie::End() {
+  kept_.reset();
+  if (wait_ == nullptr) {
+    const AsioTaskPtr task = std::move(task_);
+    return;  // it may be the end of everything here
+  }
   AsioCoroutineWait& wait = *std::exchange(wait_, nullptr);
   wait.tie_ = nullptr;
   wait.End();
@@ -45,19 +50,37 @@ bool AsioCoroutineWait::Begin(bool throws_if_cancelled) {
   return false;
 }
 
+bool AsioCoroutineWait::BecomePartOfTask() {
+  is_part_ = outer_.runs(outer_.entry);
+  if (is_part_) {
+    task_->set_coroutine({});
+    outer_below_ = task_->below();
+    task_->set_below(point_);
+  }
+  return is_part_;
+}
+
+void AsioCoroutineWait::LeaveTask() {
+  if (!std::exchange(is_part_, false)) return;
+  task_->set_coroutine(outer_);
+  task_->set_below(outer_below_);
+}
+
+bool AsioCoroutineWait::is_cancellable() const {
+  return outer_.cancellation(outer_.entry).slot().is_connected();
+}
+
 void AsioCoroutineWait::Started() {
   if (cancelled_) OnCancel();
 }
 
-bool AsioCoroutineWait::BecomePartOfTask() {
-  is_part_ = outer_.runs(outer_.entry);
-  if (is_part_) task_->set_coroutine({});
-  return is_part_;
-}
-
 void AsioCoroutineWait::End() {
-  if (is_part_) task_->set_coroutine(outer_);
-  (void)waiter_.End();  // it never leaves
+  LeaveTask();
+  if (point_ != nullptr) {
+    PortalAccess::Wake(*point_);
+  } else {
+    (void)waiter_.End();  // it never leaves
+  }
 }
 
 void AsioCoroutineWait::OnCancel() { signal_.emit(task_->cancellation_type()); }

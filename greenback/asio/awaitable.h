@@ -14,12 +14,12 @@
 //
 // In a task of Asio's (portal.h), an awaitable that is awaited runs as part of
 // the task: it has its portal, its executor, and its cancellation, as if it was
-// awaited natively; it starts at once. (When two are awaited at the same time,
-// by a combinator, the second runs beside the task, without its portal.) In a
-// task of a run it is spawned with co_spawn() on the run's RunExecutor(); there
-// a cancelled scope is cancellation_type::all, and it comes out as
-// operation_aborted. In other coroutines it is a PortalError: nobody knows
-// where it could run.
+// awaited natively; it starts at once, on the stack that waits for it. (When
+// two are awaited at the same time, by a combinator, the second runs beside the
+// task, without its portal.) In a task of a run it is spawned with co_spawn()
+// on the run's RunExecutor(); there a cancelled scope is
+// cancellation_type::all, and it comes out as operation_aborted. In other
+// coroutines it is a PortalError: nobody knows where it could run.
 //
 // AsAwaitable(x) makes the coroutine that awaits it a task, without a portal;
 // in it, x comes home to the coroutine's executor and takes part in its
@@ -65,44 +65,34 @@ namespace internal {
 
 // ------------------------------------------- a boost::asio::awaitable, awaited
 
-// In a task of Asio's: what is the same for all types.
+// In a task of Asio's: what is the same for all types. Tied to who awaits the
+// awaitable on its behalf; either may go first.
 class AsioCoroutineWait : private CancelHook {
  public:
-  AsioCoroutineWait(AsioTask& task, std::coroutine_handle<> waiter,
-                    ParkPoint* point)
-      : task_(&task), outer_(task.coroutine()), waiter_(waiter, point) {}
-  ~AsioCoroutineWait();
-
-  // Lives in the frame of what is awaited, and ties the two together: either
-  // may go first.
-  class Tie {
-   public:
-    explicit Tie(AsioCoroutineWait& wait) : wait_(&wait) { wait.tie_ = this; }
-    Tie(const Tie&) = delete;
-    Tie& operator=(const Tie&) = delete;
-    // Not ended before: the frame was dropped.
-    ~Tie();
-
-    // What is awaited has ended: the waiter goes on. Null when there is none.
-    AsioCoroutineWait* wait() const { return wait_; }
-    void End();
-
-   private:
-    friend class AsioCoroutineWait;
-    AsioCoroutineWait* wait_;
-  };
+  class Tie;
 
  protected:
+  AsioCoroutineWait(AsioTask& task, std::coroutine_handle<> waiter,
+                    ParkPoint* point)
+      : task_(&task),
+        outer_(task.coroutine()),
+        waiter_(waiter, point),
+        point_(point) {}
+  ~AsioCoroutineWait();
+
   void* outer_entry() const { return outer_.entry; }
-  boost::asio::cancellation_slot slot() { return signal_.slot(); }
+  Tie* tie() const { return tie_; }
 
   // False: cancelled already, and `error_` says so.
   bool Begin(bool throws_if_cancelled);
-  // To call in between, with the slot in a cancellation_state.
-  void Started();
-  // Whether the awaitable runs as part of the task. Its executor is made while
-  // no coroutine is that of the task.
+  // Whether the awaitable runs as part of the task. What has an executor is
+  // made while no coroutine is that of the task.
   bool BecomePartOfTask();
+  // Whether it can be cancelled at all, and how.
+  bool is_cancellable() const;
+  boost::asio::cancellation_slot slot() { return signal_.slot(); }
+  // To call then, with the slot in a cancellation_state.
+  void Started();
   // After it was started. False: it has ended already.
   bool Suspend() { return waiter_.Suspend(); }
   void Finish() { CancelHooks::Remove(*this); }
@@ -112,75 +102,192 @@ class AsioCoroutineWait : private CancelHook {
 
  private:
   void OnCancel() override;
+  void LeaveTask();
   void End();
 
   const AsioTask::Coroutine outer_;
   AsioWaiter waiter_;
+  ParkPoint* const point_;
+  ParkPoint* outer_below_ = nullptr;
   boost::asio::cancellation_signal signal_;
   Tie* tie_ = nullptr;
   bool cancelled_ = false;
   bool is_part_ = false;
 };
 
+class AsioCoroutineWait::Tie {
+ public:
+  Tie() = default;
+  Tie(const Tie&) = delete;
+  Tie& operator=(const Tie&) = delete;
+  // Not ended before: the frame that it lives in was dropped.
+  ~Tie();
+
+  void Begin(AsioCoroutineWait& wait) {
+    wait_ = &wait;
+    wait.tie_ = this;
+  }
+  // What is awaited has ended: the waiter goes on, if there is one.
+  void End();
+  // The waiter goes first, and leaves this behind; the task, too, may go.
+  void Keep(std::shared_ptr<void> awaited, AsioTaskPtr task) {
+    task_ = std::move(task);
+    kept_ = std::move(awaited);
+  }
+
+ private:
+  friend class AsioCoroutineWait;
+  AsioCoroutineWait* wait_ = nullptr;
+  AsioTaskPtr task_;
+  std::shared_ptr<void> kept_;
+};
+
+// Awaits awaitables for a task, one after the other, without a thread of
+// coroutines, an executor and a frame for each. Lives in the frame at the
+// bottom of its thread.
+template <class Executor>
+class AsioServer final : public AsioTask::Server {
+  using Frame = AsioFrame<Executor>;
+  using Handle = std::coroutine_handle<AsioEntry<Executor>>;
+  using Private = AsioPrivate<Executor>;
+
+ public:
+  // Puts the frame of an awaitable on top of that of who awaits it.
+  using Push = void (*)(void* awaitable, Handle awaiter);
+
+  // One that has nothing to do. For the task, if `task` is not null; else for
+  // once.
+  static AsioServer& Get(AsioTask* task, const Executor& around) {
+    if (AsioTask::Server* const idle =
+            task != nullptr ? task->TakeServer() : nullptr) {
+      return static_cast<AsioServer&>(*idle);
+    }
+    AsioServer* made = nullptr;
+    AsioThread<Executor>(
+        Serve(task, made),
+        task != nullptr ? AsioExecutors<Executor>::Below(*task, around)
+                        : AsioExecutors<Executor>::Without(around),
+        boost::asio::cancellation_slot(), boost::asio::cancellation_state())
+        .launch();
+    return *made;
+  }
+  AsioServer(const AsioServer&) = delete;
+  AsioServer& operator=(const AsioServer&) = delete;
+
+  AsioEntry<Executor>& entry() { return *entry_; }
+  AsioCoroutineWait::Tie& tie() { return tie_; }
+  // What is awaited can be cancelled, by `slot`.
+  void set_slot(boost::asio::cancellation_slot slot) {
+    Private::ParentSlotOf(*entry_) = slot;
+    Private::CancellationOf(*entry_) = boost::asio::cancellation_state(
+        slot, boost::asio::enable_total_cancellation(),
+        boost::asio::enable_total_cancellation());
+  }
+  void ResetSlot() {
+    Private::ParentSlotOf(*entry_) = boost::asio::cancellation_slot();
+    Private::CancellationOf(*entry_) = boost::asio::cancellation_state();
+  }
+  // Awaits it, for the wait that the tie was begun with.
+  void Await(void* awaitable, Push push) {
+    awaitable_ = awaitable;
+    push_ = push;
+    Launch();
+  }
+
+ private:
+  explicit AsioServer(AsioTask* task) : task_(task) {
+    end = [](Server& server) { static_cast<AsioServer&>(server).Launch(); };
+  }
+
+  // Goes on, and may be gone then.
+  void Launch() {
+    AsioThread<Executor> thread(*std::exchange(thread_, std::nullopt));
+    thread.launch();
+  }
+
+  static boost::asio::awaitable<AsioEntryPoint, Executor> Serve(
+      AsioTask* task, AsioServer*& made) {
+    AsioServer self(task);
+    made = &self;
+    auto wait = [&self](Frame* frame) { return self.Wait(frame); };
+    auto push = [&self](Frame* frame) { return self.PushOn(frame); };
+    do {
+      co_await wait;
+      if (self.awaitable_ == nullptr) co_return;
+      co_await push;
+    } while (task != nullptr);
+    self.tie_.End();
+  }
+
+  // At the end of what was awaited, and at first.
+  AsioThread<Executor>* Wait(Frame* frame) {
+    entry_ = static_cast<AsioEntry<Executor>*>(frame);
+    thread_.emplace(std::move(*frame->detach_thread()));
+    ResetSlot();
+    Private::ThrowsIfCancelled(*entry_) = true;
+    if (awaitable_ != nullptr) task_->PutBy(*this);
+    awaitable_ = nullptr;
+    // The last thing: the waiter may use it again, on another thread, or the
+    // task may go, and this with it.
+    tie_.End();
+    return nullptr;
+  }
+  AsioThread<Executor>* PushOn(Frame*) {
+    push_(awaitable_, Handle::from_promise(*entry_));
+    return nullptr;
+  }
+
+  AsioTask* const task_;
+  AsioEntry<Executor>* entry_ = nullptr;
+  std::optional<AsioThread<Executor>> thread_;  // while it waits
+  void* awaitable_ = nullptr;
+  Push push_ = nullptr;
+  AsioCoroutineWait::Tie tie_;
+};
+
 template <class T, class Executor>
 class AsioCoroutineWaitFor final : public AsioCoroutineWait {
   using Awaitable = boost::asio::awaitable<T, Executor>;
-  struct Nothing {};
-  using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;
 
  public:
-  using AsioCoroutineWait::AsioCoroutineWait;
+  AsioCoroutineWaitFor(Awaitable awaitable, AsioTask& task,
+                       std::coroutine_handle<> waiter, ParkPoint* point)
+      : AsioCoroutineWait(task, waiter, point),
+        awaitable_(std::move(awaitable)) {}
+  ~AsioCoroutineWaitFor() {
+    if (tie() == nullptr) return;
+    server_->ResetSlot();
+    tie()->Keep(std::make_shared<Awaitable>(std::move(awaitable_)), task_);
+  }
 
   // False: has ended already. Not inlined, for Asio's thread-locals.
-  __attribute__((noinline)) bool Await(Awaitable awaitable) {
-    namespace asio = boost::asio;
+  __attribute__((noinline)) bool Await() {
     auto& entry = *static_cast<AsioEntry<Executor>*>(outer_entry());
     if (!Begin(AsioPrivate<Executor>::ThrowsIfCancelled(entry))) return false;
-    const Executor& around = AsioPrivate<Executor>::ExecutorOf(entry);
     const bool part = BecomePartOfTask();
-    AsioThread<Executor> thread(
-        Run(std::move(awaitable), *this),
-        part ? AsioExecutors<Executor>::Of(*task_, around)
-             : AsioExecutors<Executor>::Without(around),
-        slot(),
-        asio::cancellation_state(slot(), asio::enable_total_cancellation(),
-                                 asio::enable_total_cancellation()));
+    server_ = &AsioServer<Executor>::Get(
+        part ? task_ : nullptr, AsioPrivate<Executor>::ExecutorOf(entry));
+    server_->tie().Begin(*this);
+    if (is_cancellable()) server_->set_slot(slot());
     Started();
     if (part) {
-      task_->set_coroutine(DescribeCoroutine<Executor>(*thread.entry_point()));
+      task_->set_coroutine(DescribeCoroutine<Executor>(server_->entry()));
     }
-    thread.launch();
+    server_->Await(&awaitable_, [](void* awaitable, auto awaiter) {
+      static_cast<Awaitable*>(awaitable)->await_suspend(awaiter);
+    });
     return Suspend();
   }
 
   T Result() {
     Finish();
     if (error_) std::rethrow_exception(error_);
-    if constexpr (!std::is_void_v<T>) return *std::move(value_);
+    return awaitable_.await_resume();
   }
 
  private:
-  static boost::asio::awaitable<AsioEntryPoint, Executor> Run(
-      Awaitable awaitable, AsioCoroutineWaitFor& wait) {
-    Tie tie(wait);
-    std::exception_ptr error;
-    std::optional<Value> value;
-    try {
-      if constexpr (std::is_void_v<T>) {
-        co_await std::move(awaitable);
-      } else {
-        value.emplace(co_await std::move(awaitable));
-      }
-    } catch (...) {
-      error = std::current_exception();
-    }
-    if (tie.wait() == nullptr) co_return;
-    wait.error_ = std::move(error);
-    wait.value_ = std::move(value);
-    tie.End();
-  }
-
-  std::optional<Value> value_;
+  Awaitable awaitable_;
+  AsioServer<Executor>* server_ = nullptr;
 };
 
 // In a run.
@@ -241,10 +348,12 @@ class AsioAwaitableAwaiter {
                                   ParkPoint* point) {
     AsioTask* const task = AsioTask::Current();
     if (task == nullptr || !IsCoroutineOf<Executor>(*task)) return std::nullopt;
-    wait_.Emplace([&] {
-      return AsioCoroutineWaitFor<T, Executor>(*task, waiter, point);
-    });
-    return wait_->Await(std::move(awaitable_));
+    return wait_
+        .Emplace([&] {
+          return AsioCoroutineWaitFor<T, Executor>(std::move(awaitable_), *task,
+                                                   waiter, point);
+        })
+        .Await();
   }
   void SpawnOrDie() {
     if constexpr (kRunsInRuns<Executor>) {
@@ -391,13 +500,16 @@ class AsioDrive {
   AsioThread<Executor>* Start(AsioFrame<Executor>* frame) {
     const bool switched = switched_;
     AsioThread<Executor>* const thread = frame->detach_thread();
+    bool& has_switched =
+        AsioPrivate<Executor>::ContextSwitched(*thread->entry_point());
+    has_switched = switched;
     driver_.Run([](void* self) { static_cast<AsioDrive*>(self)->End(); }, this);
     if (phase_.load(std::memory_order_acquire) == Phase::kEnded) {
       // As if it had never been suspended: who resumed it goes on to do so.
-      AsioPrivate<Executor>::ContextSwitched(*thread->entry_point()) = switched;
       frame->attach_thread(thread);
       return nullptr;
     }
+    has_switched = true;
     typename AsioResumer<Executor>::result_type none;
     resumer_.emplace(thread, none);
     task_.set_detached(

@@ -25,6 +25,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/io_context.hpp>
@@ -84,7 +85,10 @@ class boost::asio::detail::awaitable_async_op_handler<
   static cancellation_state& CancellationOf(Entry& entry) {
     return entry.cancellation_state_;
   }
-  static bool ThrowsIfCancelled(Entry& entry) {
+  static cancellation_slot& ParentSlotOf(Entry& entry) {
+    return entry.parent_cancellation_slot_;
+  }
+  static bool& ThrowsIfCancelled(Entry& entry) {
     return entry.throw_if_cancelled_;
   }
   static bool& ContextSwitched(Entry& entry) {
@@ -112,7 +116,7 @@ bool IsCoroutineOf(const AsioTask& task) {
 template <class Executor>
 AsioTask::Coroutine DescribeCoroutine(AsioEntry<Executor>& entry) {
   return {
-      .identity = &AsioPrivate<Executor>::ContextSwitched(entry),
+      .switched = &AsioPrivate<Executor>::ContextSwitched(entry),
       .entry = &entry,
       .type = &kAsioExecutorType<Executor>,
       .runs =
@@ -194,8 +198,8 @@ inline constexpr bool kIsPortalExecutor = false;
 template <class Inner>
 inline constexpr bool kIsPortalExecutor<asio::PortalExecutor<Inner>> = true;
 
-// The executors that coroutines have while they are tasks: of a task, and of
-// none.
+// The executors that coroutines have while they are tasks: of a task, of what
+// a task awaits, and of none.
 template <class Executor>
 class AsioExecutors {
   static_assert(
@@ -211,6 +215,9 @@ class AsioExecutors {
   }
   static Executor Of(AsioTask& task, const Executor& executor) {
     return Executor(executor.inner_executor(), AsioTaskPtr(&task));
+  }
+  static Executor Below(AsioTask& task, const Executor& executor) {
+    return Executor::Below(executor.inner_executor(), task);
   }
   static Executor Without(const Executor& executor) {
     return Executor(executor.inner_executor());
@@ -254,6 +261,11 @@ class AsioExecutors<boost::asio::any_io_executor> {
       return Executor(Portal(inner, AsioTaskPtr(&task)));
     });
   }
+  static Executor Below(AsioTask& task, const Executor& executor) {
+    return With(executor, [&task]<class Inner>(const Inner& inner) {
+      return Executor(asio::PortalExecutor<Inner>::Below(inner, task));
+    });
+  }
   static Executor Without(const Executor& executor) {
     return With(executor, []<class Inner>(const Inner& inner) {
       return Executor(asio::PortalExecutor<Inner>(inner));
@@ -265,7 +277,7 @@ class AsioExecutors<boost::asio::any_io_executor> {
 // for AsioIdentity().
 inline AsioTask* RunningTaskOf(const bool& identity) {
   AsioTask* const task = AsioTask::Current();
-  return task != nullptr && task->coroutine().identity == &identity ? task
+  return task != nullptr && task->coroutine().switched == &identity ? task
                                                                     : nullptr;
 }
 

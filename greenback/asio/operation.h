@@ -89,6 +89,7 @@
 #include "greenback/in_place.h"
 #include "greenback/portal_task.h"
 #include "greenback/step_task.h"
+#include "greenback/transfer.h"
 
 namespace greenback {
 namespace internal {
@@ -421,7 +422,8 @@ class AsioPostAwaiter : private StartWhenParked {
     if constexpr (std::derived_from<Promise, CalleePromise>) {
       ParkPoint* const root = waiter.promise().root();
       if (root != nullptr && PostWhenParked(*root)) {
-        root->below = waiter;
+        root->below = ResumeAddress;
+        root->below_argument = waiter.address();
         return std::noop_coroutine();
       }
     }

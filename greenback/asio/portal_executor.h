@@ -37,8 +37,15 @@ namespace internal {
 template <class Fn>
 struct AsioStep {
   AsioTask* task;
+  bool is_below;  // a part of what is awaited at task->below()
   Fn fn;
-  void operator()() { task->Step(std::move(fn)); }
+  void operator()() {
+    if (is_below) {
+      task->StepBelow(task->below(), std::move(fn));
+    } else {
+      task->Step(std::move(fn));
+    }
+  }
 };
 
 // What is executed inside a task's step, but is no part of it.
@@ -73,6 +80,12 @@ class PortalExecutor {
       : executor_(std::move(executor)),
         task_(reinterpret_cast<uintptr_t>(task.detach()) | kOwns) {}
 
+  // For greenback: one of what the task awaits, which does not own it.
+  static PortalExecutor Below(Executor executor, internal::AsioTask& task) {
+    return PortalExecutor(std::move(executor),
+                          reinterpret_cast<uintptr_t>(&task) | kBelow);
+  }
+
   // What the code of a coroutine gets for this_coro::executor, and hands to
   // other coroutines, belongs to no task. (The task is not touched before it is
   // known to run.)
@@ -105,8 +118,8 @@ class PortalExecutor {
   template <class Fn>
   void execute(Fn&& fn) const {
     if (task() != nullptr) {
-      executor_.execute(
-          internal::AsioStep<std::decay_t<Fn>>{task(), std::forward<Fn>(fn)});
+      executor_.execute(internal::AsioStep<std::decay_t<Fn>>{
+          task(), (task_ & kBelow) != 0, std::forward<Fn>(fn)});
     } else if (internal::ThisThread().current_task != nullptr) {
       executor_.execute(
           internal::OutsideTasks<std::decay_t<Fn>>{std::forward<Fn>(fn)});
@@ -132,28 +145,28 @@ class PortalExecutor {
 
   // Set in the one that owns its task.
   static constexpr uintptr_t kOwns = 1;
+  static constexpr uintptr_t kBelow = 2;
 
-  PortalExecutor(Executor executor, internal::AsioTask* task) noexcept
-      : executor_(std::move(executor)),
-        task_(reinterpret_cast<uintptr_t>(task)) {}
+  PortalExecutor(Executor executor, uintptr_t task) noexcept
+      : executor_(std::move(executor)), task_(task) {}
 
   internal::AsioTask* task() const noexcept {
-    return reinterpret_cast<internal::AsioTask*>(task_ & ~kOwns);
+    return reinterpret_cast<internal::AsioTask*>(task_ & ~(kOwns | kBelow));
   }
-  internal::AsioTask* CopyTask() const noexcept {
+  uintptr_t CopyTask() const noexcept {
     internal::AsioTask* const task = this->task();
     return task != nullptr && task == internal::ThisThread().current_task &&
                    task->RunsCoroutine()
-               ? nullptr
-               : task;
+               ? 0
+               : task_ & ~kOwns;
   }
   template <class Other>
   PortalExecutor<Other> Wrap(Other executor) const {
-    return PortalExecutor<Other>(std::move(executor), task());
+    return PortalExecutor<Other>(std::move(executor), task_ & ~kOwns);
   }
 
   Executor executor_;
-  uintptr_t task_ = 0;  // the task, and kOwns
+  uintptr_t task_ = 0;  // the task, with kOwns and kBelow
 };
 
 }  // namespace asio

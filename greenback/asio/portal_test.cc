@@ -9,6 +9,7 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
@@ -16,6 +17,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/require.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -510,6 +512,106 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCalledOff) {
   EXPECT_THAT(log, ElementsAre("fast", "called off", "fast", "called off"));
 }
 
+// What one awaitable makes of its cancellation is not the next one's.
+TEST(AsioPortalTest, R12_EachAwaitableStartsAfresh) {
+  io_context io;
+  boost::asio::cancellation_signal signal;
+  std::vector<std::string> log;
+  auto deaf = [&](bool more) -> awaitable<int> {
+    co_await boost::asio::this_coro::reset_cancellation_state(
+        boost::asio::disable_cancellation());
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
+    co_await boost::asio::post(use_awaitable);
+    if (more) {
+      co_await asio::WithPortalRunSync([&] { Await(PostTwice(1)); });
+    }
+    co_return 1;
+  };
+  auto cancelled = [&]() -> awaitable<void> {
+    boost::asio::steady_timer never(
+        io, boost::asio::steady_timer::time_point::max());
+    boost::asio::post(
+        io, [&] { signal.emit(boost::asio::cancellation_type::all); });
+    try {
+      co_await never.async_wait(use_awaitable);
+    } catch (const boost::system::system_error& error) {
+      EXPECT_EQ(error.code(), boost::asio::error::operation_aborted);
+      log.push_back("called off");
+    }
+    try {
+      co_await boost::asio::post(use_awaitable);
+      log.push_back("not reached");
+    } catch (const boost::system::system_error& error) {
+      log.push_back("refused");
+    }
+  };
+  auto body = [&]() -> awaitable<void> {
+    co_await asio::WithPortalRunSync([&] {
+      EXPECT_EQ(Await(deaf(false)) + Await(deaf(true)), 2);
+      Await(cancelled());
+      log.push_back("waited");
+    });
+  };
+  boost::asio::co_spawn(
+      io, body(),
+      boost::asio::bind_cancellation_slot(signal.slot(), [](auto) {}));
+  io.run();
+  EXPECT_THAT(log, ElementsAre("called off", "refused", "waited"));
+}
+
+// The coroutine itself never stopped; but it could not have been cancelled if
+// co_spawn() had not returned.
+TEST(AsioPortalTest, R12_CancelledWhileNothingListens) {
+  for (int what = 0; what < 3; ++what) {
+    io_context io;
+    boost::asio::cancellation_signal signal;
+    bool completed = false;
+    auto cancel = [&] {
+      boost::asio::post(
+          io, [&] { signal.emit(boost::asio::cancellation_type::all); });
+    };
+    auto post_in_co = [&]() -> Co<void> {
+      co_await boost::asio::post(deferred);
+    };
+    auto wait = [&] {
+      cancel();
+      switch (what) {
+        case 0:
+          Await(boost::asio::post(deferred));
+          break;
+        case 1:
+          Await(post_in_co());
+          break;
+        case 2:
+          Await([&]() -> awaitable<void> {
+            co_await boost::asio::this_coro::throw_if_cancelled(false);
+            co_await boost::asio::post(use_awaitable);
+          }());
+          break;
+      }
+    };
+    auto in_co = [&]() -> Co<void> {
+      wait();
+      co_return;
+    };
+    auto body = [&]() -> awaitable<void> {
+      if (what == 1) {
+        co_await asio::WithPortalRun(in_co);
+      } else {
+        co_await asio::WithPortalRunSync(wait);
+      }
+    };
+    boost::asio::co_spawn(io, body(),
+                          boost::asio::bind_cancellation_slot(
+                              signal.slot(), [&](std::exception_ptr error) {
+                                EXPECT_FALSE(error);
+                                completed = true;
+                              }));
+    io.run();
+    EXPECT_TRUE(completed);
+  }
+}
+
 // ------------------------------------------- checkpoints below an Await()
 
 Co<int> PostInOrder(std::vector<std::string>& log, int times) {
@@ -754,6 +856,104 @@ TEST(AsioPortalTest, R02_ManyAndNestedOnes) {
   EXPECT_EQ(log.size(), 200u);
   for (const std::string& line : log) {
     EXPECT_THAT(line, testing::EndsWith("unwound"));
+  }
+}
+
+// A task may be given up while its context lives. What it awaited is nobody's
+// then, but goes on, and its frames with it.
+TEST(AsioPortalTest, R02_GivenUpBeforeItsContext) {
+  for (const bool cancellable : {false, true}) {
+    std::vector<std::string> log;
+    boost::asio::cancellation_signal signal;
+    io_context io;
+    boost::asio::steady_timer timer(
+        io, boost::asio::steady_timer::time_point::max());
+    internal::AsioTaskPtr task;
+    auto inner = [&]() -> awaitable<void> {
+      Mark mark{log, "inner"};
+      boost::system::error_code error;
+      co_await timer.async_wait(
+          boost::asio::redirect_error(use_awaitable, error));
+      co_await boost::asio::post(use_awaitable);
+      EXPECT_EQ(error, boost::asio::error::operation_aborted);
+      log.push_back("went on");
+    };
+    auto body = [&]() -> awaitable<void> {
+      (void)co_await asio::EnsurePortal();
+      task.reset(internal::AsioTask::Current());
+      Await(inner());
+      log.push_back("not reached");
+    };
+    if (cancellable) {
+      boost::asio::co_spawn(
+          io, body(),
+          boost::asio::bind_cancellation_slot(signal.slot(), detached));
+    } else {
+      boost::asio::co_spawn(io, body(), detached);
+    }
+    io.poll();
+    ASSERT_NE(task, nullptr);
+    std::exchange(task, nullptr)->GiveUp();
+    EXPECT_THAT(log, ElementsAre());
+    timer.cancel();
+    io.run();
+    EXPECT_THAT(log, ElementsAre("went on", "inner left"));
+  }
+}
+
+// An executor that loses everything from some time on.
+struct LosingExecutor {
+  io_context::executor_type inner;
+  const bool* loses;
+  bool operator==(const LosingExecutor&) const noexcept = default;
+  boost::asio::execution_context& query(
+      boost::asio::execution::context_t) const noexcept {
+    return inner.context();
+  }
+  static constexpr boost::asio::execution::blocking_t query(
+      boost::asio::execution::blocking_t) noexcept {
+    return boost::asio::execution::blocking.never;
+  }
+  template <class Fn>
+  void execute(Fn&& fn) const {
+    if (*loses) return (void)std::decay_t<Fn>(std::forward<Fn>(fn));
+    boost::asio::require(inner, boost::asio::execution::blocking.never)
+        .execute(std::forward<Fn>(fn));
+  }
+};
+
+TEST(AsioPortalTest, R02_WhatAnExecutorDropsIsUnwound) {
+  for (const bool in_co : {false, true}) {
+    std::vector<std::string> log;
+    bool loses = false;
+    io_context io;
+    auto post_in_co = [&]() -> Co<void> {
+      Mark mark{log, "co"};
+      co_await boost::asio::post(deferred);
+      loses = true;
+      co_await boost::asio::post(deferred);
+    };
+    auto body = [&]() -> awaitable<void> {
+      co_await asio::WithPortalRunSync([&] {
+        Mark mark{log, "frame"};
+        if (in_co) {
+          Await(post_in_co());
+        } else {
+          loses = true;
+          Await(boost::asio::post(deferred));
+        }
+        log.push_back("not reached");
+      });
+    };
+    asio::CoSpawn(
+        boost::asio::any_io_executor(LosingExecutor{io.get_executor(), &loses}),
+        body(), detached);
+    io.run();
+    if (in_co) {
+      EXPECT_THAT(log, ElementsAre("co unwound", "frame unwound"));
+    } else {
+      EXPECT_THAT(log, ElementsAre("frame unwound"));
+    }
   }
 }
 
