@@ -699,11 +699,13 @@ TEST(AsioPortalTest, WhatIsNotAwaitedOutlivesTheAwait) {
   EXPECT_THAT(log, ElementsAre("0", "1", "awaited", "after", "2", "end"));
 }
 
-// An executor that can be told to fail.
-struct FailingExecutor {
+// What an executor does with what it is given.
+enum class Fate { kExecuted, kRefused, kLost };
+
+struct FatefulExecutor {
   io_context::executor_type inner;
-  const bool* fails;
-  bool operator==(const FailingExecutor&) const noexcept = default;
+  const Fate* fate;
+  bool operator==(const FatefulExecutor&) const noexcept = default;
   boost::asio::execution_context& query(
       boost::asio::execution::context_t) const noexcept {
     return inner.context();
@@ -714,7 +716,9 @@ struct FailingExecutor {
   }
   template <class Fn>
   void execute(Fn&& fn) const {
-    if (*fails) throw std::runtime_error("no room");
+    if (*fate == Fate::kRefused) throw std::runtime_error("no room");
+    if (*fate == Fate::kLost)
+      return (void)std::decay_t<Fn>(std::forward<Fn>(fn));
     boost::asio::require(inner, boost::asio::execution::blocking.never)
         .execute(std::forward<Fn>(fn));
   }
@@ -722,34 +726,34 @@ struct FailingExecutor {
 
 TEST(AsioPortalTest, R03_ACheckpointThatCannotBePosted) {
   io_context io;
-  bool fails = false;
+  Fate fate = Fate::kExecuted;
   int caught = 0;
   auto in_co = [&]() -> Co<int> {
     co_await boost::asio::post(deferred);
-    fails = true;
+    fate = Fate::kRefused;
     try {
       co_await boost::asio::post(deferred);
     } catch (const std::runtime_error& error) {
       EXPECT_STREQ(error.what(), "no room");
       ++caught;
     }
-    fails = false;
+    fate = Fate::kExecuted;
     co_await boost::asio::post(deferred);
     co_return 4;
   };
   auto body = [&]() -> awaitable<void> {
     co_await asio::WithPortalRunSync([&] {
-      fails = true;
+      fate = Fate::kRefused;
       EXPECT_THAT([&] { Await(boost::asio::post(deferred)); },
                   testing::ThrowsMessage<std::runtime_error>("no room"));
-      fails = false;
+      fate = Fate::kExecuted;
       EXPECT_EQ(Await(in_co()), 4);
       Await(boost::asio::post(deferred));
     });
     ++caught;
   };
   asio::CoSpawn(
-      boost::asio::any_io_executor(FailingExecutor{io.get_executor(), &fails}),
+      boost::asio::any_io_executor(FatefulExecutor{io.get_executor(), &fate}),
       body(), detached);
   io.run();
   EXPECT_EQ(caught, 2);
@@ -901,36 +905,15 @@ TEST(AsioPortalTest, R02_GivenUpBeforeItsContext) {
   }
 }
 
-// An executor that loses everything from some time on.
-struct LosingExecutor {
-  io_context::executor_type inner;
-  const bool* loses;
-  bool operator==(const LosingExecutor&) const noexcept = default;
-  boost::asio::execution_context& query(
-      boost::asio::execution::context_t) const noexcept {
-    return inner.context();
-  }
-  static constexpr boost::asio::execution::blocking_t query(
-      boost::asio::execution::blocking_t) noexcept {
-    return boost::asio::execution::blocking.never;
-  }
-  template <class Fn>
-  void execute(Fn&& fn) const {
-    if (*loses) return (void)std::decay_t<Fn>(std::forward<Fn>(fn));
-    boost::asio::require(inner, boost::asio::execution::blocking.never)
-        .execute(std::forward<Fn>(fn));
-  }
-};
-
 TEST(AsioPortalTest, R02_WhatAnExecutorDropsIsUnwound) {
   for (const bool in_co : {false, true}) {
     std::vector<std::string> log;
-    bool loses = false;
+    Fate fate = Fate::kExecuted;
     io_context io;
     auto post_in_co = [&]() -> Co<void> {
       Mark mark{log, "co"};
       co_await boost::asio::post(deferred);
-      loses = true;
+      fate = Fate::kLost;
       co_await boost::asio::post(deferred);
     };
     auto body = [&]() -> awaitable<void> {
@@ -939,14 +922,14 @@ TEST(AsioPortalTest, R02_WhatAnExecutorDropsIsUnwound) {
         if (in_co) {
           Await(post_in_co());
         } else {
-          loses = true;
+          fate = Fate::kLost;
           Await(boost::asio::post(deferred));
         }
         log.push_back("not reached");
       });
     };
     asio::CoSpawn(
-        boost::asio::any_io_executor(LosingExecutor{io.get_executor(), &loses}),
+        boost::asio::any_io_executor(FatefulExecutor{io.get_executor(), &fate}),
         body(), detached);
     io.run();
     if (in_co) {
