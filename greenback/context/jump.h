@@ -11,6 +11,9 @@
 // (`--define=greenback_switch=fcontext`), it is jump_fcontext() of
 // Boost.Context. Choose that where other code must find Boost's layout on a
 // waiting stack, or with a hardware shadow stack, if Boost is built for one.
+// On x86-64 that takes its return address off the stack and jumps there; so it
+// is entered by a jump, too, and nothing gets out of step; but not where a
+// shadow stack has to see the call.
 //
 // All of a program must be compiled alike.
 #ifndef GREENBACK_CONTEXT_JUMP_H_
@@ -28,18 +31,71 @@
 #endif
 #endif
 
+#if GREENBACK_FCONTEXT && defined(__ELF__) && defined(__LP64__) && \
+    defined(__x86_64__) && !defined(__APX_F__) &&                  \
+    !(defined(__CET__) && (__CET__ & 2))
+#define GREENBACK_FCONTEXT_BY_JUMP 1
+#else
+#define GREENBACK_FCONTEXT_BY_JUMP 0
+#endif
+
+// What a call may change, but for the integer registers.
+#if defined(__x86_64__) && defined(__AVX512F__)
+#define GREENBACK_CALL_CLOBBERS_AVX512                                        \
+  "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",     \
+      "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", \
+      "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7",
+#else
+#define GREENBACK_CALL_CLOBBERS_AVX512
+#endif
+#define GREENBACK_CALL_CLOBBERS                                                \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",      \
+      "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",            \
+      GREENBACK_CALL_CLOBBERS_AVX512 "st", "st(1)", "st(2)", "st(3)", "st(4)", \
+      "st(5)", "st(6)", "st(7)", "mm0", "mm1", "mm2", "mm3", "mm4", "mm5",     \
+      "mm6", "mm7", "cc", "memory"
+
 namespace greenback::context::internal {
 
 #if GREENBACK_FCONTEXT
 
 // Where a flow stands while it does not run. Lives on its stack.
 struct Place {
-  void* fcontext = nullptr;
+  void* fcontext;
 };
 
 // Saves the running flow in `here` and goes on at `there`. Returns the `here`
 // of whoever comes back.
+#if GREENBACK_FCONTEXT_BY_JUMP
+
+// jump_fcontext(): a label in switch.cc.
+extern "C" void greenback_context_jump_fcontext();
+
+inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
+  void* target = there->fcontext;
+  Place* data = here;
+  void* left;
+  Place* other;
+  asm volatile(
+      "leaq -128(%%rsp), %%rsp\n\t"  // spares the red zone
+      "leaq 1f(%%rip), %%rax\n\t"
+      "pushq %%rax\n\t"
+      "jmp greenback_context_jump_fcontext@PLT\n"
+      "1:\n\t"
+      "endbr64\n\t"
+      "leaq 128(%%rsp), %%rsp"
+      : "=a"(left), "=d"(other), "+D"(target), "+S"(data)
+      :
+      : "rcx", "r8", "r9", "r10", "r11", GREENBACK_CALL_CLOBBERS);
+  other->fcontext = left;
+  return other;
+}
+
+#else
+
 Place* JumpTo(Place* there, Place* here);
+
+#endif
 
 // jump_fcontext() does this.
 struct ControlWords {
@@ -50,11 +106,10 @@ struct ControlWords {
 #else
 
 struct Place {
-  void* stack_pointer = nullptr;
-  void* frame_pointer = nullptr;
-  // Some functions need it to find their frame.
-  void* base_pointer = nullptr;
-  void* resume = nullptr;
+  void* stack_pointer;
+  void* frame_pointer;
+  void* base_pointer;  // some functions need it to find their frame
+  void* resume;
 };
 
 inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
@@ -76,15 +131,7 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
       : "+D"(here), "+S"(there)
       :
       : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-        "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-        "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
-#if defined(__AVX512F__)
-        "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",
-        "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31",
-        "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7",
-#endif
-        "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)",
-        "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory");
+        "r15", GREENBACK_CALL_CLOBBERS);
   return here;
 #else
   register Place* x0 asm("x0") = here;
@@ -140,8 +187,8 @@ struct ControlWords {
   }
 
   static constexpr uint32_t kFlags = 0x3f;
-  uint32_t sse = 0;
-  uint16_t x87 = 0;
+  uint32_t sse;
+  uint16_t x87;
 #else
   void Save() { asm volatile("mrs %0, fpcr" : "=r"(fpcr)); }
   void Load(const ControlWords& present) const {
@@ -150,12 +197,15 @@ struct ControlWords {
     }
   }
 
-  uint64_t fpcr = 0;
+  uint64_t fpcr;
 #endif
 };
 
 #endif
 
 }  // namespace greenback::context::internal
+
+#undef GREENBACK_CALL_CLOBBERS
+#undef GREENBACK_CALL_CLOBBERS_AVX512
 
 #endif  // GREENBACK_CONTEXT_JUMP_H_

@@ -94,6 +94,9 @@ struct FlowState {
 #if GREENBACK_TSAN
   void* fiber = nullptr;
 #endif
+#if GREENBACK_ASAN || GREENBACK_TSAN
+  bool has_ended = false;
+#endif
 };
 
 #if GREENBACK_ASAN
@@ -155,6 +158,9 @@ GREENBACK_SWITCHES_INLINE void* BeforeJump([[maybe_unused]] FlowState& from,
   from.fiber = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(to.fiber, 0);
 #endif
+#if GREENBACK_ASAN || GREENBACK_TSAN
+  from.has_ended = last;
+#endif
   return fake_stack;
 }
 
@@ -162,14 +168,13 @@ GREENBACK_SWITCHES_INLINE void* BeforeJump([[maybe_unused]] FlowState& from,
 // `from` are learnt here, because it may be the thread's own stack, or one that
 // another library switched to without telling anybody.
 GREENBACK_SWITCHES_INLINE void AfterJump([[maybe_unused]] void* fake_stack,
-                                         [[maybe_unused]] FlowState& from,
-                                         [[maybe_unused]] bool from_ended) {
+                                         [[maybe_unused]] FlowState& from) {
 #if GREENBACK_ASAN
   __sanitizer_finish_switch_fiber(fake_stack, &from.bottom, &from.size);
-  if (!from_ended) AddRoots(from);
+  if (!from.has_ended) AddRoots(from);
 #endif
 #if GREENBACK_TSAN
-  if (from_ended) __tsan_destroy_fiber(from.fiber);
+  if (from.has_ended) __tsan_destroy_fiber(from.fiber);
 #endif
 }
 

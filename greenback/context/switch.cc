@@ -104,6 +104,18 @@ void greenback_context_entry(greenback::context::internal::Arrival arrival) {
 }
 #endif
 
+#if GREENBACK_FCONTEXT_BY_JUMP
+// Where JumpTo() enters it.
+asm(R"(
+  .text
+  .type greenback_context_jump_fcontext,@function
+  .globl greenback_context_jump_fcontext
+greenback_context_jump_fcontext:
+  jmp jump_fcontext@PLT
+  .size greenback_context_jump_fcontext, .-greenback_context_jump_fcontext
+)");
+#endif
+
 // `used`: called from the assembly alone.
 extern "C" GREENBACK_SWITCHES __attribute__((used, visibility("hidden")))
 greenback::context::internal::First
@@ -121,7 +133,7 @@ greenback_context_start(greenback::context::internal::Arrival arrival) {
 
 namespace greenback::context {
 
-#if GREENBACK_FCONTEXT
+#if GREENBACK_FCONTEXT && !GREENBACK_FCONTEXT_BY_JUMP
 GREENBACK_SWITCHES internal::Place* internal::JumpTo(Place* there,
                                                      Place* here) {
   return Arrive(boost::context::detail::jump_fcontext(there->fcontext, here));
@@ -136,7 +148,7 @@ SavedContext SavedContext::Create(const Stack& stack, void (*entry)(void*),
   const uintptr_t place =
       (reinterpret_cast<uintptr_t>(stack.top()) - sizeof(Start)) &
       ~uintptr_t{15};
-  Start* const start = new (reinterpret_cast<void*>(place)) Start;
+  Start* const start = new (reinterpret_cast<void*>(place)) Start();
   start->entry = entry;
   start->argument = argument;
   start->control.Save();
@@ -156,7 +168,8 @@ SavedContext SavedContext::Create(const Stack& stack, void (*entry)(void*),
 GREENBACK_SWITCHES void FinalSwitch(SavedContext& to, void (*left)(void*),
                                     void* argument) {
   SavedContext ended;
-  internal::Jump(&ended, &to, left, argument, true).Go();
+  internal::Jump jump;
+  jump.Go(ended, to, /*last=*/true, left, argument);
   std::abort();  // an ended flow was continued
 }
 

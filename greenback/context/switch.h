@@ -64,27 +64,28 @@ class SavedContext {
 namespace internal {
 
 // What one side of a jump hands to the other. Lives on the stack of the side
-// that leaves, so it is read before that side may go on.
+// that leaves, so it is read before that side may go on. Written by Go().
 struct Jump : Place {
-  Jump(SavedContext* from, SavedContext* to, void (*left)(void*),
-       void* argument, bool last)
-      : from(from), to(to), left(left), argument(argument), last(last) {}
-
   SavedContext* from;
-  SavedContext* to;
-  void (*left)(void*);
+  void (*left)(void*);  // null: nothing is called
   void* argument;
-  bool last;
-  ExceptionState* exceptions = nullptr;  // the thread's
+  ExceptionState* exceptions;  // the thread's
   ControlWords control;
-  Place* there = nullptr;
+  Place* there;
 
-  GREENBACK_SWITCHES_INLINE void Go();
+  // `last`: it will not return.
+  GREENBACK_SWITCHES_INLINE void Go(SavedContext& from, SavedContext& to,
+                                    bool last, void (*left)(void*),
+                                    void* argument);
   GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack, Jump& jump);
 };
 
 // Inline, as are Switch() and SwitchThen(): see jump.h.
-void Jump::Go() {
+void Jump::Go(SavedContext& from, SavedContext& to, bool last,
+              void (*left)(void*), void* argument) {
+  this->from = &from;
+  this->left = left;
+  if (left != nullptr) this->argument = argument;
   // Kept on the stack, not in `from`: they are this flow's own business. Member
   // by member, as they are written: to read both in one go waits for the write.
   exceptions = ThreadExceptionState();
@@ -94,11 +95,11 @@ void Jump::Go() {
   void* const propagating = exceptions->propagating;
 #endif
   control.Save();
-  there = to->place_;
+  there = to.place_;
   assert(there && "greenback: switch to a context that is not saved");
-  to->place_ = nullptr;
+  to.place_ = nullptr;
   void* const fake_stack =
-      sanitizer::BeforeJump(from->sanitizer_, to->sanitizer_, last);
+      sanitizer::BeforeJump(from.sanitizer_, to.sanitizer_, last);
 
   Jump& other = static_cast<Jump&>(*JumpTo(there, this));
 
@@ -114,7 +115,7 @@ void Jump::Go() {
 
 void Jump::Arrive(void* fake_stack, Jump& jump) {
   jump.from->place_ = &jump;
-  sanitizer::AfterJump(fake_stack, jump.from->sanitizer_, jump.last);
+  sanitizer::AfterJump(fake_stack, jump.from->sanitizer_);
   // Last, as it may be the moment when the other side's stack goes.
   if (jump.left) jump.left(jump.argument);
 }
@@ -124,7 +125,8 @@ void Jump::Arrive(void* fake_stack, Jump& jump) {
 // Saves the running flow in `from` and goes on with `to`, which is then empty.
 // Returns when somebody switches to `from`, perhaps on another thread.
 GREENBACK_SWITCHES_INLINE void Switch(SavedContext& from, SavedContext& to) {
-  internal::Jump(&from, &to, nullptr, nullptr, false).Go();
+  internal::Jump jump;
+  jump.Go(from, to, /*last=*/false, nullptr, nullptr);
 }
 
 // The same; `left(argument)` is called on the side of `to`, before anything
@@ -132,7 +134,8 @@ GREENBACK_SWITCHES_INLINE void Switch(SavedContext& from, SavedContext& to) {
 // anybody. It must not throw or switch.
 GREENBACK_SWITCHES_INLINE void SwitchThen(SavedContext& from, SavedContext& to,
                                           void (*left)(void*), void* argument) {
-  internal::Jump(&from, &to, left, argument, false).Go();
+  internal::Jump jump;
+  jump.Go(from, to, /*last=*/false, left, argument);
 }
 
 // Ends the running flow and goes on with `to`. `left(argument)`, if given, is
