@@ -52,7 +52,7 @@ bool IsBecauseOfAbandoned() {
 
 }  // namespace
 
-void RunBelow(ParkPoint& point) {
+void CallUntilFired(ParkPoint& point) {
   while (point.below != nullptr && !point.abandoned) {
     point.state.store(ParkPoint::kRunning, std::memory_order_relaxed);
     std::exchange(point.below, nullptr)(point.below_argument);

@@ -95,12 +95,12 @@ R AbandonedResult() {
 }
 
 // Calls what is to run below `point`, until that has fired.
-void RunBelow(ParkPoint& point);
+void CallUntilFired(ParkPoint& point);
 
 GREENBACK_AWAIT_INLINE void ParkUnlessFired(ParkPoint& point) {
   if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
     PortalAccess::Park(point);
-    if (point.below != nullptr) RunBelow(point);
+    if (point.below != nullptr) CallUntilFired(point);
   }
 }
 

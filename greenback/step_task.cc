@@ -73,6 +73,7 @@ struct StepRun {
   StepFiber* fiber = nullptr;  // null: there was no stack for one
   ParkPoint* fired = nullptr;
   std::coroutine_handle<> after;
+  std::exception_ptr error;  // of a step that has ended
 };
 
 struct StepThread {
@@ -97,7 +98,7 @@ struct StepThread {
   }
 
  private:
-  static void End(StepFiber* fiber) {
+  __attribute__((noinline)) static void End(StepFiber* fiber) {
     fiber->call = nullptr;
     context::Switch(fiber->resumer, fiber->idle);
     delete fiber;
@@ -176,14 +177,76 @@ void CallBelow(void* argument) {
 }  // namespace
 
 void StepTask::Promote() {
-  if (!std::exchange(promote_, false)) [[likely]]
+  if (!promote_) [[likely]]
     return;
+  promote_ = false;
   PromoteBestowed();
 }
 
-void StepTask::Step(void (*call)(void*), void* argument) {
+// The task may be gone when its step has ended, or parked where another thread
+// goes on with it: it is not touched then.
+inline __attribute__((always_inline)) void StepTask::Run(
+    ThreadState& state, StepThread& thread, StepFiber* fiber,
+    context::SavedContext* from) {
+  StepRun run;
+  run.fiber = fiber;
+  {
+    const StepScope scope(state, thread, *this, run);
+    do {
+      context::Switch(run.fiber->resumer, *from);
+      from = Next(thread, run);
+    } while (from != nullptr);
+  }
+  if (run.after) ResumeAndTransfer(run.after);
+  if (run.error) std::rethrow_exception(std::move(run.error));
+}
+
+// `run.fiber` has parked, or ended a step. Gives what else there is to do, and
+// null at the end.
+inline __attribute__((always_inline)) context::SavedContext* StepTask::Next(
+    StepThread& thread, StepRun& run) {
+  StepFiber& fiber = *run.fiber;
+  if (fiber.parked != nullptr) return OnParked(run);
+  if (fiber.error) [[unlikely]]
+    run.error = std::move(fiber.error);
+  ParkPoint* const fired = std::exchange(run.fired, nullptr);
+  if (fired == nullptr) [[likely]] {
+    thread.PutBy(&fiber);
+    return nullptr;
+  }
+  // What fired in its own task's step is the rest of that step.
+  if (fired->node.point == nullptr) {
+    fiber.call = ResumeAddress;
+    fiber.argument = fired->node.handle.address();
+    return &fiber.idle;
+  }
+  thread.PutBy(&fiber);
+  run.fiber = static_cast<StepFiber*>(fired->host_fiber);
+  return &fired->context;
+}
+
+context::SavedContext* StepTask::OnParked(StepRun& run) {
+  ParkPoint& point = *std::exchange(run.fiber->parked, nullptr);
+  // Until then, what else fires is scheduled, too.
+  if (run.fired != nullptr) ScheduleContinue(*run.fired);
+  run.fired = nullptr;
+  if (StartWhenParked* const start = std::exchange(point.start, nullptr)) {
+    point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
+    if (start->begin(*start, point)) return nullptr;
+    return &point.context;
+  }
+  ParkPoint::State running = ParkPoint::kRunning;
+  if (point.state.compare_exchange_strong(running, ParkPoint::kParked,
+                                          std::memory_order_acq_rel)) {
+    return nullptr;
+  }
+  return &point.context;  // it has fired before it was parked
+}
+
+inline __attribute__((always_inline)) void StepTask::Begin(ThreadState& state,
+                                                           void (*call)(void*),
+                                                           void* argument) {
   Promote();
-  ThreadState& state = ThisThread();
   StepThread& thread = StepsOf(state);
   if (!thread.has_idle() && !MakeIdleFiber(thread).ok()) [[unlikely]] {
     // It can do everything but park; ReserveFiber() says why.
@@ -202,7 +265,18 @@ void StepTask::Step(void (*call)(void*), void* argument) {
   Run(state, thread, fiber, &fiber->idle);
 }
 
-bool StepTask::StepOn(ParkPoint& point, void (*call)(void*), void* argument) {
+void StepTask::Step(void (*call)(void*), void* argument, ParkPoint* below) {
+  ThreadState& state = ThisThread();
+  if (state.current_task == this) [[unlikely]] {
+    call(argument);
+    return;
+  }
+  if (below != nullptr && StepOn(state, *below, call, argument)) return;
+  Begin(state, call, argument);
+}
+
+bool StepTask::StepOn(ThreadState& state, ParkPoint& point, void (*call)(void*),
+                      void* argument) {
   ParkPoint::State parked = ParkPoint::kParked;
   if (!point.state.compare_exchange_strong(parked, ParkPoint::kRunning,
                                            std::memory_order_acq_rel)) {
@@ -211,13 +285,14 @@ bool StepTask::StepOn(ParkPoint& point, void (*call)(void*), void* argument) {
   BelowCall below{call, argument, static_cast<StepFiber*>(point.host_fiber)};
   point.below = CallBelow;
   point.below_argument = &below;
-  Resume(ThisThread(), point);
+  Resume(state, point);
   return true;
 }
 
 void StepTask::Continue(ParkPoint& point) {
   if (point.node.point == nullptr) {
-    Step(ResumeAddress, point.node.handle.address());
+    // On a fiber of its own, also where a step of the task has just parked.
+    Begin(ThisThread(), ResumeAddress, point.node.handle.address());
     return;
   }
   ThreadState& state = ThisThread();
@@ -232,58 +307,6 @@ void StepTask::Resume(ThreadState& state, ParkPoint& point) {
   Promote();
   Run(state, StepsOf(state), static_cast<StepFiber*>(point.host_fiber),
       &point.context);
-}
-
-// The task may be gone when its step has ended, or parked where another thread
-// goes on with it: it is not touched then.
-void StepTask::Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
-                   context::SavedContext* from) {
-  StepRun run;
-  run.fiber = fiber;
-  std::exception_ptr error;
-  {
-    const StepScope scope(state, thread, *this, run);
-    for (;;) {
-      context::Switch(fiber->resumer, *from);
-      if (fiber->error) [[unlikely]]
-        error = std::move(fiber->error);
-      if (ParkPoint* const parked = std::exchange(fiber->parked, nullptr)) {
-        if (run.fired != nullptr) ScheduleContinue(*run.fired);
-        run.fired = nullptr;
-        if (StartWhenParked* const start =
-                std::exchange(parked->start, nullptr)) {
-          parked->state.store(ParkPoint::kParked, std::memory_order_relaxed);
-          if (start->begin(*start, *parked)) break;
-          from = &parked->context;
-          continue;
-        }
-        ParkPoint::State running = ParkPoint::kRunning;
-        if (parked->state.compare_exchange_strong(running, ParkPoint::kParked,
-                                                  std::memory_order_acq_rel)) {
-          break;
-        }
-        from = &parked->context;  // has fired before it was parked
-        continue;
-      }
-      ParkPoint* const fired = std::exchange(run.fired, nullptr);
-      // What fired in its own task's step is the rest of that step.
-      if (fired == nullptr || fired->node.point != nullptr) {
-        thread.PutBy(fiber);
-      }
-      if (fired == nullptr) break;
-      if (fired->node.point != nullptr) {
-        fiber = static_cast<StepFiber*>(fired->host_fiber);
-        from = &fired->context;
-      } else {
-        fiber->call = ResumeAddress;
-        fiber->argument = fired->node.handle.address();
-        from = &fiber->idle;
-      }
-      run.fiber = fiber;
-    }
-  }
-  if (run.after) ResumeAndTransfer(run.after);
-  if (error) std::rethrow_exception(std::move(error));
 }
 
 bool StepTask::IsInStep() noexcept {

@@ -7,8 +7,8 @@
 // it awaits has completed, the host calls Continue() where the task's steps may
 // run, and the rest of the step gives control back to that caller. So an idle
 // task holds no stack, and a step costs a round trip of two switches. What is
-// itself awaited in a step needs no other fiber: StepBelow() runs it on the one
-// that waits for it.
+// itself awaited in a step needs no other fiber: it runs on the one that waits
+// for it.
 //
 // A step may begin inside another task's step (Asio's dispatch() does that):
 // the outer one stands still until the inner one ends or parks. One that begins
@@ -45,30 +45,15 @@ struct StartWhenParked {
 class StepTask : public PortalTask {
  public:
   // Calls fn() as a step of this task. Returns when it has returned or parked,
-  // and throws what it throws. fn is moved to the fiber.
+  // and throws what it throws. fn is moved to the fiber. A step that is a part
+  // of what is awaited at `below` runs on the stack that waits there, if
+  // something does.
   template <class Fn>
-  void Step(Fn&& fn) {
-    if (IsRunning()) {
-      std::forward<Fn>(fn)();
-      return;
-    }
-    Step(Call<Fn>, AddressOf(fn));
+  void Step(Fn&& fn, ParkPoint* below = nullptr) {
+    Step(Call<Fn>,
+         const_cast<void*>(static_cast<const void*>(std::addressof(fn))),
+         below);
   }
-  // The same for a step that is a part of what is awaited at `point`: it runs
-  // on the stack that waits there. Where nothing waits, or at null, as Step().
-  template <class Fn>
-  void StepBelow(ParkPoint* point, Fn&& fn) {
-    if (IsRunning()) {
-      std::forward<Fn>(fn)();
-      return;
-    }
-    if (point == nullptr || !StepOn(*point, Call<Fn>, AddressOf(fn))) {
-      Step(Call<Fn>, AddressOf(fn));
-    }
-  }
-
-  // Whether the running step is one of this task's.
-  bool IsRunning() const noexcept { return ThisThread().current_task == this; }
 
   // Whether this is the stack of `point`, which is that of an Await() in a
   // StepTask: then its `start` and `below` may be set.
@@ -115,17 +100,18 @@ class StepTask : public PortalTask {
         std::forward<Fn>(*static_cast<std::remove_reference_t<Fn>*>(argument));
     std::move(fn)();
   }
-  template <class Fn>
-  static void* AddressOf(Fn& fn) {
-    return const_cast<void*>(static_cast<const void*>(std::addressof(fn)));
-  }
 
-  void Step(void (*call)(void*), void* argument);
+  void Step(void (*call)(void*), void* argument, ParkPoint* below);
+  // A step on a fiber of its own.
+  void Begin(ThreadState& state, void (*call)(void*), void* argument);
   // False: nothing waits at `point`.
-  bool StepOn(ParkPoint& point, void (*call)(void*), void* argument);
+  bool StepOn(ThreadState& state, ParkPoint& point, void (*call)(void*),
+              void* argument);
   // Runs `fiber` on from `from`; and then what has fired in the step.
   void Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
            context::SavedContext* from);
+  context::SavedContext* Next(StepThread& thread, StepRun& run);
+  context::SavedContext* OnParked(StepRun& run);
   void Resume(ThreadState& state, ParkPoint& point);
   void ContinueAfter(StepRun& run, ParkPoint& point) noexcept;
   void Promote();

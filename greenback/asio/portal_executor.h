@@ -37,15 +37,15 @@ namespace internal {
 template <class Fn>
 struct AsioStep {
   AsioTask* task;
-  bool is_below;  // a part of what is awaited at task->below()
   Fn fn;
-  void operator()() {
-    if (is_below) {
-      task->StepBelow(task->below(), std::move(fn));
-    } else {
-      task->Step(std::move(fn));
-    }
-  }
+  void operator()() { task->Step(std::move(fn)); }
+};
+// Of what is awaited at task->below().
+template <class Fn>
+struct AsioStepBelow {
+  AsioTask* task;
+  Fn fn;
+  void operator()() { task->Step(std::move(fn), task->below()); }
 };
 
 // What is executed inside a task's step, but is no part of it.
@@ -92,7 +92,7 @@ class PortalExecutor {
   PortalExecutor(const PortalExecutor& other) noexcept
       : PortalExecutor(other.executor_, other.CopyTask()) {}
   PortalExecutor(PortalExecutor&& other) noexcept
-      : executor_(std::move(other.executor_)), task_(other.task_) {
+      : executor_(std::move(other.executor_)), task_(Apart(other.task_)) {
     other.task_ &= ~kOwns;
   }
   PortalExecutor& operator=(PortalExecutor other) noexcept {
@@ -117,9 +117,12 @@ class PortalExecutor {
 
   template <class Fn>
   void execute(Fn&& fn) const {
-    if (task() != nullptr) {
-      executor_.execute(internal::AsioStep<std::decay_t<Fn>>{
-          task(), (task_ & kBelow) != 0, std::forward<Fn>(fn)});
+    if ((task_ & kBelow) != 0) {
+      executor_.execute(internal::AsioStepBelow<std::decay_t<Fn>>{
+          task(), std::forward<Fn>(fn)});
+    } else if (task() != nullptr) {
+      executor_.execute(
+          internal::AsioStep<std::decay_t<Fn>>{task(), std::forward<Fn>(fn)});
     } else if (internal::ThisThread().current_task != nullptr) {
       executor_.execute(
           internal::OutsideTasks<std::decay_t<Fn>>{std::forward<Fn>(fn)});
@@ -148,7 +151,16 @@ class PortalExecutor {
   static constexpr uintptr_t kBelow = 2;
 
   PortalExecutor(Executor executor, uintptr_t task) noexcept
-      : executor_(std::move(executor)), task_(task) {}
+      : executor_(std::move(executor)), task_(Apart(task)) {}
+
+  // Keeps the compiler from moving both members at once: to read what has just
+  // been written in two parts in one go waits for the writes.
+  static uintptr_t Apart(uintptr_t task) {
+#if defined(__GNUC__)
+    asm("" : "+r"(task));
+#endif
+    return task;
+  }
 
   internal::AsioTask* task() const noexcept {
     return reinterpret_cast<internal::AsioTask*>(task_ & ~(kOwns | kBelow));
