@@ -205,6 +205,28 @@ struct Ladder {
     Ladder<RuntimeHost>::Register("runtime");
 [[maybe_unused]] const bool kAsioLadder = Ladder<AsioHost>::Register("asio");
 
+// A coroutine of which greenback knows nothing, and a portal for each of its
+// calls.
+class ForeignCoroutine {
+ public:
+  struct promise_type {
+    ForeignCoroutine get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+
+void ForeignSyncPortalCreation(State& state) {
+  [&state]() -> ForeignCoroutine {
+    for (auto _ : state) {
+      co_await greenback::WithPortalRunSync(PlainFunction);
+    }
+  }();
+}
+BENCHMARK(ForeignSyncPortalCreation)->Name("foreign/sync_portal_creation");
+
 // Spawning a task that does nothing, and its end. Several at a time, so that
 // the trip through the loop that lets them run counts little.
 constexpr int kSpawnedAtOnce = 64;

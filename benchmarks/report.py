@@ -40,6 +40,8 @@ BARS = [
      "runtime/sync_portal_creation", "floor/function_call", "-", 5),
     ("the same in Asio / a round trip by `jump_fcontext`",
      "asio/sync_portal_creation", "switch/jump_fcontext/depth:0", "/", 3),
+    ("the same in a coroutine of another library / the same round trip",
+     "foreign/sync_portal_creation", "switch/jump_fcontext/depth:0", "/", 3),
     ("an Asio step with a portal / without", "asio/checkpoint_in_portal",
      "asio/checkpoint", "/", 1.10),
     ("`Await()` of a `Co` that posts, in Asio / Boost.Asio's own way",
@@ -316,7 +318,7 @@ def document(times, errors, context, memory, options):
     shown = {host + "/" + rung for host in ("runtime", "asio")
              for rung in LADDER}
     others = {rung: time for rung, time in times.items()
-              if rung.startswith(("floor/", "runtime/", "asio/"))
+              if rung.startswith(("floor/", "runtime/", "asio/", "foreign/"))
               and rung not in shown}
     lines += table(("rung", "ns", "× `floor/checkpoint`"), [
         ("`%s`" % rung, number(time),

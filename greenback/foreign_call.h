@@ -38,8 +38,9 @@ class ForeignTask : public StepTask {
   void End();
   // After the step began. False: it has ended already.
   bool Suspend() {
-    Phase running = Phase::kRunning;
-    return phase_.compare_exchange_strong(running, Phase::kSuspended,
+    Phase running = phase_.load(std::memory_order_acquire);
+    return running == Phase::kRunning &&
+           phase_.compare_exchange_strong(running, Phase::kSuspended,
                                           std::memory_order_acq_rel);
   }
 
@@ -58,14 +59,15 @@ class ForeignTask : public StepTask {
   }
 
   std::atomic<Phase> phase_{Phase::kRunning};
-  CancelHooks hooks_;  // nobody cancels
-  ParkPoint checkpoint_{this};
+  bool has_parked_ = false;        // known to the step alone
+  CancelHooks hooks_;              // nobody cancels
+  InPlace<ParkPoint> checkpoint_;  // the latest
 };
 
 template <class R>
 class ForeignCall final : public ForeignTask {
  public:
-  ForeignCall() = default;
+  ForeignCall() {}  // = default would let emplace() clear all of it first
   // The coroutine is destroyed while it waits here.
   ~ForeignCall() override {
     if (is_parked()) Abandon();
@@ -90,7 +92,7 @@ class ForeignCall final : public ForeignTask {
       }
 #endif
       GREENBACK_CATCH_ALL { error_ = std::current_exception(); }
-      if (!IsAbandoned()) End();
+      if (PortalAccess::Get(*this) != PortalAccess::Portal::kAbandoned) End();
     });
     return Suspend();
   }

@@ -18,6 +18,7 @@
 #include <concepts>
 #include <coroutine>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <tuple>
 #include <type_traits>
@@ -122,13 +123,17 @@ class [[nodiscard]] SyncRun {
 
   explicit SyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
+  // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
+  // by reference.
+  SyncRun(SyncRun&& other)
+      : fn_(std::move(other.fn_)), args_(std::move(other.args_)) {}
 
   bool await_ready() noexcept {
     task_ = ThisThread().current_task;
     return task_ != nullptr;
   }
   bool await_suspend(std::coroutine_handle<> coroutine) {
-    foreign_ = std::make_unique<ForeignCall<Result>>();
+    foreign_.emplace();
     return foreign_->Start(*this, coroutine);
   }
   Result await_resume() {
@@ -145,7 +150,7 @@ class [[nodiscard]] SyncRun {
   Fn fn_;
   std::tuple<Args...> args_;
   PortalTask* task_ = nullptr;
-  ForeignCallPtr<Result> foreign_;  // goes first
+  std::optional<ForeignCall<Result>> foreign_;  // goes first
 };
 
 // Calls async_fn(args...) and awaits the result, with a portal open meanwhile.
