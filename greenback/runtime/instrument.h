@@ -24,7 +24,8 @@
 // is removed, a line on standard error says why, and the run goes on.
 //
 // A step is what a task does between two returns to the loop. To park in
-// Await() ends a step, and to go on begins one.
+// Await() ends a step, and to go on begins one. Who is added in the middle of a
+// step is told of its end without its beginning.
 //
 // Cost: a run without instruments pays one predictable branch at each place
 // where they would be called.

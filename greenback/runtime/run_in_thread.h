@@ -21,7 +21,8 @@
 // `fn` and `args` are kept until the end; what they refer to must live as long
 // as the awaiting task waits.
 //
-// Threads: up to RunOptions::max_threads for each run, which end with it.
+// Threads: up to RunOptions::max_threads for each run (0 counts as 1), which end
+// with it. They block all signals, so that those go to the program's own.
 #ifndef GREENBACK_RUNTIME_RUN_IN_THREAD_H_
 #define GREENBACK_RUNTIME_RUN_IN_THREAD_H_
 
