@@ -598,9 +598,9 @@ TEST(LoopThreadTest, R06ARunMayEndWhileItIsBeingWoken) {
     Signal signal;
     firer.Offer(signal);
     if (i % 2 == 0) {
-      greenback::Run([&]() -> Signal& { return signal; });
+      EXPECT_EQ(greenback::Run([&]() -> Signal& { return signal; }), i + 1);
     } else {
-      RunWithPortal([&] { Await(signal); });
+      RunWithPortal([&] { EXPECT_EQ(Await(signal), i + 1); });
     }
   }
 }
