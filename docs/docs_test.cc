@@ -256,24 +256,89 @@ bool IsPublic(const std::string& rule) {
          std::string::npos;
 }
 
-TEST(DocsTest, ReferenceHasEveryPublicHeader) {
-  const std::string reference = Read(Source() / "docs/reference.md");
-  int headers = 0;
+// The headers of all public targets, relative to the source tree.
+std::vector<fs::path> PublicHeaders() {
+  std::vector<fs::path> headers;
   for (const fs::path& file :
        Find("", [](const auto& path) { return path.filename() == "BUILD"; })) {
     for (const std::string& rule : Rules(Read(Source() / file))) {
       if (!IsPublic(rule)) continue;
       for (const std::string& list : Between(rule, "hdrs = [", "]")) {
         for (const std::string& name : Between(list, "\"", "\"")) {
-          const std::string header = file.parent_path() / name;
-          EXPECT_NE(reference.find("`" + header + "`"), std::string::npos)
-              << "docs/reference.md does not name " << header;
-          ++headers;
+          headers.push_back(file.parent_path() / name);
         }
       }
     }
   }
-  EXPECT_GT(headers, 10);
+  EXPECT_GT(headers.size(), 10);
+  return headers;
+}
+
+TEST(DocsTest, ReferenceHasEveryPublicHeader) {
+  const std::string reference = Read(Source() / "docs/reference.md");
+  for (const fs::path& header : PublicHeaders()) {
+    EXPECT_NE(reference.find("`" + header.string() + "`"), std::string::npos)
+        << "docs/reference.md does not name " << header;
+  }
+}
+
+// util/util.h is the umbrella of util/.
+bool IsUmbrella(const fs::path& header) {
+  return header.stem() == header.parent_path().filename();
+}
+
+TEST(DocsTest, R39UmbrellaHeadersIncludeEveryPublicHeaderBesideThem) {
+  const std::vector<fs::path> headers = PublicHeaders();
+  int umbrellas = 0;
+  for (const fs::path& umbrella : headers) {
+    if (!IsUmbrella(umbrella)) continue;
+    ++umbrellas;
+    const std::string text = Read(Source() / umbrella);
+    for (const fs::path& header : headers) {
+      if (header.parent_path() != umbrella.parent_path() ||
+          header == umbrella) {
+        continue;
+      }
+      EXPECT_NE(text.find("#include \"" + header.string() + "\""),
+                std::string::npos)
+          << umbrella << " does not include " << header;
+    }
+  }
+  EXPECT_GE(umbrellas, 6);
+}
+
+// Whether a comment holds code, as docs/header_examples/extract.awk sees it.
+bool HasExample(const std::string& text) {
+  for (std::string line : docs::SplitLines(text)) {
+    line = line.substr(std::min(line.find_first_not_of(' '), line.size()));
+    if (!line.starts_with("//   ")) continue;
+    std::string code = line.substr(5, line.find(" //", 5) - 5);
+    while (code.ends_with(' ')) code.pop_back();
+    if (code.ends_with(';') || code.ends_with('{') || code.ends_with('}')) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// That they compile is what this test is built from; see the BUILD file.
+TEST(DocsTest, R39ExamplesOfPublicHeadersAreCompiled) {
+  std::string stages;
+  for (const fs::path& stage :
+       Find("docs/header_examples",
+            [](const auto& path) { return path.extension() == ".cc"; })) {
+    stages += Read(Source() / stage);
+  }
+  int examples = 0;
+  for (const fs::path& header : PublicHeaders()) {
+    if (!HasExample(Read(Source() / header))) continue;
+    EXPECT_NE(stages.find("// EXAMPLE " + header.string() + " 1\n"),
+              std::string::npos)
+        << header << " has an example that nothing in docs/header_examples/ "
+        << "compiles";
+    ++examples;
+  }
+  EXPECT_GT(examples, 30);
 }
 
 // "### `header`", and below it rows that begin with "| `Name`".

@@ -16,6 +16,7 @@
 //   }
 //   ...
 //   absl::StatusOr<Page> page = co_await Fetch(7);           // in a coroutine
+//   ...
 //   absl::StatusOr<Page> page = greenback::Await(Fetch(7));  // in a function
 //
 // Use it for an operation that calls a function once, when it is done. For a

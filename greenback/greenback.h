@@ -1,15 +1,18 @@
-// Everything that greenback has for a program on its own runtime. Depend on the
-// single targets instead where less will do.
+// The portal manager and the runtime: all of greenback/ but Boost.Asio's part
+// and the context-switch core by itself. Depend on the single targets instead
+// where less will do.
 #ifndef GREENBACK_GREENBACK_H_
 #define GREENBACK_GREENBACK_H_
 
 // IWYU pragma: begin_exports
+#include "greenback/abandoned.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/from_callback.h"
 #include "greenback/no_await_scope.h"
 #include "greenback/portal.h"
 #include "greenback/portal_error.h"
+#include "greenback/portal_task.h"
 #include "greenback/runtime/runtime.h"
 // IWYU pragma: end_exports
 

@@ -3,8 +3,8 @@
 //
 //   greenback::PortalsForTree portals;
 //   co_await portals.Enter();
-//   ReadAll();                               // may Await()
-//   co_await greenback::OpenNursery(...);    // and so may its children
+//   ReadAll();                                 // may Await()
+//   co_await greenback::OpenNursery(SendAll);  // and so may its children
 //   co_await portals.Exit();
 //
 // As PortalsForChildren, and the task itself has a portal as well. Where the

@@ -7,7 +7,9 @@
 //     explicit Transaction(Database& db) : db_(db) {}
 //     greenback::Co<Rows*> Enter();                            // begins
 //     greenback::Co<void> Exit(greenback::ExitReason reason);  // ends
-//     ...
+//
+//    private:
+//     Database& db_;
 //   };
 //
 // Enter() gives an awaitable of the value to work with, or of nothing. If it

@@ -2,7 +2,7 @@
 //
 //   // Await() of one, in synchronous code of a coroutine with a portal:
 //   Row row = greenback::Await(FetchRow(id));   // asio::awaitable<Row>
-//
+//   ...
 //   // co_await of one, in a greenback::Co, on either host:
 //   greenback::Co<Row> Cached(int id) { co_return co_await FetchRow(id); }
 //

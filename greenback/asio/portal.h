@@ -6,9 +6,10 @@
 //     std::iostream stream(&buffer);    // greenback::Await(async_read_some(
 //     db.Dump(stream);                  //     ..., deferred)) in underflow()
 //   }
-//
+//   ...
 //   boost::asio::io_context io;
-//   greenback::asio::CoSpawn(io, Session(...), boost::asio::detached);
+//   greenback::asio::CoSpawn(io, Session(std::move(socket), db),
+//                            boost::asio::detached);
 //   io.run();
 //
 // For programs that have a loop already: everything else is Boost.Asio as it

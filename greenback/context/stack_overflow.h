@@ -4,8 +4,8 @@
 // process as any wild access does. With the report on, a line says first what
 // happened:
 //
-//   greenback: fiber stack overflow in task "import", stack size 1048576 bytes;
-//   raise RunOptions::stack_size
+//   greenback: fiber stack overflow in task "import", stack size 1048576
+//   bytes; raise RunOptions::stack_size
 //
 // Code with a recursion of its own can ask instead of overflowing:
 //

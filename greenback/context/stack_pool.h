@@ -3,7 +3,7 @@
 //   StackPool pool({.stack_size = 256 << 10});
 //   StackOrError made = pool.Acquire();
 //   if (!made.stack) return Report(made.error);   // names the setting to raise
-//   ... run something between made.stack.limit() and made.stack.top() ...
+//   RunBetween(made.stack.limit(), made.stack.top());
 //                                                 // ~Stack gives it back
 //
 // Use it when you make contexts yourself; RunOnFiber() and the portals have

@@ -7,6 +7,7 @@
 //   }
 //   ...
 //   int sum = co_await Sum(urls);          // in a coroutine
+//   ...
 //   int sum = greenback::Await(Sum(urls)); // in a function, through a portal
 //
 // Lazy: nothing runs before it is awaited, and an unawaited Co destroys its

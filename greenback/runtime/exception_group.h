@@ -2,7 +2,7 @@
 // and something else failed, too.
 //
 //   try {
-//     co_await greenback::OpenNursery(...);
+//     co_await greenback::OpenNursery(ServeAll);
 //   } catch (const greenback::ExceptionGroup& group) {
 //     for (const std::exception_ptr& each : group.exceptions()) Report(each);
 //   }

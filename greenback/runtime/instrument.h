@@ -7,7 +7,9 @@
 //     void after_task_step(greenback::Task& task) override {
 //       if (Now() - start_ > kLimit) Log(task.name(), " blocks its thread");
 //     }
-//     ...
+//
+//    private:
+//     absl::Time start_;
 //   };
 //   ...
 //   greenback::AddInstrument(slow_steps);     // in a run

@@ -44,8 +44,10 @@ struct ProcessOptions {
     arguments.reserve(sizeof...(Texts));
     (arguments.push_back(std::forward<Texts>(texts)), ...);
   }
-  explicit ProcessOptions(std::vector<std::string> arguments)
-      : arguments(std::move(arguments)) {}
+  // A template, so that ProcessOptions({"cc", "-c", file}) means the
+  // constructor above, and is not ambiguous.
+  template <std::same_as<std::vector<std::string>> Texts>
+  explicit ProcessOptions(Texts arguments) : arguments(std::move(arguments)) {}
 
   // The program, looked for in PATH if its name has no slash, and its
   // arguments.

@@ -21,7 +21,10 @@
 // Context::Run() runs a function in another context, for example in a copy, so
 // that what the function sets stays private:
 //
-//   greenback::Context::Current().Run([] { request_id.Set("probe"); ... });
+//   greenback::Context::Current().Run([] {
+//     request_id.Set("probe");
+//     ...
+//   });
 //
 // Threads: a variable may be used on all threads at the same time. Values are
 // shared between contexts, so what a T points to may be, too.
