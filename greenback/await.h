@@ -22,7 +22,10 @@
 // Cancellation: reaches the awaitable as if it was awaited natively.
 // Resumed by: the task's host, on a thread of the task; whoever completes the
 // awaitable, on whatever thread, only says that it is done.
-// Ownership: the awaitable lives until the end of the caller's full expression.
+// Ownership: the awaitable lives until the end of the caller's full expression,
+// but its awaiter only until Await() returns. So what an await_resume() gives
+// as an rvalue reference is returned as a value, moved from there. An lvalue
+// reference is returned as it is, and must not refer to the awaiter.
 // Errors: those of the awaitable pass through. Misuse (no task, no portal,
 // below a NoAwaitScope) throws PortalError, and without exceptions prints its
 // text and aborts; a stack pool at its limits gives ResourceExhausted where the
@@ -174,10 +177,6 @@ struct TryResultOf {
 template <class T>
 struct TryResultOf<T&> {
   using type = absl::StatusOr<std::reference_wrapper<T>>;
-};
-template <class T>
-struct TryResultOf<T&&> {
-  using type = absl::StatusOr<T>;
 };
 template <>
 struct TryResultOf<void> {

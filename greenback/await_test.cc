@@ -168,6 +168,64 @@ TEST(AwaitTest, P17_ReferencesVoidAndMoveOnlyResults) {
   });
 }
 
+// Its awaiter holds the result, and gives an rvalue reference to that.
+template <class T>
+struct GivesInto {
+  struct Awaiter {
+    T result;
+    bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<>) { return false; }
+    T&& await_resume() { return std::move(result); }
+  };
+  T value;
+  Awaiter operator co_await() && { return {std::move(value)}; }
+};
+
+// No short one, so that its characters are on the heap.
+std::string LongText() { return std::string(100, 'x'); }
+
+TEST(AwaitTest, R18_AnRvalueReferenceIntoTheAwaiterIsMovedOutOfIt) {
+  static_assert(
+      std::is_same_v<AwaitResult<GivesInto<std::string>>, std::string>);
+  static_assert(std::is_same_v<TryAwaitResult<GivesInto<std::string>>,
+                               absl::StatusOr<std::string>>);
+  static_assert(
+      std::is_same_v<TryAwaitResult<GivesInto<absl::Status>>, absl::Status>);
+  InCompany([] {
+    auto&& text = Await(GivesInto<std::string>{LongText()});
+    EXPECT_EQ(text, LongText());
+    EXPECT_EQ(*Await(GivesInto<std::unique_ptr<int>>{std::make_unique<int>(4)}),
+              4);
+    EXPECT_EQ(TryAwait(GivesInto<std::string>{LongText()}).value(), LongText());
+    EXPECT_EQ(TryAwait(GivesInto<absl::Status>{absl::DataLossError("lost")}),
+              absl::DataLossError("lost"));
+  });
+}
+
+TEST(AwaitTest, R18_AlsoWhereItIsAwaitedOnBehalfOfSomebody) {
+  const auto ask = [] { return GivesInto<std::string>{LongText()}; };
+  EXPECT_EQ(greenback::Run(ask), LongText());
+  InCompany([&] { EXPECT_EQ(Await(WithPortalRun(ask)), LongText()); });
+  EXPECT_EQ(greenback::Run([&]() -> Co<std::string> {
+              co_return co_await WithPortalRun(ask);
+            }),
+            LongText());
+}
+
+TEST(AwaitTest, R18_AReferenceThatACoroutineGivesIsAValueForAwaitAlone) {
+  std::string text = LongText();
+  const auto give = [&]() -> Co<std::string&&> { co_return std::move(text); };
+  static_assert(std::is_same_v<AwaitResult<Co<std::string&&>>, std::string>);
+  greenback::Run([&]() -> Co<void> {
+    std::string&& reference = co_await give();
+    EXPECT_EQ(&reference, &text);
+    const std::string value =
+        co_await WithPortalRunSync([&] { return Await(give()); });
+    EXPECT_EQ(value, LongText());
+    EXPECT_EQ(text, "");
+  });
+}
+
 TEST(AwaitTest, AnLvalueAwaitableIsAwaitedInPlace) {
   InCompany([] {
     Co<int> made = Twice(4);

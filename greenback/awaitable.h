@@ -237,21 +237,46 @@ constexpr bool CheckAwaitable() {
 }
 #undef GREENBACK_NOT_AWAITABLE
 
+// What a function can return of an await_resume() that gives an R, when the
+// awaiter is destroyed before the result is used: a value in place of an rvalue
+// reference, which is likely to refer to the awaiter.
+template <class R>
+struct KeptResult {
+  using type = R;
+};
+template <class R>
+struct KeptResult<R&&> {
+  static constexpr bool kMovable = std::is_move_constructible_v<R>;
+  static_assert(kMovable,
+                "the result is an rvalue reference, perhaps into what is "
+                "destroyed before it is used, to something that cannot be "
+                "moved; co_await it in a coroutine, or give an lvalue "
+                "reference");
+  // For the compiler to go on with.
+  struct Immovable {
+    template <class Wanted>
+    Immovable(Wanted&&);
+  };
+  using type = std::conditional_t<kMovable, std::remove_cv_t<R>, Immovable>;
+};
+
 template <class T>
 struct AwaitResultOf {
   using type = NotAwaitable<T>;
 };
 template <Awaitable T>
 struct AwaitResultOf<T> {
-  using type =
+  using type = typename KeptResult<
       decltype(std::declval<std::remove_reference_t<decltype(GetAwaiter(
                    std::declval<T>()))>&>()
-                   .await_resume());
+                   .await_resume())>::type;
 };
 
 }  // namespace internal
 
-// What `co_await std::declval<T>()` gives.
+// What Await() of a T returns: what `co_await std::declval<T>()` gives. Where
+// that is an rvalue reference, it is the value, moved out before the awaiter is
+// destroyed.
 template <class T>
 using AwaitResult = typename internal::AwaitResultOf<T>::type;
 

@@ -1,5 +1,6 @@
 #include "util/async_context.h"
 
+#include <coroutine>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -628,6 +629,42 @@ TYPED_TEST(AsyncContextTest, U04_TheValueIsLentOrGiven) {
     EXPECT_EQ(**context, 5);
     EXPECT_EQ(*context.get(), 5);
     EXPECT_EQ(*context->get(), 5);
+  });
+}
+
+// Enter() gives an rvalue reference into its awaiter, and Exit() ends what the
+// value has.
+struct LendsFromAwaiter {
+  struct Awaiter {
+    std::string text = std::string(100, 'x');
+    bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<>) { return false; }
+    std::string&& await_resume() { return std::move(text); }
+  };
+  std::string* lent = nullptr;
+
+  Awaiter Enter() { return {}; }
+  std::suspend_never Exit() {
+    if (lent != nullptr) *lent = "ended";
+    return {};
+  }
+};
+
+TYPED_TEST(AsyncContextTest, R18_NothingRefersToAnAwaiterOrToWhatExitEnds) {
+  InCompany<TypeParam>([] {
+    const std::string text(100, 'x');
+    EXPECT_EQ(
+        WithAsyncContext(LendsFromAwaiter(), [](std::string& s) { return s; }),
+        text);
+    LendsFromAwaiter manager;
+    EXPECT_EQ(WithAsyncContext(manager,
+                               [&](std::string& s) -> std::string&& {
+                                 manager.lent = &s;
+                                 return std::move(s);
+                               }),
+              text);
+    AsyncContext context(LendsFromAwaiter{});
+    EXPECT_EQ(*context, text);
   });
 }
 

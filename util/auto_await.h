@@ -28,12 +28,13 @@
 // reference), which must outlive its calls. Arguments are handed on as they
 // are, and live until the call is over, as the parameters of any function: a
 // coroutine may take them by reference. The awaitable is destroyed before the
-// call returns, so a result must not be a reference into it.
-// Errors: what is awaited gives its result, or throws its exception, unchanged.
-// Misuse (no task, no portal, a NoAwaitScope) is reported by Await(), with the
-// place of the AutoAwait(): calls are often made by code that is not ours, a
-// standard algorithm or a framework, whose place would tell nothing. (It is
-// also all that can be had: no default argument may follow `args...`.)
+// call returns: an rvalue reference that it gives is returned as a value, and
+// an lvalue reference must not refer to it. Errors: what is awaited gives its
+// result, or throws its exception, unchanged. Misuse (no task, no portal, a
+// NoAwaitScope) is reported by Await(), with the place of the AutoAwait():
+// calls are often made by code that is not ours, a standard algorithm or a
+// framework, whose place would tell nothing. (It is also all that can be had:
+// no default argument may follow `args...`.)
 #ifndef GREENBACK_UTIL_AUTO_AWAIT_H_
 #define GREENBACK_UTIL_AUTO_AWAIT_H_
 

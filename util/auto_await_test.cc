@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <coroutine>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -186,6 +187,22 @@ TYPED_TEST(AutoAwaitTest, U01_ArgumentsAndResultsPassUnchanged) {
     nothing();
   });
   EXPECT_EQ(Counted::live(), 0);
+}
+
+// Gives an rvalue reference to what it holds.
+struct Holds {
+  std::string text = std::string(100, 'x');
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<>) { return false; }
+  std::string&& await_resume() { return std::move(text); }
+};
+
+TYPED_TEST(AutoAwaitTest, R18_AnRvalueReferenceIsReturnedAsAValue) {
+  InCompany<TypeParam>([] {
+    auto hold = AutoAwait([] { return Holds(); });
+    static_assert(std::is_same_v<decltype(hold()), std::string>);
+    EXPECT_EQ(hold(), std::string(100, 'x'));
+  });
 }
 
 #if defined(__cpp_exceptions)

@@ -39,10 +39,11 @@
 // anything else; an Exit() that must wait nonetheless shields itself
 // (CancelScope::set_shield).
 // Ownership: manager, value and body live until Exit() is done. The value is
-// handed to the body as an lvalue, or as an rvalue if the body wants that.
-// Errors: see above; and those of Await(), which name the place of the call.
-// One that is refused where Exit() is due (the body has taken the portal away)
-// is a failure of Exit(), which does not run then.
+// handed to the body as an lvalue, or as an rvalue if the body wants that. What
+// the body gives as an rvalue reference is moved out of the value before
+// Exit(). Errors: see above; and those of Await(), which name the place of the
+// call. One that is refused where Exit() is due (the body has taken the portal
+// away) is a failure of Exit(), which does not run then.
 #ifndef GREENBACK_UTIL_WITH_ASYNC_CONTEXT_H_
 #define GREENBACK_UTIL_WITH_ASYNC_CONTEXT_H_
 
@@ -120,10 +121,6 @@ template <class T>
 struct Kept<T&> {
   using type = std::reference_wrapper<T>;
 };
-template <class T>
-struct Kept<T&&> {
-  using type = T;
-};
 
 // What WithAsyncContext() gives where the body gives an R.
 template <class M, class R>
@@ -152,9 +149,11 @@ void ReportReplaced(const ExitReason& reason,
 // By a status of Exit(): which that is, with the text of the body's.
 absl::Status Replace(const ExitReason& reason, const absl::Status& replacement);
 
+// What the body gives; a value in place of an rvalue reference, which may refer
+// to what Exit() ends.
 template <class M, class Body>
-using BodyGives = decltype(CallBody<M>(std::declval<Body>(),
-                                       std::declval<EnteredValue<M>&>()));
+using BodyGives = typename KeptResult<decltype(CallBody<M>(
+    std::declval<Body>(), std::declval<EnteredValue<M>&>()))>::type;
 
 template <class M, class Body>
 typename WithResult<M, BodyGives<M, Body>>::type RunWith(

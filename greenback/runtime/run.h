@@ -58,9 +58,10 @@ Co<void> RunMain(InPlace<Result>& result, std::exception_ptr& error, Fn fn,
     if constexpr (std::is_void_v<AwaitResult<A>>) {
       co_await std::forward<A>(awaitable);
     } else {
-      auto&& value = co_await std::forward<A>(awaitable);
-      result.Emplace(
-          [&]() -> Result { return std::forward<decltype(value)>(value); });
+      // A value in place of an rvalue reference, which may refer to the
+      // awaiter.
+      Result value = co_await std::forward<A>(awaitable);
+      result.Emplace([&]() -> Result { return std::forward<Result>(value); });
     }
   }
   GREENBACK_CATCH_ALL { error = std::current_exception(); }
