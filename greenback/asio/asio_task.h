@@ -16,6 +16,7 @@
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
@@ -205,45 +206,64 @@ class AsioTaskOn final : public AsioTask {
   AsioTaskOn(const char* name, const Executor& executor)
       : AsioTask(name,
                  boost::asio::query(executor, boost::asio::execution::context)),
-        executor_(executor) {}
+        executor_(executor),
+        posting_(NeverBlocking(executor)) {}
 
   boost::asio::any_io_executor executor() const override { return executor_; }
   void PostContinuation(ParkPoint& point) override {
-    Post(AsioContinuation(*this, point));
+    Post(posting_, AsioContinuation(*this, point));
   }
 
  private:
+  static auto NeverBlocking(const Executor& executor) {
+    return boost::asio::require(executor,
+                                boost::asio::execution::blocking.never);
+  }
+  using Posting = decltype(NeverBlocking(std::declval<const Executor&>()));
+
+  // By value, here and below: what is executed may end the task, and the
+  // executors with it, before execute() returns.
+  template <class Fn>
+  static void Post(Posting posting, Fn fn) {
+    posting.execute(std::move(fn));
+  }
+
   void ScheduleContinue(ParkPoint& point) noexcept override {
-    // In somebody's step, the rest of that comes first.
-    if (IsInStep()) {
-      PostContinuation(point);
-      return;
+    const Posting posting = posting_;
+    // What the step throws belongs to whoever runs the executor.
+    GREENBACK_TRY { ContinueOrPost(point); }
+    GREENBACK_CATCH_ALL {
+      Post(posting, [error = std::current_exception()] {
+        std::rethrow_exception(error);
+      });
     }
+  }
+  void ContinueOrPost(ParkPoint& point) {
+    // In somebody's step, the rest of that comes first.
+    const bool post = IsInStep();
     // The short way to what execute() would do.
     if constexpr (requires { executor_.running_in_this_thread(); }) {
       if (executor_.running_in_this_thread()) {
-        GREENBACK_TRY { Continue(point); }
-        GREENBACK_CATCH_ALL {
-          Post([error = std::current_exception()] {
-            std::rethrow_exception(error);
-          });
-        }
-        return;
+        return post ? PostContinuation(point) : Continue(point);
       }
     }
-    executor_.execute(AsioContinuation(*this, point));
+    // Another thread's, perhaps: the coroutine may end, and its context be
+    // joined and destroyed, before execute() returns.
+    [[maybe_unused]] const auto work = boost::asio::prefer(
+        executor_, boost::asio::execution::outstanding_work.tracked);
+    if (post) {
+      PostContinuation(point);
+    } else {
+      const Executor executor = executor_;
+      executor.execute(AsioContinuation(*this, point));
+    }
   }
   void ScheduleCheckpoint(ReadyNode& node) override {
-    Post(AsioCheckpoint(*this, node));
-  }
-
-  template <class Fn>
-  void Post(Fn fn) {
-    boost::asio::require(executor_, boost::asio::execution::blocking.never)
-        .execute(std::move(fn));
+    Post(posting_, AsioCheckpoint(*this, node));
   }
 
   const Executor executor_;
+  const Posting posting_;
 };
 
 }  // namespace greenback::internal

@@ -29,6 +29,8 @@
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
@@ -131,20 +133,22 @@ AsioTask::Coroutine DescribeCoroutine(AsioEntry<Executor>& entry) {
   };
 }
 
-// An any_io_executor on the heap. A PortalExecutor of one finds room inside an
-// any_io_executor, which copies it then whenever it is copied itself.
+// An any_io_executor on the heap, with all its properties. A PortalExecutor of
+// one finds room inside an any_io_executor, which copies it then whenever it is
+// copied itself.
 class BoxedExecutor {
+  using AnyExecutor = boost::asio::any_io_executor;
+
  public:
   // A template: whatever can become an any_io_executor must not be tried.
-  template <std::same_as<boost::asio::any_io_executor> Executor>
+  template <std::same_as<AnyExecutor> Executor>
   explicit BoxedExecutor(const Executor& executor) : box_(new Box(executor)) {}
   BoxedExecutor(const BoxedExecutor&) noexcept = default;
   BoxedExecutor& operator=(const BoxedExecutor&) noexcept = default;
 
   friend bool operator==(const BoxedExecutor& a,
                          const BoxedExecutor& b) noexcept {
-    return (a.box_ == b.box_ || a.box_->executor == b.box_->executor) &&
-           a.posts_ == b.posts_;
+    return a.box_ == b.box_ || a.executor() == b.executor();
   }
   friend bool operator!=(const BoxedExecutor& a,
                          const BoxedExecutor& b) noexcept {
@@ -155,42 +159,33 @@ class BoxedExecutor {
   void execute(Fn&& fn) const {
     executor().execute(std::forward<Fn>(fn));
   }
-  boost::asio::execution_context& query(
-      boost::asio::execution::context_t) const noexcept {
-    return boost::asio::query(box_->executor, boost::asio::execution::context);
+  // All of them, or something that Asio relies on is lost: a pool's join() does
+  // not wait for an executor that cannot track outstanding work.
+  template <class Property>
+  requires(boost::asio::can_query_v<const AnyExecutor&, Property>)  //
+      decltype(auto) query(const Property& property) const {
+    return boost::asio::query(executor(), property);
   }
-  boost::asio::execution::blocking_t query(
-      boost::asio::execution::blocking_t) const noexcept {
-    return boost::asio::query(executor(), boost::asio::execution::blocking);
+  template <class Property>
+  requires(boost::asio::can_require_v<const AnyExecutor&, Property>)  //
+      BoxedExecutor require(const Property& property) const {
+    return BoxedExecutor(
+        AnyExecutor(boost::asio::require(executor(), property)));
   }
-  BoxedExecutor require(
-      boost::asio::execution::blocking_t::never_t) const noexcept {
-    BoxedExecutor result(*this);
-    result.posts_ = true;
-    return result;
-  }
-  BoxedExecutor require(
-      boost::asio::execution::blocking_t::possibly_t) const noexcept {
-    BoxedExecutor result(*this);
-    result.posts_ = false;
-    return result;
+  template <class Property>
+  requires(boost::asio::can_prefer_v<const AnyExecutor&, Property>)  //
+      BoxedExecutor prefer(const Property& property) const {
+    return BoxedExecutor(AnyExecutor(boost::asio::prefer(executor(), property)));
   }
 
-  const boost::asio::any_io_executor& executor() const noexcept {
-    return posts_ ? box_->posting : box_->executor;
-  }
+  const AnyExecutor& executor() const noexcept { return box_->executor; }
 
  private:
   struct Box : boost::intrusive_ref_counter<Box> {
-    explicit Box(const boost::asio::any_io_executor& inner)
-        : executor(inner),
-          posting(boost::asio::require(
-              inner, boost::asio::execution::blocking.never)) {}
-    const boost::asio::any_io_executor executor;
-    const boost::asio::any_io_executor posting;
+    explicit Box(const AnyExecutor& boxed) : executor(boxed) {}
+    const AnyExecutor executor;
   };
   boost::intrusive_ptr<const Box> box_;
-  bool posts_ = false;
 };
 
 template <class Executor>

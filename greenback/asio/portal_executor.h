@@ -21,6 +21,7 @@
 #ifndef GREENBACK_ASIO_PORTAL_EXECUTOR_H_
 #define GREENBACK_ASIO_PORTAL_EXECUTOR_H_
 
+#include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
 #include <concepts>
@@ -140,6 +141,12 @@ class PortalExecutor {
   requires(boost::asio::can_require_v<const Executor&, Property>)  //
       auto require(const Property& property) const {
     return Wrap(boost::asio::require(executor_, property));
+  }
+  // Of an executor that has something to do for it; Asio asks require() first.
+  template <class Property>
+  requires(boost::asio::can_prefer_v<const Executor&, Property>)  //
+      auto prefer(const Property& property) const {
+    return Wrap(boost::asio::prefer(executor_, property));
   }
 
  private:
