@@ -50,10 +50,14 @@ class CalleePromise : public TransferringPromise {
   // For an Await() at `point`: runs the coroutine, `self`, which hands back to
   // that.
   void RunBelow(std::coroutine_handle<> self, ParkPoint& point) {
+    continuation_ = self;  // for is_awaited() alone
     point_ = &point;
     root_ = &point;
     ResumeAndTransfer(self);
   }
+
+  // Whether the coroutine has been awaited, by whomever.
+  bool is_awaited() const { return continuation_ != nullptr; }
 
   // Of the Await() that waits for this coroutine alone, or for one that waits
   // for it, and so on; null: not known.

@@ -4,12 +4,12 @@
 #include <coroutine>
 #include <cstdint>
 #include <source_location>
-#include <stdexcept>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "greenback/context/exceptions.h"
+#include "greenback/portal_error.h"
 #include "greenback/portal_task.h"
 
 namespace greenback::internal {
@@ -74,7 +74,7 @@ void ThrowCallbackDropped(const std::source_location& where) {
 }
 
 void ReportCallbackAwaitedTwice(const std::source_location& where) {
-  context::ThrowOrDie(std::logic_error(
+  context::ThrowOrDie(AwaitableError(
       absl::StrCat("greenback::FromCallback at ", Describe(where),
                    ": awaited twice; make another one for another operation")));
 }

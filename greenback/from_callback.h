@@ -23,7 +23,8 @@
 // library that has a type for its operations (a future, say), specialise
 // AwaitableAdapter for the type instead: its Adapt() may give a FromCallback().
 //
-// `start(done)` is called when the awaitable is awaited, which may happen once.
+// `start(done)` is called when the awaitable is awaited, which may happen once;
+// again is an AwaitableError.
 // done(args...) makes the Result: Result(args...), a std::pair of two arguments
 // for instance; void takes none. `done` can be copied, even if Result cannot,
 // so that a std::function holds it, and be called on any thread, during `start`
@@ -233,6 +234,8 @@ class CallbackAwaiter final : private CancelHook {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> handle) {
+    if (state_ != nullptr) [[unlikely]]
+      ReportCallbackAwaitedTwice(parts_.where);
     state_ = new CallbackState<Result>();
     static_cast<void>(std::invoke(parts_.start, Callback<Result>(state_)));
     // A handle of no particular type is a waker: the wait ends on the thread of

@@ -454,7 +454,16 @@ TEST(FromCallbackTest, AwaitedTwiceIsRefused) {
   InPortal([] {
     auto operation = FromCallback<int>([](auto done) { done(1); });
     EXPECT_EQ(Await(operation), 1);
-    EXPECT_THROW(Await(operation), std::logic_error);
+    EXPECT_THROW(Await(operation), AwaitableError);
+  });
+}
+
+TEST(FromCallbackTest, R44_OneAwaiterAwaitedTwiceIsRefused) {
+  InPortal([] {
+    auto operation = FromCallback<int>([](auto done) { done(1); });
+    auto awaiter = operation.operator co_await();
+    EXPECT_EQ(Await(awaiter), 1);
+    EXPECT_THROW(Await(awaiter), AwaitableError);
   });
 }
 

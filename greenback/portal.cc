@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "greenback/context/exceptions.h"
+#include "greenback/portal_error.h"
 
 namespace greenback {
 
@@ -30,7 +31,7 @@ void BestowPortal(PortalTask& task) {
 
 namespace internal {
 
-bool EnsurePortalAwaiter::await_ready() {
+void EnsurePortalAwaiter::Open() {
   PortalTask* const task = ThisThread().current_task;
   if (task == nullptr) {
     context::ThrowOrDie(PortalError(
@@ -39,9 +40,22 @@ bool EnsurePortalAwaiter::await_ready() {
                      ": no task is running on this thread; co_await it in a "
                      "coroutine that greenback::Run() runs")));
   }
+  if (node_.task != nullptr) {
+    context::ThrowOrDie(AwaitableError(
+        absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
+                     ": awaited while somebody awaits it; call EnsurePortal() "
+                     "for each co_await")));
+  }
   PortalAccess::Set(*task, Portal::kOpen);
   node_.task = task;
-  return false;
+}
+
+void AwaitedOnce::ReportTwice(const char* what) {
+  context::ThrowOrDie(
+      AwaitableError(absl::StrCat("greenback::", what,
+                                  ": awaited twice; its function and "
+                                  "arguments are used up: call ",
+                                  what, "() again for another call")));
 }
 
 }  // namespace internal

@@ -56,18 +56,21 @@ class EnsurePortalAwaiter {
 
   explicit EnsurePortalAwaiter(std::source_location where) : where_(where) {}
 
-  bool await_ready();
+  bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
+    Open();
     node_.handle = handle;
     PortalAccess::ScheduleCheckpoint(node_);
   }
   absl::Status await_resume() {
-    return PortalAccess::FinishCheckpoint(*node_.task);
+    return PortalAccess::FinishCheckpoint(*std::exchange(node_.task, nullptr));
   }
 
  private:
+  void Open();
+
   std::source_location where_;
-  ReadyNode node_;
+  ReadyNode node_;  // its task: the one that waits, meanwhile
 };
 
 // The portal of a WithPortalRun[Sync](): opened for a call, and put back to
@@ -92,6 +95,21 @@ class PortalForCall {
  private:
   PortalTask& task_;
   const PortalAccess::Portal before_;
+};
+
+// What is awaited once, because that uses it up.
+class AwaitedOnce {
+ public:
+  // `what`: its function's name. Again: an AwaitableError.
+  void UseUp(const char* what) {
+    if (std::exchange(used_up_, true)) [[unlikely]]
+      ReportTwice(what);
+  }
+
+ private:
+  [[noreturn]] static void ReportTwice(const char* what);
+
+  bool used_up_ = false;
 };
 
 }  // namespace internal
@@ -128,17 +146,19 @@ class [[nodiscard]] SyncRun {
   SyncRun(SyncRun&& other)
       : fn_(std::move(other.fn_)), args_(std::move(other.args_)) {}
 
-  bool await_ready() noexcept {
+  bool await_ready() const noexcept {
     task_ = ThisThread().current_task;
     return task_ != nullptr;
   }
   bool await_suspend(std::coroutine_handle<> coroutine) {
+    once_.UseUp("WithPortalRunSync");
     foreign_.emplace();
     return foreign_->Start(*this, coroutine);
   }
   Result await_resume() {
     if (task_ == nullptr) [[unlikely]]
       return foreign_->Take();
+    once_.UseUp("WithPortalRunSync");
     const PortalForCall portal(*task_);
     return (*this)();
   }
@@ -149,7 +169,8 @@ class [[nodiscard]] SyncRun {
  private:
   Fn fn_;
   std::tuple<Args...> args_;
-  PortalTask* task_ = nullptr;
+  mutable PortalTask* task_ = nullptr;  // await_ready() is const for others
+  AwaitedOnce once_;
   std::optional<ForeignCall<Result>> foreign_;  // goes first
 };
 
@@ -170,15 +191,8 @@ class [[nodiscard]] AsyncRun {
   AsyncRun(AsyncRun&& other)
       : fn_(std::move(other.fn_)), args_(std::move(other.args_)) {}
 
-  bool await_ready() {
-    PortalTask* const task = ThisThread().current_task;
-    if (task == nullptr) return false;
-    portal_.Emplace([task] { return PortalForCall(*task); });
-    made_.Emplace([&]() -> Made { return Make(); });
-    inner_.Emplace(
-        [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });
-    return inner_->await_ready();
-  }
+  // What throws comes later: libraries want await_ready() to be noexcept.
+  bool await_ready() const noexcept { return false; }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> coroutine) {
     static_assert(
@@ -188,22 +202,20 @@ class [[nodiscard]] AsyncRun {
         "gives; it must give a greenback::Co, or be a plain function "
         "for WithPortalRunSync()");
     using Suspend = decltype(inner_->await_suspend(coroutine));
-    const bool foreign = !inner_;
-    if (foreign) foreign_ = std::make_unique<ForeignCall<Result>>();
+    const std::optional<bool> suspends = Begin(coroutine);
     if constexpr (std::is_void_v<Suspend>) {
-      if (foreign) return foreign_->Start(*this, coroutine);
+      if (suspends) return *suspends;
       inner_->await_suspend(coroutine);
       return true;
     } else if constexpr (std::is_same_v<Suspend, bool>) {
-      if (foreign) return foreign_->Start(*this, coroutine);
+      if (suspends) return *suspends;
       return inner_->await_suspend(coroutine);
     } else {
-      if (!foreign) {
+      if (!suspends) {
         return std::coroutine_handle<>(inner_->await_suspend(coroutine));
       }
-      return foreign_->Start(*this, coroutine)
-                 ? std::coroutine_handle<>(std::noop_coroutine())
-                 : TransferTo(coroutine);
+      return *suspends ? std::coroutine_handle<>(std::noop_coroutine())
+                       : TransferTo(coroutine);
     }
   }
   Result await_resume() {
@@ -221,6 +233,22 @@ class [[nodiscard]] AsyncRun {
   Result operator()() { return Await(Make()); }
 
  private:
+  // Nothing: inner_ is yet to suspend. Else whether the coroutine stays
+  // suspended.
+  std::optional<bool> Begin(std::coroutine_handle<> coroutine) {
+    once_.UseUp("WithPortalRun");
+    PortalTask* const task = ThisThread().current_task;
+    if (task == nullptr) [[unlikely]] {
+      foreign_ = std::make_unique<ForeignCall<Result>>();
+      return foreign_->Start(*this, coroutine);
+    }
+    portal_.Emplace([task] { return PortalForCall(*task); });
+    made_.Emplace([&]() -> Made { return Make(); });
+    inner_.Emplace(
+        [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });
+    if (static_cast<bool>(inner_->await_ready())) return false;
+    return std::nullopt;
+  }
   Made Make() { return std::apply(std::move(fn_), std::move(args_)); }
 
   Fn fn_;
@@ -228,6 +256,7 @@ class [[nodiscard]] AsyncRun {
   InPlace<PortalForCall> portal_;  // outlives what runs below it
   InPlace<Made> made_;
   InPlace<Inner> inner_;
+  AwaitedOnce once_;
   ForeignCallPtr<Result> foreign_;
 };
 
@@ -238,7 +267,8 @@ class [[nodiscard]] AsyncRun {
 // for this call: one that was there before stays, one that was not ends with
 // the call, as does one that is ensured inside it. Adds no checkpoint.
 // `async_fn` and `args` are kept by value until the call ends (std::ref for
-// references).
+// references), and used up by it: what this gives is awaited once, and again is
+// an AwaitableError.
 template <class Fn, class... Args>
 auto WithPortalRun(Fn&& async_fn, Args&&... args) {
   static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,

@@ -1,4 +1,5 @@
-// PortalError: Await() was called where it may not suspend.
+// PortalError: Await() was called where it may not suspend. AwaitableError:
+// what was awaited cannot be awaited any more.
 //
 // A mistake of the program, not of the awaited work: fix the call instead of
 // catching it. Code that has a synchronous way out asks HasPortal() first, or
@@ -29,6 +30,13 @@ class PortalError : public std::logic_error {
 
  private:
   Reason reason_;
+};
+
+// Something that can be awaited once was awaited again, or while it was being
+// awaited, or after it was moved from.
+class AwaitableError : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
 };
 
 }  // namespace greenback

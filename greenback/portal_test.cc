@@ -1,5 +1,6 @@
 #include "greenback/portal.h"
 
+#include <coroutine>
 #include <functional>
 #include <memory>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
+#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 
 namespace greenback {
@@ -58,7 +60,86 @@ TEST(PortalTest, P09_BestowedOnAnotherTask) {
 
 TEST(PortalTest, OutsideATaskIsAnError) {
   auto portal = EnsurePortal();
-  EXPECT_THROW(portal.await_ready(), PortalError);
+  EXPECT_THROW(portal.await_suspend(std::noop_coroutine()), PortalError);
+}
+
+// What is used up by one await is refused the second time, natively and not.
+TEST(PortalTest, R44_AwaitedTwiceIsAClearError) {
+  greenback::Run([]() -> Co<void> {
+    auto call = WithPortalRunSync([](std::string text) { return text; },
+                                  std::string("text"));
+    EXPECT_EQ(co_await call, "text");
+    EXPECT_THROW((void)co_await call, AwaitableError);
+    auto run = WithPortalRun(Twice, 2);
+    EXPECT_EQ(co_await run, 4);
+    EXPECT_THROW((void)co_await run, AwaitableError);
+    EXPECT_FALSE(HasPortal());
+
+    (void)co_await EnsurePortal();
+    EXPECT_THROW((void)Await(call), AwaitableError);
+    EXPECT_THROW((void)Await(run), AwaitableError);
+    auto again = WithPortalRun(Twice, 3);
+    EXPECT_EQ(Await(again), 6);
+    EXPECT_THROW((void)Await(again), AwaitableError);
+  });
+}
+
+TEST(PortalTest, R44_InAForeignCoroutineToo) {
+  std::string what;
+  const auto body = [&]() -> Detached {
+    auto call = WithPortalRunSync([] { return 1; });
+    EXPECT_EQ(co_await call, 1);
+    EXPECT_THROW((void)co_await call, AwaitableError);
+    const auto one = []() -> Co<int> { co_return 1; };
+    auto run = WithPortalRun(one);
+    EXPECT_EQ(co_await run, 1);
+    try {
+      (void)co_await run;
+    } catch (const AwaitableError& error) {
+      what = error.what();
+    }
+  };
+  body();
+  EXPECT_EQ(what,
+            "greenback::WithPortalRun: awaited twice; its function and "
+            "arguments are used up: call WithPortalRun() again for another "
+            "call");
+}
+
+TEST(PortalTest, R44_OneEnsurePortalThatTwoTasksAwait) {
+  greenback::Run([]() -> Co<void> {
+    auto portal = EnsurePortal();
+    int errors = 0;
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      const auto ensure = [&]() -> Co<void> {
+        try {
+          EXPECT_TRUE((co_await portal).ok());
+        } catch (const AwaitableError& error) {
+          EXPECT_THAT(error.what(),
+                      HasSubstr("call EnsurePortal() for each co_await"));
+          ++errors;
+        }
+      };
+      nursery.StartSoon(ensure);
+      nursery.StartSoon(ensure);
+      co_return;
+    });
+    EXPECT_EQ(errors, 1);
+    // One after the other there is nothing against it.
+    EXPECT_TRUE((co_await portal).ok());
+  });
+}
+
+#else
+
+TEST(PortalDeathTest, R44_AwaitedTwiceDiesWithTheText) {
+  const auto twice = []() -> Co<void> {
+    auto call = WithPortalRunSync([] { return 1; });
+    (void)co_await call;
+    (void)co_await call;
+  };
+  EXPECT_DEATH(greenback::Run(twice),
+               "greenback::WithPortalRunSync: awaited twice");
 }
 
 #endif

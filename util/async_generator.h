@@ -19,8 +19,9 @@
 // queue: a generator runs only while somebody waits for its next value.
 //
 // Lazy: nothing runs before the first Next(). Move-only, and not to be moved
-// while it runs. One step at a time: a step while another one is under way (of
-// another task, or of the body itself) is a std::logic_error.
+// while it runs. One step at a time: it is an AwaitableError to begin a step
+// while another one is under way (of another task, or of the body itself), and
+// to await what one call of Next() or Send() returned a second time.
 //
 // Yield is an object type, which may be move-only, or an lvalue reference.
 // Next() gives a std::optional<Yield>, made straight from the object that was
@@ -80,6 +81,7 @@
 
 #include "greenback/callee_promise.h"
 #include "greenback/context/exceptions.h"
+#include "greenback/portal_error.h"
 
 namespace greenback {
 
@@ -339,15 +341,21 @@ class AsyncGenerator<Yield, Sent>::Step {
  protected:
   explicit Step(AsyncGenerator& generator) : generator_(generator) {}
 
-  // Whether the body can go on: from a co_yield, or also from its beginning.
-  bool CanRun(bool from_the_beginning) const {
-    if (generator_.done()) return false;
-    if (generator_.state() == State::kRunning) [[unlikely]] {
-      context::ThrowOrDie(std::logic_error(
+  bool is_at(State state) const noexcept {
+    return !generator_.done() && generator_.state() == state;
+  }
+  // Before a step: that there is no other, and has been none.
+  void Begin() {
+    if (is_at(State::kRunning)) [[unlikely]] {
+      context::ThrowOrDie(AwaitableError(
           "greenback::AsyncGenerator: a step was begun while another one is "
           "under way; await one before the next, and let tasks take turns"));
     }
-    return from_the_beginning || generator_.state() == State::kYielded;
+    if (std::exchange(begun_, true)) [[unlikely]] {
+      context::ThrowOrDie(AwaitableError(
+          "greenback::AsyncGenerator: a step was awaited twice; call Next(), "
+          "Send(), Throw() or Close() for each step"));
+    }
   }
   template <class Promise>
   auto Run(std::coroutine_handle<Promise> caller) {
@@ -357,6 +365,9 @@ class AsyncGenerator<Yield, Sent>::Step {
   promise_type& promise() const { return generator_.handle_.promise(); }
 
   AsyncGenerator& generator_;
+
+ private:
+  bool begun_ = false;
 };
 
 template <class Yield, class Sent>
@@ -364,9 +375,12 @@ class AsyncGenerator<Yield, Sent>::NextAwaiter : public Step {
  public:
   explicit NextAwaiter(AsyncGenerator& generator) : Step(generator) {}
 
-  bool await_ready() const { return !this->CanRun(true); }
+  bool await_ready() const noexcept {
+    return this->generator_.done() || this->is_at(State::kDone);
+  }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
+    this->Begin();
     return this->Run(caller);
   }
   Result await_resume() { return this->generator_.TakeResult(); }
@@ -379,17 +393,17 @@ class AsyncGenerator<Yield, Sent>::SendAwaiter : public Step {
   SendAwaiter(AsyncGenerator& generator, T&& value)
       : Step(generator), value_(std::forward<T>(value)) {}
 
-  bool await_ready() const {
-    if (this->CanRun(false)) return false;
-    if (!this->generator_.done()) {
+  bool await_ready() const noexcept {
+    return this->generator_.done() || this->is_at(State::kDone);
+  }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> caller) {
+    if (this->is_at(State::kFresh)) [[unlikely]] {
       context::ThrowOrDie(std::logic_error(
           "greenback::AsyncGenerator: Send() before the first Next(): no "
           "co_yield waits for the value yet"));
     }
-    return true;
-  }
-  template <class Promise>
-  auto await_suspend(std::coroutine_handle<Promise> caller) {
+    this->Begin();
     this->promise().inbox().Put(std::move(value_));
     return this->Run(caller);
   }
@@ -406,14 +420,18 @@ class AsyncGenerator<Yield, Sent>::ThrowAwaiter : public Step {
   ThrowAwaiter(AsyncGenerator& generator, std::exception_ptr error)
       : Step(generator), error_(std::move(error)) {}
 
-  bool await_ready() const { return !this->CanRun(false); }
+  bool await_ready() const noexcept {
+    return this->generator_.done() || this->is_at(State::kFresh) ||
+           this->is_at(State::kDone);
+  }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
+    this->Begin();
     this->promise().Throw(std::move(error_));
     return this->Run(caller);
   }
   Result await_resume() {
-    if (!this->generator_.done() && this->generator_.state() == State::kFresh) {
+    if (this->is_at(State::kFresh)) {
       this->generator_.Destroy();
       std::rethrow_exception(std::move(error_));
     }
@@ -430,11 +448,12 @@ class AsyncGenerator<Yield, Sent>::CloseAwaiter : public Step {
  public:
   explicit CloseAwaiter(AsyncGenerator& generator) : Step(generator) {}
 
-  bool await_ready() const {
-    return !(this->CanRun(false) && this->generator_.NeedsClose());
+  bool await_ready() const noexcept {
+    return !this->is_at(State::kRunning) && !this->generator_.NeedsClose();
   }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
+    this->Begin();
     this->promise().Close();
     ran_ = true;
     return this->Run(caller);

@@ -534,6 +534,67 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendBeforeTheFirstNext) {
   });
 }
 
+TYPED_TEST(AnyThreadAsyncGeneratorTest, R44_AStepThatIsAwaitedTwice) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int, int> sum = Fixture::Sum();
+    auto next = sum.Next();
+    EXPECT_EQ(co_await Host::Adapt(next), 0);
+    const auto refused = [](auto& step) -> Void {
+      std::string what = "nothing";
+      try {
+        (void)co_await Host::Adapt(step);
+      } catch (const AwaitableError& error) {
+        what = error.what();
+      }
+      EXPECT_THAT(what, HasSubstr("a step was awaited twice; call Next()"));
+    };
+    co_await refused(next);
+    auto send = sum.Send(4);
+    EXPECT_EQ(co_await Host::Adapt(send), 4);
+    co_await refused(send);
+    EXPECT_EQ(co_await Host::Adapt(sum.Send(1)), 5);  // no harm done
+    auto close = sum.Close();
+    co_await Host::Adapt(close);
+    EXPECT_TRUE(sum.done());
+    // At the end, each step is the end.
+    co_await Host::Adapt(close);
+    EXPECT_EQ(co_await Host::Adapt(send), std::nullopt);
+  });
+}
+
+TYPED_TEST(AsyncGeneratorTest, R44_EveryStepThatIsBegunDuringAnother) {
+  FIXTURE;
+  Host::Run([]() -> Void {
+    AsyncGenerator<int, int> sum = Fixture::Sum();
+    EXPECT_EQ(co_await Host::Adapt(sum.Next()), 0);
+    const auto body = [&sum](auto& group) -> Void {
+      bool running = false;
+      group.Spawn([&]() -> Void {
+        running = true;
+        EXPECT_EQ(co_await Host::Adapt(sum.Send(1)), 1);
+      });
+      while (!running) co_await Host::Checkpoint();
+      int refused = 0;
+      const auto refuse = [&refused](auto step) -> Void {
+        try {
+          co_await Host::Adapt(step);
+        } catch (const AwaitableError& error) {
+          EXPECT_THAT(error.what(), HasSubstr("while another one is under"));
+          ++refused;
+        }
+      };
+      co_await refuse(sum.Next());
+      co_await refuse(sum.Send(2));
+      co_await refuse(sum.Throw(std::runtime_error("thrown")));
+      co_await refuse(sum.Close());
+      EXPECT_EQ(refused, 4);
+    };
+    co_await Host::InGroup(body);
+    EXPECT_EQ(co_await Host::Adapt(sum.Send(1)), 2);
+  });
+}
+
 TYPED_TEST(AsyncGeneratorTest, U06_OneStepAtATime) {
   FIXTURE;
   Host::Run([]() -> Void {

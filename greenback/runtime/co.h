@@ -11,8 +11,9 @@
 //   int sum = greenback::Await(Sum(urls)); // in a function, through a portal
 //
 // Lazy: nothing runs before it is awaited, and an unawaited Co destroys its
-// arguments and no more. Move-only; awaited at most once. T may be void, a
-// reference, or move-only.
+// arguments and no more. Move-only. T may be void, a reference, or move-only.
+// Awaited at most once: again, during the first time or after it, is an
+// AwaitableError, as is awaiting one that was moved from.
 //
 // Suspends: when what it awaits does; `co_await` of a Co adds neither a
 // checkpoint nor a trip through the loop.
@@ -27,12 +28,10 @@
 
 #include <coroutine>
 #include <exception>
-#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include "greenback/callee_promise.h"
-#include "greenback/context/exceptions.h"
 #include "greenback/in_place.h"
 #include "greenback/portal_task.h"
 
@@ -42,6 +41,10 @@ template <class T = void>
 class Co;
 
 namespace internal {
+
+// Both throw an AwaitableError, or print its text and abort.
+[[noreturn]] void ReportCoMovedFrom();
+[[noreturn]] void ReportCoAwaitedTwice();
 
 // What a Co's promise has for every T.
 class CoPromiseBase : public CalleePromise {
@@ -107,9 +110,11 @@ class CoAwaiter {
 
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
+    CheckFirst();
     return RunCallee(callee_, caller);
   }
   bool await_park(ParkPoint& point) {
+    CheckFirst();
     callee_.promise().RunBelow(callee_, point);
     return true;
   }
@@ -117,6 +122,12 @@ class CoAwaiter {
   T await_resume() { return callee_.promise().TakeResult(); }
 
  private:
+  // Here, and not when the awaiter is made: there may be several.
+  void CheckFirst() const {
+    if (callee_.promise().is_awaited()) [[unlikely]]
+      ReportCoAwaitedTwice();
+  }
+
   std::coroutine_handle<CoPromise<T>> callee_;
 };
 
@@ -137,11 +148,8 @@ class [[nodiscard]] Co {
   }
 
   internal::CoAwaiter<T> operator co_await() const {
-    if (!handle_) [[unlikely]] {
-      context::ThrowOrDie(std::logic_error(
-          "greenback::Co: awaited after it was moved from; await the one that "
-          "it was moved to"));
-    }
+    if (!handle_) [[unlikely]]
+      internal::ReportCoMovedFrom();
     return internal::CoAwaiter<T>(handle_);
   }
 

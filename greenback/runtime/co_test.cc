@@ -15,6 +15,7 @@
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/portal.h"
+#include "greenback/portal_error.h"
 #include "greenback/runtime/checkpoint.h"
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
@@ -686,12 +687,147 @@ Co<int> AwaitMovedFrom() {
 
 TEST(CoDeathTest, AwaitedAfterItWasMovedFromIsAClearError) {
 #if defined(__cpp_exceptions)
-  EXPECT_THROW(greenback::Run(AwaitMovedFrom), std::logic_error);
+  EXPECT_THROW(greenback::Run(AwaitMovedFrom), AwaitableError);
 #else
   EXPECT_DEATH(greenback::Run(AwaitMovedFrom),
                "awaited after it was moved from");
 #endif
 }
+
+// ------------------------------------------------------------ awaited twice
+
+Co<int> One() { co_return 1; }
+Co<int> Waits(Signal& signal) { co_return co_await signal; }
+
+#if defined(__cpp_exceptions)
+
+constexpr char kAwaitedTwice[] =
+    "greenback::Co: awaited twice; a Co runs once: call its function again for "
+    "another";
+
+// Calls fn(), which must throw the error of a Co that is awaited twice.
+template <class Fn>
+void ExpectAwaitedTwice(Fn fn) {
+  std::string what = "nothing";
+  try {
+    (void)fn();
+  } catch (const AwaitableError& error) {
+    what = error.what();
+  }
+  EXPECT_EQ(what, kAwaitedTwice);
+}
+template <class A>
+Co<void> ExpectAwaitedTwiceNatively(A& co) {
+  std::string what = "nothing";
+  try {
+    (void)co_await co;
+  } catch (const AwaitableError& error) {
+    what = error.what();
+  }
+  EXPECT_EQ(what, kAwaitedTwice);
+}
+
+TEST(CoTest, R44_AwaitedTwiceIsAClearError) {
+  greenback::Run([]() -> Co<void> {
+    Co<int> natively = One();
+    EXPECT_EQ(co_await natively, 1);
+    co_await ExpectAwaitedTwiceNatively(natively);
+    co_await WithPortalRunSync([&] {
+      ExpectAwaitedTwice([&] { return Await(natively); });
+      Co<int> one = One();
+      EXPECT_EQ(Await(one), 1);
+      ExpectAwaitedTwice([&] { return Await(one); });
+      ExpectAwaitedTwice([&] { return Await(one); });
+    });
+    // Also by one awaiter, and by two that were made before.
+    Co<int> other = One();
+    auto first = other.operator co_await();
+    auto second = other.operator co_await();
+    EXPECT_EQ(co_await first, 1);
+    co_await ExpectAwaitedTwiceNatively(first);
+    co_await ExpectAwaitedTwiceNatively(second);
+    Co<void> nothing = []() -> Co<void> { co_return; }();
+    co_await nothing;
+    co_await ExpectAwaitedTwiceNatively(nothing);
+  });
+}
+
+TEST(CoTest, R44_AwaitedWhileItIsAwaited) {
+  Signal signal;
+  Co<int> waits = Waits(signal);
+  greenback::Run([&]() -> Co<void> {
+    absl::Status status =
+        co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+          nursery.StartSoon(
+              [&]() -> Co<void> { EXPECT_EQ(co_await waits, 7); });
+          while (!signal.awaited()) (void)co_await Checkpoint();
+          co_await ExpectAwaitedTwiceNatively(waits);
+          co_await WithPortalRunSync(
+              [&] { ExpectAwaitedTwice([&] { return Await(waits); }); });
+          signal.Fire(7);
+        });
+    EXPECT_TRUE(status.ok()) << status;
+  });
+}
+
+TEST(CoTest, R44_AwaitedWhileAFunctionAwaitsIt) {
+  Signal signal;
+  Co<int> waits = Waits(signal);
+  greenback::Run([&]() -> Co<void> {
+    absl::Status status =
+        co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+          nursery.StartSoon([&]() -> Co<void> {
+            const int fired =
+                co_await WithPortalRunSync([&] { return Await(waits); });
+            EXPECT_EQ(fired, 7);
+          });
+          while (!signal.awaited()) (void)co_await Checkpoint();
+          co_await ExpectAwaitedTwiceNatively(waits);
+          signal.Fire(7);
+        });
+    EXPECT_TRUE(status.ok()) << status;
+  });
+}
+
+TEST(CoTest, R44_InAForeignCoroutineAndAsATask) {
+  Co<int> one = One();
+  int ended = 0;
+  const auto host = [&]() -> Detached {
+    EXPECT_EQ(co_await one, 1);
+    try {
+      (void)co_await one;
+    } catch (const AwaitableError& error) {
+      EXPECT_STREQ(error.what(), kAwaitedTwice);
+      ++ended;
+    }
+  };
+  host();
+  EXPECT_EQ(ended, 1);
+
+  Co<void> nothing = []() -> Co<void> { co_return; }();
+  const auto give = [&]() -> Co<void>& { return nothing; };
+  greenback::Run(give);
+  ExpectAwaitedTwice([&] {
+    return greenback::Run([&]() -> Co<void> {
+      (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+        nursery.StartSoon(give);
+        co_return;
+      });
+    });
+  });
+}
+
+#else
+
+TEST(CoDeathTest, R44_AwaitedTwiceDiesWithTheText) {
+  const auto twice = []() -> Co<int> {
+    Co<int> one = One();
+    co_return co_await one + co_await one;
+  };
+  EXPECT_DEATH(greenback::Run(twice), "greenback::Co: awaited twice");
+}
+
+#endif
 
 }  // namespace
 }  // namespace greenback

@@ -1,0 +1,20 @@
+#include "greenback/runtime/co.h"
+
+#include "greenback/context/exceptions.h"
+#include "greenback/portal_error.h"
+
+namespace greenback::internal {
+
+void ReportCoMovedFrom() {
+  context::ThrowOrDie(AwaitableError(
+      "greenback::Co: awaited after it was moved from; await the one that it "
+      "was moved to"));
+}
+
+void ReportCoAwaitedTwice() {
+  context::ThrowOrDie(
+      AwaitableError("greenback::Co: awaited twice; a Co runs once: call its "
+                     "function again for another"));
+}
+
+}  // namespace greenback::internal
