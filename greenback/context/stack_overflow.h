@@ -27,9 +27,24 @@ namespace context {
 
 // Turns the report on for the calling thread: the process gets a handler of
 // SIGSEGV and SIGBUS once, and the thread an alternate signal stack if it has
-// none. Faults that are no overflow of a fiber go to the handler that was there
-// before, or die as before. RunOnFiber() and all hosts call it; a later call
-// costs a look at a thread-local flag.
+// none. RunOnFiber() and all hosts call it; a later call costs a look at a
+// thread-local flag.
+//
+// The program's own action for these signals, as it was before the first call,
+// stays in force, for faults of all kinds and for signals that are sent: its
+// handler is called with the mask and on the stack that its flags ask for
+// (SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART), may leave by siglongjmp()
+// or raise the signal again, and a signal that is ignored stays ignored. After
+// a report the same happens as for any other fault. What differs:
+//  - sigaction() names greenback's handler as the present one.
+//  - After an overflow, a handler with SA_ONSTACK is called on greenback's
+//    alternate stack (64 KiB) where the thread has no other.
+//  - An ignored signal ends system calls that are never restarted, poll() for
+//    one, with EINTR.
+//  - On processors other than x86-64 and aarch64 a handler without SA_ONSTACK
+//    is called on the alternate stack.
+// A handler that the program installs later replaces greenback's, and with it
+// the report; it may pass faults on to what sigaction() has given it.
 void ReportStackOverflows() noexcept;
 
 // Who runs on this thread, and how to give it more stack, for the report.

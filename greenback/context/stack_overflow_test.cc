@@ -2,18 +2,15 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstddef>
-#include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "greenback/context/child_for_test.h"
 #include "greenback/context/fiber_for_test.h"
 #include "greenback/context/run_on_fiber.h"
 #include "greenback/context/sanitizer.h"
@@ -38,46 +35,6 @@ constexpr bool kSanitizerReports = true;
 constexpr bool kSanitizerReports =
     sanitizer::kAddress || sanitizer::kThread || sanitizer::kValgrind;
 #endif
-
-// How a process of its own ended.
-struct Ended {
-  int status = 0;
-  std::string text;  // what it wrote to stderr
-
-  bool By(int signal) const {
-    return WIFSIGNALED(status) && WTERMSIG(status) == signal;
-  }
-  bool ByExit(int code) const {
-    return WIFEXITED(status) && WEXITSTATUS(status) == code;
-  }
-};
-
-// Runs `body` in a child process. Not a gtest death test, as those cannot say
-// what must *not* be written. The handlers are installed once a process: no
-// test here may install them in the parent.
-Ended RunInChild(const std::function<void()>& body) {
-  std::fflush(nullptr);
-  int output[2];
-  EXPECT_EQ(pipe(output), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(output[1], STDERR_FILENO);
-    close(output[0]);
-    close(output[1]);
-    body();
-    _exit(0);
-  }
-  close(output[1]);
-  Ended ended;
-  char buffer[4096];
-  ssize_t size;
-  while ((size = read(output[0], buffer, sizeof(buffer))) > 0) {
-    ended.text.append(buffer, static_cast<size_t>(size));
-  }
-  close(output[0]);
-  EXPECT_EQ(waitpid(child, &ended.status, 0), child);
-  return ended;
-}
 
 void ExpectDiedWith(const Ended& ended, const std::string& line) {
   if (kSanitizerReports) {
