@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -74,27 +76,40 @@ struct StepRun {
   ParkPoint* fired = nullptr;
   std::coroutine_handle<> after;
   std::exception_ptr error;  // of a step that has ended
+  // What ran here when it began, and stands still meanwhile.
+  PortalTask* outer_task = nullptr;
+  StepRun* outer = nullptr;
 };
 
+// Trivially destructible, and there as long as the thread is: a static object,
+// which is destroyed after the main thread's thread-local ones, may run the
+// last steps. They find that no fiber is kept any more.
 struct StepThread {
   StepRun* run = nullptr;
+  StepFiber* idle = nullptr;
+  size_t idle_count = 0;
+  size_t most_idle = 0;  // kMostIdle while there is an owner
 
-  ~StepThread() {
-    while (idle_ != nullptr) End(TakeIdle());
-  }
-
-  bool has_idle() const { return idle_ != nullptr; }
+  bool keeps_fibers() const { return most_idle != 0; }
+  bool has_idle() const { return idle != nullptr; }
   StepFiber* TakeIdle() {
-    --idle_count_;
-    return std::exchange(idle_, idle_->next);
+    --idle_count;
+    return std::exchange(idle, idle->next);
+  }
+  void AddIdle(StepFiber* fiber) {
+    ++idle_count;
+    fiber->next = std::exchange(idle, fiber);
   }
   void PutBy(StepFiber* fiber) {
-    if (idle_count_ == kMostIdle) [[unlikely]] {
+    if (idle_count >= most_idle) [[unlikely]] {
       End(fiber);
       return;
     }
-    ++idle_count_;
-    fiber->next = std::exchange(idle_, fiber);
+    AddIdle(fiber);
+  }
+  void EndAll() {
+    most_idle = 0;
+    while (idle != nullptr) End(TakeIdle());
   }
 
  private:
@@ -103,23 +118,26 @@ struct StepThread {
     context::Switch(fiber->resumer, fiber->idle);
     delete fiber;
   }
-
-  StepFiber* idle_ = nullptr;
-  size_t idle_count_ = 0;
 };
 
 namespace {
 
+static_assert(std::is_trivially_destructible_v<StepThread>);
+
 // Not inlined: see ThisThread().
 __attribute__((noinline)) StepThread& MakeStepThread(ThreadState& state) {
   struct Owner {
-    StepThread thread;
-    ~Owner() { ThisThread().steps = nullptr; }
+    explicit Owner(StepThread& owned) : steps(owned) {
+      steps.most_idle = kMostIdle;
+    }
+    ~Owner() { steps.EndAll(); }
+    StepThread& steps;
   };
-  thread_local Owner owner;
+  thread_local constinit StepThread steps;
+  thread_local const Owner owner(steps);
   asm volatile("" ::: "memory");
-  state.steps = &owner.thread;
-  return owner.thread;
+  state.steps = &steps;
+  return steps;
 }
 
 inline StepThread& StepsOf(ThreadState& state) {
@@ -131,23 +149,22 @@ class StepScope {
  public:
   StepScope(ThreadState& state, StepThread& thread, PortalTask& task,
             StepRun& run)
-      : state_(state),
-        thread_(thread),
-        outer_task_(std::exchange(state_.current_task, &task)),
-        outer_run_(std::exchange(thread_.run, &run)) {}
+      : state_(state), thread_(thread), run_(run) {
+    run_.outer_task = std::exchange(state_.current_task, &task);
+    run_.outer = std::exchange(thread_.run, &run);
+  }
   StepScope(const StepScope&) = delete;
   StepScope& operator=(const StepScope&) = delete;
   ~StepScope() {
-    state_.current_task = outer_task_;
-    thread_.run = outer_run_;
+    state_.current_task = run_.outer_task;
+    thread_.run = run_.outer;
   }
 
  private:
   // Who runs a step stays on its thread meanwhile.
   ThreadState& state_;
   StepThread& thread_;
-  PortalTask* const outer_task_;
-  StepRun* const outer_run_;
+  StepRun& run_;
 };
 
 absl::Status MakeIdleFiber(StepThread& thread) {
@@ -157,7 +174,7 @@ absl::Status MakeIdleFiber(StepThread& thread) {
   auto fiber = std::make_unique<StepFiber>();
   fiber->stack = std::move(made.stack);
   fiber->idle = context::SavedContext::Create(fiber->stack, Main, fiber.get());
-  thread.PutBy(fiber.release());
+  thread.AddIdle(fiber.release());
   return absl::OkStatus();
 }
 
@@ -314,6 +331,16 @@ bool StepTask::IsInStep() noexcept {
   return steps != nullptr && steps->run != nullptr;
 }
 
+bool StepTask::IsRunningHere() const noexcept {
+  const ThreadState& state = ThisThread();
+  if (state.current_task == this) return true;
+  if (state.steps == nullptr) return false;
+  for (const StepRun* run = state.steps->run; run; run = run->outer) {
+    if (run->outer_task == this) return true;
+  }
+  return false;
+}
+
 void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
   StepsOf(ThisThread()).run->after = handle;
 }
@@ -326,8 +353,9 @@ bool StepTask::IsOnStackOf(const ParkPoint& point) noexcept {
 
 absl::Status StepTask::ReserveFiber(ParkPoint* point) {
   StepThread& thread = StepsOf(ThisThread());
-  // The next step of another task shall find a fiber, too.
-  if (!thread.has_idle()) [[unlikely]] {
+  // The next step of another task shall find a fiber, too; not where it would
+  // be left behind when the thread ends.
+  if (!thread.has_idle() && thread.keeps_fibers()) [[unlikely]] {
     absl::Status made = MakeIdleFiber(thread);
     if (!made.ok()) return made;
   }

@@ -16,7 +16,8 @@
 //
 // Threads: the steps of a task follow one another, each on any thread. Only
 // what a step does after it has started what it waits for may overlap the next
-// step: it parks. Idle fibers are kept by thread.
+// step: it parks. Idle fibers are kept by thread, until its thread-local objects
+// are destroyed; steps may still run then, as static objects are destroyed later.
 #ifndef GREENBACK_STEP_TASK_H_
 #define GREENBACK_STEP_TASK_H_
 
@@ -68,6 +69,10 @@ class StepTask : public PortalTask {
   // parked is unwound, innermost first, before this returns; see abandoned.h.
   // Not inside a step of this task.
   void Abandon() noexcept;
+
+  // Whether a step of this task runs on this thread, or stands still for one of
+  // another task that began inside it.
+  bool IsRunningHere() const noexcept;
 
   // Whether something of the task is parked; while no step of it runs.
   bool is_parked() { return PortalAccess::Innermost(*this) != nullptr; }

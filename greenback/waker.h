@@ -14,7 +14,8 @@ namespace greenback::internal {
 // work inside an awaiter's await_suspend, where it counts as suspended again,
 // so that the next Await() may hand out the same handle at once.
 //
-// Wakers are kept for further use by the thread that gives them back.
+// Wakers are kept for further use by the thread that gives them back, until its
+// thread-local objects are destroyed; a lease may end later.
 class WakerLease {
  public:
   // `point` fires when somebody resumes handle().

@@ -44,7 +44,8 @@ class AsioTasks : public boost::asio::execution_context::service {
       const AsioTaskPtr task(first);
       task->LeaveList();
       task->tasks_ = nullptr;
-      task->GiveUp();
+      // A static context, and exit() was called in a step: that never ends.
+      if (!task->IsRunningHere()) task->GiveUp();
     }
   }
 

@@ -48,7 +48,9 @@
 // and until it first waits HasPortal() is its spawner's; CoSpawn() has no such
 // exception.)
 // Destruction: an execution context that is destroyed while coroutines wait in
-// synchronous code unwinds them: see ../abandoned.h.
+// synchronous code unwinds them: see ../abandoned.h. It may be a static object,
+// whose destructor runs at exit. When exit() is called in a step, the frames of
+// that step are not unwound, as they never return.
 // Errors: misuse throws PortalError. These need exceptions, as
 // boost::asio::awaitable does, and Boost 1.81 (awaitable_thread.h says why).
 #ifndef GREENBACK_ASIO_PORTAL_H_

@@ -1,5 +1,8 @@
 #include "greenback/runtime/run.h"
 
+#include <coroutine>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -423,6 +426,32 @@ TEST(RunTest, RunsInsideAFiber) {
               });
             }),
             6);
+}
+
+// An awaiter that knows nothing of greenback, and needs a waker.
+struct ResumesAtOnce {
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) const { waiter.resume(); }
+  int await_resume() const noexcept { return 7; }
+};
+
+// The main thread's thread-local objects are destroyed before static ones.
+TEST(RunDeathTest, R27_ARunInAStaticDestructor) {
+  const auto process = [] {
+    struct RunsAtExit {
+      int operator()() const {
+        return greenback::Run([]() -> Co<int> {
+          EXPECT_TRUE((co_await EnsurePortal()).ok());
+          co_return Await(ResumesAtOnce()) + co_await ResumesAtOnce();
+        });
+      }
+      ~RunsAtExit() { std::fprintf(stderr, "got %d\n", (*this)()); }
+    };
+    static const RunsAtExit runs_at_exit;
+    std::fprintf(stderr, "got %d\n", runs_at_exit());
+    std::exit(0);
+  };
+  EXPECT_EXIT(process(), testing::ExitedWithCode(0), "got 14\ngot 14");
 }
 
 TEST(RunDeathTest, CurrentTimeOutsideARunIsAClearError) {

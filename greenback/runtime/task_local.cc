@@ -1,6 +1,9 @@
 #include "greenback/runtime/task_local.h"
 
 #include <atomic>
+#include <cstddef>
+#include <memory>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -16,19 +19,33 @@ struct Locals {
 
 namespace {
 
-struct ThreadLocals {
+class LocalsOwner {
+ public:
+  explicit LocalsOwner(std::shared_ptr<Locals>& locals) : locals_(locals) {}
+  LocalsOwner(const LocalsOwner&) = delete;
+  LocalsOwner& operator=(const LocalsOwner&) = delete;
   // Taken out first, since the destructors of values may set variables.
-  ~ThreadLocals() {
-    while (locals != nullptr) std::exchange(locals, nullptr).reset();
+  ~LocalsOwner() {
+    while (locals_ != nullptr) std::exchange(locals_, nullptr).reset();
   }
-  std::shared_ptr<Locals> locals;
+
+ private:
+  std::shared_ptr<Locals>& locals_;
 };
 
-// Not inlined: see ThisThread().
+// Not inlined: see ThisThread(). Emptied when the thread ends, and not
+// destroyed: destructors of static objects, which run after that on the main
+// thread, may use variables. What they set is not destroyed.
 __attribute__((noinline)) std::shared_ptr<Locals>& LocalsOfThread() {
-  thread_local ThreadLocals of_thread;
+  alignas(std::shared_ptr<Locals>) thread_local constinit std::byte
+      storage[sizeof(std::shared_ptr<Locals>)] = {};
+  thread_local constinit std::shared_ptr<Locals>* locals = nullptr;
   asm volatile("" ::: "memory");
-  return of_thread.locals;
+  if (locals == nullptr) [[unlikely]] {
+    locals = new (storage) std::shared_ptr<Locals>;
+    thread_local const LocalsOwner owner(*locals);
+  }
+  return *locals;
 }
 
 }  // namespace
