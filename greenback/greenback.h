@@ -9,6 +9,7 @@
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/from_callback.h"
+#include "greenback/no_await_lock.h"
 #include "greenback/no_await_scope.h"
 #include "greenback/portal.h"
 #include "greenback/portal_error.h"

@@ -54,6 +54,11 @@ class IntrusiveList {
     item.link_ = &first_;
   }
 
+  // Afterwards, those that were in it are in no list.
+  void Clear() {
+    while (first_ != nullptr) static_cast<ListItem<T>*>(first_)->LeaveList();
+  }
+
   T* first() const { return first_; }
 
  private:

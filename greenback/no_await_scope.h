@@ -1,16 +1,37 @@
-// NoAwaitScope: no Await() below this point.
+// NoAwaitScope: no Await() until this ends.
 //
 // Await() lets other tasks run in the middle of a synchronous function. Where
 // that must not happen, say so, and a call that would suspend becomes an error
 // which names both places:
 //
-//   std::lock_guard lock(mutex_);
-//   greenback::NoAwaitScope no_await;  // a task that wants mutex_ would block
-//   table_.Rehash(callback);           // the thread that is to wake us
+//   greenback::NoAwaitScope no_await;  // the index is half made
+//   table_.Rehash(callback);
 //
-// It belongs to the task that runs when it is made, and does not refuse a
-// native `co_await`. Scopes nest, and end in reverse order. Outside a task it
-// does nothing, as Await() is refused there anyway. Never suspends.
+// Beside a lock, use NoAwaitLock (no_await_lock.h), which is both.
+//
+// A scope belongs to the task that runs when it is made, and does not refuse a
+// native `co_await`. Outside a task it does nothing, as Await() is refused
+// there anyway. Scopes end in any order, and may be members of objects on the
+// heap: a task awaits again when all of its scopes have ended, and an error
+// names the latest of those that have not. A scope may end in another task, or
+// when its task has ended already. Never suspends.
+//
+// Threads: the end of a scope is an access to its task: at a time when no other
+// thread runs that task, or ends it.
+//
+// The place is the line that makes the scope. A type of lock that keeps a scope
+// of its own, and wants its caller's line named, has to be given it:
+//
+//   void CheckedMutex::lock(
+//       std::source_location where = std::source_location::current()) {
+//     mutex_.lock();
+//     no_await_.emplace(where);  // a std::optional<greenback::NoAwaitScope>
+//   }
+//
+// That works for `mutex.lock()`. std::lock_guard and its like call lock() from
+// a line of the standard library, as std::make_unique() makes a scope from one;
+// of that, the error says that the caller is not known. Hand the place on, or
+// use a NoAwaitLock, which is made on a line of the caller's own.
 #ifndef GREENBACK_NO_AWAIT_SCOPE_H_
 #define GREENBACK_NO_AWAIT_SCOPE_H_
 
@@ -24,21 +45,15 @@ class [[nodiscard]] NoAwaitScope {
  public:
   explicit NoAwaitScope(
       std::source_location where = std::source_location::current())
-      : where_(where), task_(internal::ThisThread().current_task) {
-    if (task_ == nullptr) return;
-    outer_ = task_->no_await_;
-    task_->no_await_ = &where_;
+      : item_(where) {
+    item_.Begin();
   }
+  ~NoAwaitScope() { item_.LeaveList(); }
   NoAwaitScope(const NoAwaitScope&) = delete;
   NoAwaitScope& operator=(const NoAwaitScope&) = delete;
-  ~NoAwaitScope() {
-    if (task_ != nullptr) task_->no_await_ = outer_;
-  }
 
  private:
-  const std::source_location where_;
-  PortalTask* task_;
-  const std::source_location* outer_ = nullptr;
+  internal::NoAwaitItem item_;
 };
 
 }  // namespace greenback

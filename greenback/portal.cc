@@ -10,13 +10,10 @@ using internal::PortalAccess;
 using internal::ThisThread;
 using Portal = PortalAccess::Portal;
 
-bool HasPortal() noexcept {
-  const PortalTask* task = ThisThread().current_task;
-  return task != nullptr && PortalAccess::IsOpen(*task);
-}
+bool HasPortal() noexcept { return internal::TaskWithPortal() != nullptr; }
 
 bool HasPortal(const PortalTask& task) noexcept {
-  return PortalAccess::IsOpen(task);
+  return PortalAccess::IsOpen(task) && PortalAccess::NoAwait(task) == nullptr;
 }
 
 void BestowPortal(PortalTask& task) {

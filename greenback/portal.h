@@ -36,8 +36,8 @@
 
 namespace greenback {
 
-// Whether Await() would be let through: the running task has a usable portal.
-// False outside a task. Never fails or suspends.
+// Whether Await() would be let through: the running task has a usable portal,
+// and is in no NoAwaitScope. False outside a task. Never fails or suspends.
 bool HasPortal() noexcept;
 // Whether `task` has one, usable now or as soon as it next runs.
 bool HasPortal(const PortalTask& task) noexcept;

@@ -1,9 +1,12 @@
 #include "greenback/portal_task.h"
 
+#include <mutex>
 #include <source_location>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "greenback/context/exceptions.h"
 
 namespace greenback::internal {
@@ -36,6 +39,39 @@ std::string Describe(const std::source_location& where) {
                       where.function_name(), ")");
 }
 
+namespace {
+
+// Whether `where` is a line of the standard library: what a default argument
+// names of a lock() that std::lock_guard calls, or of what std::make_unique()
+// makes.
+bool IsInStandardLibrary(const std::source_location& where) {
+  struct Locked {
+    void lock(std::source_location by = std::source_location::current()) {
+      called_by = by;
+    }
+    void unlock() {}
+    std::source_location called_by;
+  };
+  Locked locked;
+  { const std::lock_guard<Locked> lock(locked); }
+  // Its headers are in two folders, of which lock_guard is in the inner one.
+  absl::string_view folder = locked.called_by.file_name();
+  for (int i = 0; i < 2; ++i) folder = folder.substr(0, folder.rfind('/'));
+  return !folder.empty() && absl::StartsWith(where.file_name(), folder) &&
+         absl::string_view(where.file_name()).substr(folder.size(), 1) == "/";
+}
+
+std::string DescribeNoAwait(const std::source_location& where) {
+  if (!IsInStandardLibrary(where)) return Describe(where);
+  return absl::StrCat("a caller that is not known (it was made in ",
+                      where.function_name(),
+                      ", of the standard library; a std::source_location as "
+                      "its argument, or a greenback::NoAwaitLock in place of a "
+                      "lock, names the line)");
+}
+
+}  // namespace
+
 Misuse ExplainMisuse(const std::source_location& where) {
   using Reason = PortalError::Reason;
   const std::string place =
@@ -49,10 +85,10 @@ Misuse ExplainMisuse(const std::source_location& where) {
                          "co_await greenback::WithPortalRunSync()")};
   }
   const std::string name = absl::StrCat("task \"", task->name(), "\"");
-  if (const std::source_location* scope = PortalAccess::NoAwait(*task)) {
+  if (const NoAwaitItem* item = PortalAccess::NoAwait(*task)) {
     return {Reason::kNoAwaitScope,
             absl::StrCat(place, name, " is inside the NoAwaitScope of ",
-                         Describe(*scope),
+                         DescribeNoAwait(item->where),
                          "; end that scope first, or await outside it")};
   }
   if (PortalAccess::Get(*task) == PortalAccess::Portal::kBestowed) {

@@ -30,7 +30,6 @@
 
 namespace greenback {
 
-class NoAwaitScope;
 class PortalTask;
 
 namespace internal {
@@ -112,6 +111,17 @@ class CancelHooks {
   IntrusiveList<CancelHook> hooks_;
 };
 
+// What a task has of a NoAwaitScope, in its list until the scope ends, or the
+// task does.
+struct NoAwaitItem : ListItem<NoAwaitItem> {
+  explicit NoAwaitItem(const std::source_location& made) : where(made) {}
+
+  // The scope begins: in the running task, if there is one.
+  void Begin();
+
+  std::source_location where;
+};
+
 // The values of task-local variables; see runtime/task_local.h.
 struct Locals;
 
@@ -134,7 +144,7 @@ class PortalTask {
   // which are known by it; others have none.
   explicit PortalTask(const char* host, void* loop = nullptr)
       : host_(host), loop_(loop) {}
-  virtual ~PortalTask() = default;
+  virtual ~PortalTask() { no_await_.Clear(); }
 
   // What was bestowed on the running task becomes usable.
   void PromoteBestowed() {
@@ -143,7 +153,6 @@ class PortalTask {
 
  private:
   friend struct internal::PortalAccess;
-  friend class NoAwaitScope;
 
   // Abandoned: nothing will be awaited any more, whatever is opened.
   enum class Portal : uint8_t { kNone, kBestowed, kOpen, kAbandoned };
@@ -180,8 +189,8 @@ class PortalTask {
   void* const loop_;
   internal::ParkPoint* innermost_ = nullptr;  // see AwaitPoint
   Portal portal_ = Portal::kNone;
-  // Of the innermost NoAwaitScope.
-  const std::source_location* no_await_ = nullptr;
+  // The latest first.
+  internal::IntrusiveList<internal::NoAwaitItem> no_await_;
   std::shared_ptr<internal::Locals> locals_;  // null: none is set
 };
 
@@ -216,8 +225,12 @@ struct PortalAccess {
     if (task.portal_ != Portal::kAbandoned) task.portal_ = portal;
   }
   static void Abandon(PortalTask& task) { task.portal_ = Portal::kAbandoned; }
-  static const std::source_location* NoAwait(const PortalTask& task) {
-    return task.no_await_;
+  // The latest of those that have not ended.
+  static const NoAwaitItem* NoAwait(const PortalTask& task) {
+    return task.no_await_.first();
+  }
+  static void AddNoAwait(PortalTask& task, NoAwaitItem& item) {
+    task.no_await_.PushFront(item);
   }
   static absl::Status ReserveFiber(PortalTask& task,
                                    ParkPoint* point = nullptr) {
@@ -246,6 +259,11 @@ struct PortalAccess {
   static void OnSelfBestowed(PortalTask& task) { task.OnSelfBestowed(); }
   static ParkPoint*& Innermost(PortalTask& task) { return task.innermost_; }
 };
+
+inline void NoAwaitItem::Begin() {
+  PortalTask* const task = ThisThread().current_task;
+  if (task != nullptr) PortalAccess::AddNoAwait(*task, *this);
+}
 
 // The point of an Await(). Its task knows of it from before anything is
 // started, when there is nobody yet to run a step of the task elsewhere.

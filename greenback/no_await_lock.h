@@ -1,0 +1,107 @@
+// NoAwaitLock: a lock that is not held across Await().
+//
+//   void Cache::Put(Page page) {
+//     greenback::NoAwaitLock lock(mutex_);  // any mutex
+//     pages_[page.id()] = std::move(page);
+//     on_change_();  // an Await() in there is an error, which names the line
+//     of
+//   }                // `lock`, its own, and the task
+//
+// A thread that waits in Await() goes on with other tasks. If one of them takes
+// the same mutex, the thread waits for itself, forever. So use this in place of
+// std::lock_guard and std::unique_lock wherever a mutex is taken in code that
+// can be reached from a task. Outside tasks it is a std::unique_lock. Where
+// waiting with the lock held is meant, a mutex of threads is the wrong thing.
+//
+// It has what a std::unique_lock has, and a NoAwaitScope (no_await_scope.h)
+// while it owns the mutex; locks end in any order, hand over hand too, are
+// members, or on the heap. It is itself what the standard library calls
+// Lockable, for several at a time:
+//
+//   greenback::NoAwaitLock from(from_.mutex, std::defer_lock);
+//   greenback::NoAwaitLock to(to_.mutex, std::defer_lock);
+//   std::lock(from, to);
+//
+// An error names the line where the lock was made, whoever calls lock().
+//
+// Suspends: never; lock() blocks the thread. Threads: those of a
+// std::unique_lock. A lock that is moved belongs to the task which moves it.
+#ifndef GREENBACK_NO_AWAIT_LOCK_H_
+#define GREENBACK_NO_AWAIT_LOCK_H_
+
+#include <mutex>
+#include <source_location>
+#include <utility>
+
+#include "greenback/portal_task.h"
+
+namespace greenback {
+
+template <class M>
+class [[nodiscard]] NoAwaitLock {
+ public:
+  using mutex_type = M;
+
+  explicit NoAwaitLock(
+      M& mutex, std::source_location where = std::source_location::current())
+      : lock_(mutex), no_await_(where) {
+    FollowLock();
+  }
+  NoAwaitLock(M& mutex, std::defer_lock_t defer,
+              std::source_location where = std::source_location::current())
+      : lock_(mutex, defer), no_await_(where) {}
+  NoAwaitLock(M& mutex, std::try_to_lock_t try_to,
+              std::source_location where = std::source_location::current())
+      : lock_(mutex, try_to), no_await_(where) {
+    FollowLock();
+  }
+  NoAwaitLock(M& mutex, std::adopt_lock_t adopt,
+              std::source_location where = std::source_location::current())
+      : lock_(mutex, adopt), no_await_(where) {
+    FollowLock();
+  }
+  NoAwaitLock(NoAwaitLock&& other) noexcept
+      : lock_(std::move(other.lock_)), no_await_(other.no_await_.where) {
+    other.FollowLock();
+    FollowLock();
+  }
+  NoAwaitLock& operator=(NoAwaitLock&& other) noexcept {
+    lock_ = std::move(other.lock_);
+    no_await_.where = other.no_await_.where;
+    other.FollowLock();
+    FollowLock();
+    return *this;
+  }
+  ~NoAwaitLock() { no_await_.LeaveList(); }
+
+  // As those of std::unique_lock.
+  void lock() {
+    lock_.lock();
+    FollowLock();
+  }
+  bool try_lock() {
+    const bool locked = lock_.try_lock();
+    FollowLock();
+    return locked;
+  }
+  void unlock() {
+    lock_.unlock();
+    FollowLock();
+  }
+  bool owns_lock() const noexcept { return lock_.owns_lock(); }
+  explicit operator bool() const noexcept { return owns_lock(); }
+  M* mutex() const noexcept { return lock_.mutex(); }
+
+ private:
+  void FollowLock() {
+    no_await_.LeaveList();
+    if (lock_.owns_lock()) no_await_.Begin();
+  }
+
+  std::unique_lock<M> lock_;
+  internal::NoAwaitItem no_await_;
+};
+
+}  // namespace greenback
+
+#endif  // GREENBACK_NO_AWAIT_LOCK_H_
