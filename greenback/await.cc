@@ -8,6 +8,7 @@
 
 #include "greenback/context/exceptions.h"
 #include "greenback/context/run_on_fiber.h"
+#include "greenback/portal_error.h"
 
 namespace greenback::internal {
 namespace {
@@ -89,6 +90,24 @@ void ThrowAbandoned() {
       "it cannot be unwound without exceptions: await what can carry an "
       "absl::Status, or end the task before its host");
   std::abort();
+#endif
+}
+
+absl::Status StatusOfOwnException() {
+#if defined(__cpp_exceptions)
+  try {
+    throw;
+  } catch (const Abandoned&) {
+    return AbandonedStatus();
+  } catch (const StackExhausted& error) {
+    return absl::ResourceExhaustedError(error.what());
+  } catch (const PortalError& error) {
+    return absl::FailedPreconditionError(error.what());
+  } catch (const AwaitableError& error) {
+    return absl::FailedPreconditionError(error.what());
+  }
+#else
+  std::abort();  // there is none
 #endif
 }
 

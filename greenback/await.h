@@ -31,8 +31,8 @@
 // text and aborts; a stack pool at its limits gives ResourceExhausted where the
 // result can carry a status, throws StackExhausted elsewhere. In all these
 // cases nothing has been started and the awaitable is destroyed as usual.
-// TryAwait() gives both as a status. When the host goes before the task has
-// ended, the frames are unwound: see abandoned.h.
+// TryAwait() gives both as a status. When the host is destroyed before the task
+// has ended, the frames are unwound: see abandoned.h.
 #ifndef GREENBACK_AWAIT_H_
 #define GREENBACK_AWAIT_H_
 
@@ -47,6 +47,7 @@
 #include "absl/status/statusor.h"
 #include "greenback/abandoned.h"  // IWYU pragma: export
 #include "greenback/awaitable.h"
+#include "greenback/context/exceptions.h"
 #include "greenback/portal_task.h"
 #include "greenback/transfer.h"
 #include "greenback/waker.h"
@@ -130,43 +131,6 @@ GREENBACK_AWAIT_INLINE void SuspendUntilFired(A& awaiter, ParkPoint& point) {
 
 }  // namespace internal
 
-template <class T>
-GREENBACK_AWAIT_INLINE AwaitResult<T> Await(
-    T&& awaitable,
-    std::source_location where = std::source_location::current()) {
-  if constexpr (internal::CheckAwaitable<T>()) {
-    internal::LetEscape(awaitable);
-    using A = decltype(GetAwaiter(std::declval<T>()));
-    PortalTask* const task = internal::TaskToAwait<A>();
-    if (task == nullptr) [[unlikely]] {
-      if (internal::IsAbandoned()) {
-        return internal::AbandonedResult<AwaitResult<T>>();
-      }
-      internal::ReportMisuse(where);
-    }
-    auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
-    internal::LetEscape(awaiter);
-    if (!awaiter.await_ready()) {
-      internal::AwaitPoint point(*task);
-      absl::Status reserved =
-          internal::PortalAccess::ReserveFiber(*task, &point);
-      if (!reserved.ok()) {
-        if constexpr (internal::kCarriesStatus<AwaitResult<T>>) {
-          return reserved;
-        } else {
-          internal::ReportStackExhausted(reserved);
-        }
-      }
-      internal::SuspendUntilFired(awaiter, point);
-      if (point.abandoned) [[unlikely]]
-        return internal::AbandonedResult<AwaitResult<T>>();
-    }
-    return awaiter.await_resume();
-  } else {
-    return {};
-  }
-}
-
 namespace internal {
 
 // StatusOr's argument for a result type; void and Status need no value.
@@ -198,31 +162,107 @@ struct TryResultOf<NotAwaitable<T>> {
 template <class T>
 using TryAwaitResult = typename internal::TryResultOf<AwaitResult<T>>::type;
 
-// Await() for callers that have a way out: FailedPrecondition, with the text of
-// the PortalError, where Await() would refuse, and ResourceExhausted when there
-// is no stack left. What the awaitable throws is still thrown.
+namespace internal {
+
+// What is not the awaitable's own: as Await() reports it, ...
+template <class T>
+struct AwaitReports {
+  using Result = AwaitResult<T>;
+
+  static Result Abandoned() { return AbandonedResult<Result>(); }
+  [[noreturn]] static Result Misused(const std::source_location& where) {
+    ReportMisuse(where);
+  }
+  static Result NoStack(absl::Status status) {
+    if constexpr (kCarriesStatus<Result>) {
+      return status;
+    } else {
+      ReportStackExhausted(status);
+    }
+  }
+  template <class A>
+  GREENBACK_AWAIT_INLINE static Result Take(A& awaiter) {
+    return awaiter.await_resume();
+  }
+};
+
+// ... and as TryAwait() does.
+template <class T>
+struct TryAwaitReports {
+  using Result = TryAwaitResult<T>;
+
+  static Result Abandoned() { return AbandonedStatus(); }
+  static Result Misused(const std::source_location& where) {
+    return absl::FailedPreconditionError(ExplainMisuse(where).message);
+  }
+  static Result NoStack(absl::Status status) { return status; }
+  template <class A>
+  static Result Take(A& awaiter) {
+    if constexpr (std::is_void_v<AwaitResult<T>>) {
+      awaiter.await_resume();
+      return absl::OkStatus();
+    } else {
+      return Result(awaiter.await_resume());
+    }
+  }
+};
+
+template <class Reports, class T>
+GREENBACK_AWAIT_INLINE typename Reports::Result AwaitAndReport(
+    T&& awaitable, const std::source_location& where) {
+  LetEscape(awaitable);
+  using A = decltype(GetAwaiter(std::declval<T>()));
+  PortalTask* const task = TaskToAwait<A>();
+  if (task == nullptr) [[unlikely]] {
+    if (IsAbandoned()) return Reports::Abandoned();
+    return Reports::Misused(where);
+  }
+  auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
+  LetEscape(awaiter);
+  if (!awaiter.await_ready()) {
+    AwaitPoint point(*task);
+    absl::Status reserved = PortalAccess::ReserveFiber(*task, &point);
+    if (!reserved.ok()) return Reports::NoStack(std::move(reserved));
+    SuspendUntilFired(awaiter, point);
+    if (point.abandoned) [[unlikely]]
+      return Reports::Abandoned();
+  }
+  return Reports::Take(awaiter);
+}
+
+// The exception that is being handled, if it says that an Await() was misused,
+// abandoned, or found no stack; any other is rethrown.
+absl::Status StatusOfOwnException();
+
+}  // namespace internal
+
+template <class T>
+GREENBACK_AWAIT_INLINE AwaitResult<T> Await(
+    T&& awaitable,
+    std::source_location where = std::source_location::current()) {
+  if constexpr (internal::CheckAwaitable<T>()) {
+    return internal::AwaitAndReport<internal::AwaitReports<T>>(
+        std::forward<T>(awaitable), where);
+  } else {
+    return {};
+  }
+}
+
+// Await() for callers that have a way out, and for frames through which nothing
+// may be thrown, those of C among them. Nothing of greenback's own is: a status
+// says FailedPrecondition, with the text of the error, where Await() would
+// refuse; ResourceExhausted when there is no stack left; Cancelled when the
+// host has gone (see abandoned.h). That holds for what the awaitable does
+// inside, too. The awaitable's own exceptions are still thrown.
 template <class T>
 TryAwaitResult<T> TryAwait(T&& awaitable, std::source_location where =
                                               std::source_location::current()) {
   if constexpr (internal::CheckAwaitable<T>()) {
-    internal::LetEscape(awaitable);
-    using A = decltype(GetAwaiter(std::declval<T>()));
-    PortalTask* const task = internal::TaskToAwait<A>();
-    if (task == nullptr) {
-      if (internal::IsAbandoned()) {
-        return internal::AbandonedResult<TryAwaitResult<T>>();
-      }
-      return absl::FailedPreconditionError(
-          internal::ExplainMisuse(where).message);
+    GREENBACK_TRY {
+      return internal::AwaitAndReport<internal::TryAwaitReports<T>>(
+          std::forward<T>(awaitable), where);
     }
-    absl::Status reserved = internal::PortalAccess::ReserveFiber(*task);
-    if (!reserved.ok()) return reserved;
-    if constexpr (std::is_void_v<AwaitResult<T>>) {
-      Await(std::forward<T>(awaitable), where);
-      return absl::OkStatus();
-    } else {
-      return TryAwaitResult<T>(Await(std::forward<T>(awaitable), where));
-    }
+    GREENBACK_CATCH_ALL { return internal::StatusOfOwnException(); }
   } else {
     return {};
   }

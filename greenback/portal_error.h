@@ -3,7 +3,7 @@
 //
 // A mistake of the program, not of the awaited work: fix the call instead of
 // catching it. Code that has a synchronous way out asks HasPortal() first, or
-// uses TryAwait(), which gives the same text as a FailedPrecondition status.
+// uses TryAwait(), which gives the text of both as a FailedPrecondition status.
 // Builds without exceptions print what() and abort.
 #ifndef GREENBACK_PORTAL_ERROR_H_
 #define GREENBACK_PORTAL_ERROR_H_
