@@ -1,12 +1,12 @@
 // NoAwaitLock: a lock that is not held across Await().
 //
 //   void Cache::Put(Page page) {
-//     greenback::NoAwaitLock lock(mutex_);  // any mutex
+//     greenback::NoAwaitLock lock(mutex_);  // any type of mutex
 //     pages_[page.id()] = std::move(page);
-//     on_change_();  // an Await() in there is an error, which names the line
-//     of
-//   }                // `lock`, its own, and the task
+//     on_change_();  // an Await() in there is an error
+//   }
 //
+// The error names the task, the line of `lock`, and the line of the Await().
 // A thread that waits in Await() goes on with other tasks. If one of them takes
 // the same mutex, the thread waits for itself, forever. So use this in place of
 // std::lock_guard and std::unique_lock wherever a mutex is taken in code that

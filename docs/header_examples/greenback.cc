@@ -2,14 +2,28 @@
 #include "greenback/greenback.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <source_location>
 #include <streambuf>
+#include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 struct Page {};
+
+struct sqlite3_context;
+struct sqlite3_value;
+void sqlite3_result_error(sqlite3_context* context, const char* text, int size);
+void sqlite3_result_int(sqlite3_context* context, int value);
+namespace abandoned {
+greenback::Co<int> Ask(sqlite3_value* argument);
+// EXAMPLE greenback/abandoned.h 1
+}  // namespace abandoned
 
 namespace await {
 greenback::Co<absl::StatusOr<Page>> FetchPage(int number);
@@ -51,17 +65,45 @@ void InAFunction() {
 }
 }  // namespace from_callback
 
-namespace no_await_scope {
+namespace no_await_lock {
 class Cache {
+  struct Page {
+    int id() const;
+  };
+  void Put(Page page);
+  std::mutex mutex_;
+  std::map<int, Page> pages_;
+  std::function<void()> on_change_;
+};
+// EXAMPLE greenback/no_await_lock.h 1
+class Transfer {
+  struct Account {
+    std::mutex mutex;
+  };
+  void Example() {
+    // EXAMPLE greenback/no_await_lock.h 2
+  }
+  Account from_;
+  Account to_;
+};
+}  // namespace no_await_lock
+
+namespace no_await_scope {
+class Index {
   struct Table {
     void Rehash(const std::function<void()>& callback);
   };
   void Example(const std::function<void()>& callback) {
     // EXAMPLE greenback/no_await_scope.h 1
   }
-  std::mutex mutex_;
   Table table_;
 };
+struct CheckedMutex {
+  void lock(std::source_location where);
+  std::mutex mutex_;
+  std::optional<greenback::NoAwaitScope> no_await_;
+};
+// EXAMPLE greenback/no_await_scope.h 2
 }  // namespace no_await_scope
 
 namespace portal {
