@@ -15,7 +15,11 @@
 // is entered by a jump, too, and nothing gets out of step; but not where a
 // shadow stack has to see the call.
 //
-// All of a program must be compiled alike.
+// All of a program must be compiled alike. Functions that have instructions of
+// their own by a `target` attribute may switch, except where nothing can tell
+// the compiler what the jump does to their registers: with g++, functions for
+// APX in a program that is not for APX; and the tiles of AMX, which hold their
+// values until the next switch only, as they do until the next call.
 #ifndef GREENBACK_CONTEXT_JUMP_H_
 #define GREENBACK_CONTEXT_JUMP_H_
 
@@ -40,20 +44,57 @@
 #endif
 
 // What a call may change, but for the integer registers.
-#if defined(__x86_64__) && defined(__AVX512F__)
+//
+// JumpTo() is inlined into functions that may have a `target` attribute of
+// their own, so these include the registers that only such a function can use:
+// nothing that must survive the jump may be in one. clang accepts their names
+// in every function. g++ accepts only the names that the function at hand can
+// use, and the preprocessor does not know that function. For g++ they are
+// outputs that nobody reads, with two alternatives. The first is all of the
+// registers; it is impossible without AVX-512, where the class "k" is empty.
+// The second is memory. g++ takes an alternative in which every operand is in
+// its place already before it looks at the costs ("!"), so the second one also
+// has an input that never is: a zero in rax. (There are 30 operands at most,
+// too few for the registers of APX as well.)
+#if defined(__x86_64__)
+#if defined(__clang__) || defined(__AVX512F__)
 #define GREENBACK_CALL_CLOBBERS_AVX512                                        \
   "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",     \
       "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", \
       "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7",
+#define GREENBACK_DECLARE_OUTPUTS
+#define GREENBACK_OUTPUTS
+#define GREENBACK_INPUTS
+#define GREENBACK_IN(reg) reg
 #else
 #define GREENBACK_CALL_CLOBBERS_AVX512
+#define GREENBACK_DECLARE_OUTPUTS \
+  volatile float vector;          \
+  volatile unsigned char mask;
+#define GREENBACK_4_VECTORS \
+  , "=v,!m"(vector), "=v,!m"(vector), "=v,!m"(vector), "=v,!m"(vector)
+#define GREENBACK_4_MASKS \
+  , "=k,!m"(mask), "=k,!m"(mask), "=k,!m"(mask), "=k,!m"(mask)
+#define GREENBACK_OUTPUTS                                     \
+  GREENBACK_4_VECTORS GREENBACK_4_VECTORS GREENBACK_4_VECTORS \
+      GREENBACK_4_VECTORS GREENBACK_4_MASKS GREENBACK_4_MASKS
+#define GREENBACK_INPUTS "i,!a"(0)
+#define GREENBACK_IN(reg) reg "," reg
 #endif
-#define GREENBACK_CALL_CLOBBERS                                                \
-  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",      \
-      "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",            \
-      GREENBACK_CALL_CLOBBERS_AVX512 "st", "st(1)", "st(2)", "st(3)", "st(4)", \
-      "st(5)", "st(6)", "st(7)", "mm0", "mm1", "mm2", "mm3", "mm4", "mm5",     \
-      "mm6", "mm7", "cc", "memory"
+#endif
+#if defined(__clang__) && __clang_major__ >= 18
+#define GREENBACK_CALL_CLOBBERS_APX                                            \
+  "r16", "r17", "r18", "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26", \
+      "r27", "r28", "r29", "r30", "r31",
+#else
+#define GREENBACK_CALL_CLOBBERS_APX
+#endif
+#define GREENBACK_CALL_CLOBBERS                                             \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",   \
+      "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",         \
+      GREENBACK_CALL_CLOBBERS_AVX512 GREENBACK_CALL_CLOBBERS_APX "st",      \
+      "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "mm0", \
+      "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory"
 
 namespace greenback::context::internal {
 
@@ -72,10 +113,12 @@ struct Place {
 extern "C" void greenback_context_jump_fcontext();
 
 inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
-  void* target = there->fcontext;
+  // On the way there the place to go and the data; on the way back, what
+  // jump_fcontext() returns.
+  void* fcontext = there->fcontext;
   Place* data = here;
-  void* left;
-  Place* other;
+  void* address;
+  GREENBACK_DECLARE_OUTPUTS
   asm volatile(
       "leaq -128(%%rsp), %%rsp\n\t"  // spares the red zone
       "leaq 1f(%%rip), %%rax\n\t"
@@ -83,12 +126,15 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
       "jmp greenback_context_jump_fcontext@PLT\n"
       "1:\n\t"
       "endbr64\n\t"
-      "leaq 128(%%rsp), %%rsp"
-      : "=a"(left), "=d"(other), "+D"(target), "+S"(data)
-      :
-      : "rcx", "r8", "r9", "r10", "r11", GREENBACK_CALL_CLOBBERS);
-  other->fcontext = left;
-  return other;
+      "leaq 128(%%rsp), %%rsp\n\t"
+      "movq %%rax, %%rdi\n\t"
+      "movq %%rdx, %%rsi"
+      : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(fcontext),
+        "+" GREENBACK_IN("S")(data) GREENBACK_OUTPUTS
+      : GREENBACK_INPUTS
+      : "rcx", "rdx", "r8", "r9", "r10", "r11", GREENBACK_CALL_CLOBBERS);
+  data->fcontext = fcontext;
+  return data;
 }
 
 #else
@@ -116,6 +162,8 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
   // All other registers are forgotten, as in a call; but those which a call
   // preserves are saved by the compiler, where they hold anything.
 #if defined(__x86_64__)
+  GREENBACK_DECLARE_OUTPUTS
+  void* address;
   asm volatile(
       "leaq 1f(%%rip), %%rax\n\t"
       "movq %%rsp, (%%rdi)\n\t"
@@ -128,10 +176,11 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
       "jmpq *24(%%rsi)\n"
       "1:\n\t"
       "endbr64"
-      : "+D"(here), "+S"(there)
-      :
-      : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-        "r15", GREENBACK_CALL_CLOBBERS);
+      : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(here),
+        "+" GREENBACK_IN("S")(there) GREENBACK_OUTPUTS
+      : GREENBACK_INPUTS
+      : "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+        GREENBACK_CALL_CLOBBERS);
   return here;
 #else
   register Place* x0 asm("x0") = here;
@@ -158,11 +207,10 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
 #if !defined(__ANDROID__) && !defined(__Fuchsia__)
         "x18",  // the platform's own, there
 #endif
-#if defined(__ARM_FEATURE_SVE)
+        // Of SVE, which a function may use that has it for a `target`. "v0" is
+        // all of z0.
         "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10",
-        "p11", "p12", "p13", "p14", "p15",
-#endif
-        "cc", "memory");
+        "p11", "p12", "p13", "p14", "p15", "cc", "memory");
   return x0;
 #endif
 }
@@ -206,6 +254,13 @@ struct ControlWords {
 }  // namespace greenback::context::internal
 
 #undef GREENBACK_CALL_CLOBBERS
+#undef GREENBACK_CALL_CLOBBERS_APX
 #undef GREENBACK_CALL_CLOBBERS_AVX512
+#undef GREENBACK_DECLARE_OUTPUTS
+#undef GREENBACK_OUTPUTS
+#undef GREENBACK_INPUTS
+#undef GREENBACK_IN
+#undef GREENBACK_4_VECTORS
+#undef GREENBACK_4_MASKS
 
 #endif  // GREENBACK_CONTEXT_JUMP_H_
