@@ -110,20 +110,21 @@ GREENBACK_AWAIT_INLINE void ParkUnlessFired(ParkPoint& point) {
 
 // From await_suspend to the moment when `point` has fired.
 template <class A>
-GREENBACK_AWAIT_INLINE void SuspendUntilFired(A& awaiter, ParkPoint& point) {
+GREENBACK_AWAIT_INLINE void SuspendUntilFired(AwaiterLvalue<A> awaiter,
+                                              ParkPoint& point) {
   if constexpr (ParksItself<A>) {
     if (awaiter.await_park(point)) ParkUnlessFired(point);
   } else {
     WakerLease waker(point);
-    using Suspend = decltype(awaiter.await_suspend(waker.handle()));
+    using Suspend = decltype(CallSuspend<A>(awaiter, waker.handle()));
     if constexpr (std::is_void_v<Suspend>) {
-      awaiter.await_suspend(waker.handle());
+      CallSuspend<A>(awaiter, waker.handle());
     } else if constexpr (std::is_same_v<Suspend, bool>) {
-      if (!awaiter.await_suspend(waker.handle())) return;
+      if (!CallSuspend<A>(awaiter, waker.handle())) return;
     } else {
       // A coroutine to go on with: it runs here, on top of the waiting frames,
       // until it suspends or is done.
-      ResumeAndTransfer(awaiter.await_suspend(waker.handle()));
+      ResumeAndTransfer(CallSuspend<A>(awaiter, waker.handle()));
     }
     ParkUnlessFired(point);
   }
@@ -181,8 +182,8 @@ struct AwaitReports {
     }
   }
   template <class A>
-  GREENBACK_AWAIT_INLINE static Result Take(A& awaiter) {
-    return awaiter.await_resume();
+  GREENBACK_AWAIT_INLINE static Result Take(AwaiterLvalue<A> awaiter) {
+    return CallResume<A>(awaiter);
   }
 };
 
@@ -197,12 +198,12 @@ struct TryAwaitReports {
   }
   static Result NoStack(absl::Status status) { return status; }
   template <class A>
-  static Result Take(A& awaiter) {
+  static Result Take(AwaiterLvalue<A> awaiter) {
     if constexpr (std::is_void_v<AwaitResult<T>>) {
-      awaiter.await_resume();
+      CallResume<A>(awaiter);
       return absl::OkStatus();
     } else {
-      return Result(awaiter.await_resume());
+      return Result(CallResume<A>(awaiter));
     }
   }
 };
@@ -219,15 +220,15 @@ GREENBACK_AWAIT_INLINE typename Reports::Result AwaitAndReport(
   }
   auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
   LetEscape(awaiter);
-  if (!awaiter.await_ready()) {
+  if (!CallReady<A>(awaiter)) {
     AwaitPoint point(*task);
     absl::Status reserved = PortalAccess::ReserveFiber(*task, &point);
     if (!reserved.ok()) return Reports::NoStack(std::move(reserved));
-    SuspendUntilFired(awaiter, point);
+    SuspendUntilFired<A>(awaiter, point);
     if (point.abandoned) [[unlikely]]
       return Reports::Abandoned();
   }
-  return Reports::Take(awaiter);
+  return Reports::template Take<A>(awaiter);
 }
 
 // The exception that is being handled, if it says that an Await() was misused,

@@ -14,6 +14,13 @@
 //   ...
 //   int answer = greenback::Await(other::Ask());
 //
+// An awaiter may have its functions with any qualifiers. They are called as the
+// compiler calls them, on an lvalue; what is for rvalues alone, as some
+// libraries' coroutines want it, is called on an rvalue, unless it is an lvalue
+// that is awaited. greenback's own awaiters are for every library's coroutines:
+// their await_ready() is const and noexcept, and what may fail is left to
+// await_suspend().
+//
 // An operation of a callback API has no type to specialise for: see
 // from_callback.h, whose FromCallback() may also be what Adapt() gives.
 //
@@ -59,26 +66,98 @@ concept HasFreeCoAwait = requires(T&& value) {
   operator co_await(std::forward<T>(value));
 };
 
+// The three functions of an awaiter of type T are called on an lvalue, as the
+// compiler does it ([expr.await]: "e is an lvalue"), whatever T is. Some
+// libraries have coroutines that move their awaiters instead, and functions
+// that are for rvalues alone; those are called on an rvalue, unless T is an
+// lvalue reference.
+template <class T>
+using AwaiterLvalue = std::remove_reference_t<T>&;
+template <class T>
+using AwaiterRvalue = std::conditional_t<std::is_lvalue_reference_v<T>, T,
+                                         std::remove_reference_t<T>&&>;
+
+template <class T>
+concept HasReady = requires(T&& awaiter) {
+  static_cast<T&&>(awaiter).await_ready();
+};
+template <class T>
+concept HasSuspend = requires(T&& awaiter, std::coroutine_handle<> waker) {
+  static_cast<T&&>(awaiter).await_suspend(waker);
+};
+template <class T>
+concept HasResume = requires(T&& awaiter) {
+  static_cast<T&&>(awaiter).await_resume();
+};
+template <class T>
+using ForReady = std::conditional_t<HasReady<AwaiterLvalue<T>>,
+                                    AwaiterLvalue<T>, AwaiterRvalue<T>>;
+template <class T>
+using ForSuspend = std::conditional_t<HasSuspend<AwaiterLvalue<T>>,
+                                      AwaiterLvalue<T>, AwaiterRvalue<T>>;
+template <class T>
+using ForResume = std::conditional_t<HasResume<AwaiterLvalue<T>>,
+                                     AwaiterLvalue<T>, AwaiterRvalue<T>>;
+
+// The calls, of an awaiter that GetAwaiter() gave as a T.
+template <class T>
+inline __attribute__((always_inline)) constexpr bool
+CallReady(AwaiterLvalue<T> awaiter) noexcept(noexcept(
+    static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready()))) {
+  return static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready());
+}
+template <class T>
+inline constexpr bool kReadyIsNoexcept =
+    noexcept(CallReady<T>(std::declval<AwaiterLvalue<T>>()));
+template <class T, class Promise>
+inline __attribute__((always_inline)) decltype(auto) CallSuspend(
+    AwaiterLvalue<T> awaiter, std::coroutine_handle<Promise> waker) {
+  return static_cast<ForSuspend<T>>(awaiter).await_suspend(waker);
+}
+template <class T>
+inline __attribute__((always_inline)) decltype(auto) CallResume(
+    AwaiterLvalue<T> awaiter) {
+  return static_cast<ForResume<T>>(awaiter).await_resume();
+}
+
+template <class T>
+concept ReadyGivesBool = requires(AwaiterLvalue<T> awaiter) {
+  static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready());
+};
+template <class T>
+concept SuspendGivesSuspendResult = requires(AwaiterLvalue<T> awaiter,
+                                             std::coroutine_handle<> waker) {
+  { static_cast<ForSuspend<T>>(awaiter).await_suspend(waker) } -> SuspendResult;
+};
+
+// An awaiter of corral's kind: its library's coroutines set an executor before
+// it may be suspended on.
+struct AnyPointer {
+  template <class T>
+  operator T*() const;
+};
+template <class T>
+concept WantsExecutor = requires(std::remove_reference_t<T>& awaiter) {
+  awaiter.await_set_executor(AnyPointer());
+};
+
 }  // namespace internal
 
 // Something with the three functions that the compiler calls. T may be a
 // reference.
 template <class T>
-concept Awaiter = requires(std::remove_reference_t<T>& awaiter,
-                           std::coroutine_handle<> waker) {
-  { awaiter.await_ready() } -> std::convertible_to<bool>;
-  { awaiter.await_suspend(waker) } -> internal::SuspendResult;
-  awaiter.await_resume();
-};
+concept Awaiter =
+    internal::ReadyGivesBool<T> && internal::SuspendGivesSuspendResult<T> &&
+    internal::HasResume<internal::ForResume<T>> && !internal::WantsExecutor<T>;
 
 namespace internal {
 template <class T>
 class AdaptedAwaiter;
 }
 
-// The awaiter of an awaitable, as `co_await` would get it: a value, or an
-// lvalue reference to the awaitable itself. Anything else comes back as it is,
-// and is no Awaiter.
+// The awaiter of an awaitable, as `co_await` would get it: what its operator
+// co_await gives, or a reference to the awaitable itself, of its own kind.
+// Anything else comes back as it is, and is no Awaiter.
 template <class T>
 decltype(auto) GetAwaiter(T&& awaitable) {
   if constexpr (internal::HasAdapter<T>) {
@@ -88,7 +167,7 @@ decltype(auto) GetAwaiter(T&& awaitable) {
   } else if constexpr (internal::HasFreeCoAwait<T>) {
     return operator co_await(std::forward<T>(awaitable));
   } else {
-    return (awaitable);
+    return static_cast<T&&>(awaitable);
   }
 }
 
@@ -116,7 +195,9 @@ concept ParksItself = requires(A& awaiter, ParkPoint& point) {
   { awaiter.await_park(point) } -> std::same_as<bool>;
 };
 
-// Keeps what an adapter made for as long as it is awaited.
+// Keeps what an adapter made for as long as it is awaited. As of all awaiters
+// of greenback's, await_ready() is const: some libraries' coroutines want that.
+// For an inner one that is not, this is taken not to be a constant.
 template <class T>
 class AdaptedAwaiter {
   using Made = AdapterMakes<T>;
@@ -132,15 +213,17 @@ class AdaptedAwaiter {
   AdaptedAwaiter(const AdaptedAwaiter&) = delete;
   AdaptedAwaiter& operator=(const AdaptedAwaiter&) = delete;
 
-  bool await_ready() { return static_cast<bool>(inner_.await_ready()); }
+  bool await_ready() const noexcept(kReadyIsNoexcept<Inner>) {
+    return CallReady<Inner>(const_cast<AwaiterLvalue<Inner>>(inner_));
+  }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> waker) {
-    return inner_.await_suspend(waker);
+    return CallSuspend<Inner>(inner_, waker);
   }
   bool await_park(ParkPoint& point) requires(ParksItself<Inner>) {
     return inner_.await_park(point);
   }
-  decltype(auto) await_resume() { return inner_.await_resume(); }
+  decltype(auto) await_resume() { return CallResume<Inner>(inner_); }
 
  private:
   Made made_;
@@ -175,18 +258,13 @@ struct NoAwaiter : std::suspend_always {
 };
 
 template <class T>
-concept HasReadyAndResume = requires(T& awaiter) {
-  awaiter.await_ready();
-  awaiter.await_resume();
-};
+concept HasReadyAndResume = HasReady<ForReady<T>> && HasResume<ForResume<T>>;
+
+// Awaitable, but not as the lvalue that it is.
 template <class T>
-concept ReadyGivesBool = requires(T& awaiter) {
-  { awaiter.await_ready() } -> std::convertible_to<bool>;
-};
+inline constexpr bool kIsForRvalues = false;
 template <class T>
-concept TakesHandle = requires(T& awaiter, std::coroutine_handle<> waker) {
-  awaiter.await_suspend(waker);
-};
+inline constexpr bool kIsForRvalues<T&> = !Awaitable<T&> && Awaitable<T>;
 
 #define GREENBACK_NOT_AWAITABLE                                             \
   "this type is not awaitable: it is no awaiter, and has neither operator " \
@@ -213,17 +291,27 @@ template <class T>
 constexpr bool CheckAwaitable() {
   if constexpr (!Awaitable<T>) {
     using A = decltype(GetAwaiter(std::declval<T>()));
-    if constexpr (HasAdapter<T>) {
+    if constexpr (kIsForRvalues<T>) {
+      static_assert(!kIsForRvalues<T>,
+                    "this can be awaited as an rvalue only: pass it with "
+                    "std::move(), or the call that makes it");
+    } else if constexpr (HasAdapter<T>) {
       static_assert(Awaiter<A>,
                     "AwaitableAdapter<T>::Adapt() must give an awaitable");
     } else if constexpr (!HasReadyAndResume<A>) {
       static_assert(kIsAwaitable<T>, GREENBACK_NOT_AWAITABLE);
+    } else if constexpr (WantsExecutor<A>) {
+      static_assert(!WantsExecutor<A>,
+                    "an awaiter with an await_set_executor() is for coroutines "
+                    "of its own library, which set its executor: await it in "
+                    "one of those, or write a greenback::AwaitableAdapter for "
+                    "its awaitable");
     } else if constexpr (!ReadyGivesBool<A>) {
       static_assert(ReadyGivesBool<A>,
                     "an awaiter's await_ready() must return bool, or what "
                     "converts to it");
-    } else if constexpr (!TakesHandle<A>) {
-      static_assert(TakesHandle<A>,
+    } else if constexpr (!HasSuspend<ForSuspend<A>>) {
+      static_assert(HasSuspend<ForSuspend<A>>,
                     "an awaiter's await_suspend() must take a "
                     "std::coroutine_handle<>: greenback's continuation is no "
                     "coroutine of its own type");
@@ -266,10 +354,9 @@ struct AwaitResultOf {
 };
 template <Awaitable T>
 struct AwaitResultOf<T> {
+  using A = decltype(GetAwaiter(std::declval<T>()));
   using type = typename KeptResult<
-      decltype(std::declval<std::remove_reference_t<decltype(GetAwaiter(
-                   std::declval<T>()))>&>()
-                   .await_resume())>::type;
+      decltype(std::declval<ForResume<A>>().await_resume())>::type;
 };
 
 }  // namespace internal

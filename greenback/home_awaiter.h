@@ -10,6 +10,7 @@
 #define GREENBACK_HOME_AWAITER_H_
 
 #include <coroutine>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -31,7 +32,9 @@ class ForeignAwaiter {
   explicit ForeignAwaiter(A&& awaitable)
       : inner_(GetAwaiter(std::forward<A>(awaitable))) {}
 
-  bool await_ready() { return static_cast<bool>(inner_.await_ready()); }
+  bool await_ready() const noexcept(kReadyIsNoexcept<Inner>) {
+    return CallReady<Inner>(const_cast<AwaiterLvalue<Inner>>(inner_));
+  }
 
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) {
     point_.emplace(ThisThread().current_task);
@@ -51,7 +54,7 @@ class ForeignAwaiter {
 
   decltype(auto) await_resume() {
     waker_.reset();
-    return inner_.await_resume();
+    return CallResume<Inner>(inner_);
   }
 
  private:
@@ -59,15 +62,15 @@ class ForeignAwaiter {
   // it is done already.
   std::coroutine_handle<> Suspend(std::coroutine_handle<> continuation,
                                   std::coroutine_handle<> caller) {
-    using Result = decltype(inner_.await_suspend(continuation));
+    using Result = decltype(CallSuspend<Inner>(inner_, continuation));
     if constexpr (std::is_void_v<Result>) {
-      inner_.await_suspend(continuation);
+      CallSuspend<Inner>(inner_, continuation);
       return std::noop_coroutine();
     } else if constexpr (std::is_same_v<Result, bool>) {
-      return inner_.await_suspend(continuation) ? std::noop_coroutine()
-                                                : caller;
+      return CallSuspend<Inner>(inner_, continuation) ? std::noop_coroutine()
+                                                      : caller;
     } else {
-      return inner_.await_suspend(continuation);
+      return CallSuspend<Inner>(inner_, continuation);
     }
   }
 
@@ -78,19 +81,23 @@ class ForeignAwaiter {
 
 // Stands for an awaiter that is somewhere else. g++ 12 copies an awaiter that
 // await_transform hands on by reference.
-template <class Awaiter>
+template <class A>
 class AwaiterRef {
+  static_assert(std::is_reference_v<A>);
+
  public:
-  explicit AwaiterRef(Awaiter& awaiter) : awaiter_(&awaiter) {}
-  bool await_ready() { return static_cast<bool>(awaiter_->await_ready()); }
+  explicit AwaiterRef(A awaiter) : awaiter_(std::addressof(awaiter)) {}
+  bool await_ready() const noexcept(kReadyIsNoexcept<A>) {
+    return CallReady<A>(*awaiter_);
+  }
   template <class Promise>
   decltype(auto) await_suspend(std::coroutine_handle<Promise> handle) {
-    return awaiter_->await_suspend(handle);
+    return CallSuspend<A>(*awaiter_, handle);
   }
-  decltype(auto) await_resume() { return awaiter_->await_resume(); }
+  decltype(auto) await_resume() { return CallResume<A>(*awaiter_); }
 
  private:
-  Awaiter* awaiter_;
+  std::remove_reference_t<A>* awaiter_;
 };
 
 // What a greenback coroutine awaits in place of `awaitable`.
@@ -102,7 +109,7 @@ auto ComeHome(A&& awaitable) {
   } else if constexpr (!HomeAwaiter<Inner>) {
     return ForeignAwaiter<A>(std::forward<A>(awaitable));
   } else if constexpr (std::is_reference_v<Inner>) {
-    return AwaiterRef(GetAwaiter(std::forward<A>(awaitable)));
+    return AwaiterRef<Inner>(GetAwaiter(std::forward<A>(awaitable)));
   } else {
     return GetAwaiter(std::forward<A>(awaitable));
   }

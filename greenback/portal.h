@@ -201,18 +201,18 @@ class [[nodiscard]] AsyncRun {
         "of another library: a portal cannot follow what async_fn "
         "gives; it must give a greenback::Co, or be a plain function "
         "for WithPortalRunSync()");
-    using Suspend = decltype(inner_->await_suspend(coroutine));
+    using Suspend = decltype(CallSuspend<Inner>(*inner_, coroutine));
     const std::optional<bool> suspends = Begin(coroutine);
     if constexpr (std::is_void_v<Suspend>) {
       if (suspends) return *suspends;
-      inner_->await_suspend(coroutine);
+      CallSuspend<Inner>(*inner_, coroutine);
       return true;
     } else if constexpr (std::is_same_v<Suspend, bool>) {
       if (suspends) return *suspends;
-      return inner_->await_suspend(coroutine);
+      return CallSuspend<Inner>(*inner_, coroutine);
     } else {
       if (!suspends) {
-        return std::coroutine_handle<>(inner_->await_suspend(coroutine));
+        return std::coroutine_handle<>(CallSuspend<Inner>(*inner_, coroutine));
       }
       return *suspends ? std::coroutine_handle<>(std::noop_coroutine())
                        : TransferTo(coroutine);
@@ -226,7 +226,7 @@ class [[nodiscard]] AsyncRun {
       InPlace<PortalForCall>& portal;
       ~CloseAtEnd() { portal.Reset(); }
     } close{portal_};
-    return inner_->await_resume();
+    return CallResume<Inner>(*inner_);
   }
 
   // For the ForeignCall.
@@ -246,7 +246,7 @@ class [[nodiscard]] AsyncRun {
     made_.Emplace([&]() -> Made { return Make(); });
     inner_.Emplace(
         [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });
-    if (static_cast<bool>(inner_->await_ready())) return false;
+    if (CallReady<Inner>(*inner_)) return false;
     return std::nullopt;
   }
   Made Make() { return std::apply(std::move(fn_), std::move(args_)); }

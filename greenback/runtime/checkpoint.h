@@ -43,7 +43,7 @@ class ScheduleAwaiter {
   void await_resume() const noexcept {}
 
  protected:
-  ReadyNode node_;
+  mutable ReadyNode node_;  // await_ready() is const
 
  private:
   void Schedule(Task& task, ReadyNode& node) {
@@ -61,10 +61,13 @@ class CheckpointAwaiter : public ScheduleAwaiter {
 
 class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
  public:
-  bool await_ready() {
-    Task& task = CurrentTask();
-    node_.task = &task;
-    return !TaskAccess::Cancellation(task).is_cancelled();
+  // False outside a task of a run, so that await_suspend() says why.
+  bool await_ready() const noexcept {
+    PortalTask* const task = ThisThread().current_task;
+    if (task == nullptr || PortalAccess::Loop(*task) == nullptr) [[unlikely]]
+      return false;
+    node_.task = task;
+    return !TaskAccess::Cancellation(static_cast<Task&>(*task)).is_cancelled();
   }
 };
 

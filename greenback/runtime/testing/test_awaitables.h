@@ -40,7 +40,7 @@ class Signal {
     return state != nullptr && state != this;
   }
 
-  bool await_ready() const {
+  bool await_ready() const noexcept {
     return state_.load(std::memory_order_acquire) == this;
   }
   bool await_suspend(std::coroutine_handle<> waiter) {
@@ -62,7 +62,7 @@ template <class Suspend>
 struct SuspendWith {
   Suspend suspend;
 
-  bool await_ready() const { return false; }
+  bool await_ready() const noexcept { return false; }
   auto await_suspend(std::coroutine_handle<> handle) const {
     return suspend(handle);
   }

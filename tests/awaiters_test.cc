@@ -1,0 +1,159 @@
+// Every awaiter of greenback's is one that any library's coroutines take.
+#include <concepts>
+#include <coroutine>
+#include <source_location>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "greenback/awaitable.h"
+#include "greenback/greenback.h"
+#include "greenback/home_awaiter.h"
+#include "greenback/runtime/testing/test_awaitables.h"
+#include "gtest/gtest.h"
+#include "util/async_generator.h"
+#include "util/decorate_as_sync.h"
+#if defined(GREENBACK_TEST_ON_ASIO)
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include "greenback/asio/asio.h"
+#endif
+
+namespace greenback {
+namespace {
+
+// What corral, for one, asks of an awaiter.
+template <class A>
+concept GoodCitizen = requires(A awaiter, const A constant,
+                               std::coroutine_handle<> handle) {
+  { constant.await_ready() }
+  noexcept->std::same_as<bool>;
+  { awaiter.await_suspend(handle) } -> internal::SuspendResult;
+  std::forward<A>(awaiter).await_resume();
+};
+template <class Awaitable>
+inline constexpr bool kGood = GoodCitizen<
+    std::remove_reference_t<decltype(GetAwaiter(std::declval<Awaitable>()))>>;
+#define EXPECT_GOOD(...) static_assert(kGood<decltype(__VA_ARGS__)>)
+
+[[maybe_unused]] Co<int> One() { co_return 1; }
+using Generator = AsyncGenerator<int, int>&;
+
+EXPECT_GOOD(One());
+EXPECT_GOOD(std::declval<Co<int&>>());
+EXPECT_GOOD(EnsurePortal());
+EXPECT_GOOD(WithPortalRun(One));
+EXPECT_GOOD(WithPortalRun(EnsurePortal, std::source_location()));
+EXPECT_GOOD(WithPortalRunSync([] { return 1; }));
+EXPECT_GOOD(DecorateAsSync([](auto fn) { return fn; })(One)());
+EXPECT_GOOD(FromCallback<int>([](auto) {}));
+EXPECT_GOOD(FromCallback([](auto) {}, [] {}));
+EXPECT_GOOD(Checkpoint());
+EXPECT_GOOD(CheckpointIfCancelled());
+EXPECT_GOOD(CancelShieldedCheckpoint());
+EXPECT_GOOD(Sleep(absl::Seconds(1)));
+EXPECT_GOOD(SleepUntil(absl::Now()));
+EXPECT_GOOD(std::declval<Event&>().Wait());
+EXPECT_GOOD(WaitTaskRescheduled<int>([] { return Abort::kFailed; }));
+EXPECT_GOOD(WaitTaskRescheduled<void>([] { return Abort::kFailed; }));
+EXPECT_GOOD(RunInThread([] { return 1; }));
+EXPECT_GOOD(OpenNursery([](Nursery&) -> Co<void> { co_return; }));
+EXPECT_GOOD(std::declval<Generator>().Next());
+EXPECT_GOOD(std::declval<Generator>().Send(1));
+EXPECT_GOOD(std::declval<Generator>().Close());
+#if defined(__cpp_exceptions)
+EXPECT_GOOD(std::declval<Generator>().Throw(1));
+#endif
+EXPECT_GOOD(internal::NurseryAccess::AllChildren(std::declval<Nursery&>()));
+
+// Those that stand for others, whether an inner await_ready() is const or not.
+struct Fickle {
+  bool await_ready() noexcept { return true; }
+  void await_suspend(std::coroutine_handle<>) noexcept {}
+  void await_resume() noexcept {}
+};
+struct ToAdapt {};
+
+}  // namespace
+
+template <>
+struct AwaitableAdapter<ToAdapt> {
+  static Fickle Adapt(ToAdapt) { return {}; }
+};
+
+namespace {
+
+EXPECT_GOOD(ToAdapt());
+EXPECT_GOOD(internal::ComeHome(Fickle()));
+EXPECT_GOOD(internal::ComeHome(std::declval<Fickle&>()));
+EXPECT_GOOD(internal::ComeHome(ToAdapt()));
+EXPECT_GOOD(internal::ComeHome(One()));
+static_assert(GoodCitizen<internal::AwaiterRef<Fickle&>>);
+// And one that may throw is not said not to.
+struct Throws {
+  bool await_ready() { return true; }
+  void await_suspend(std::coroutine_handle<>) {}
+  void await_resume() {}
+};
+static_assert(!kGood<decltype(internal::ComeHome(Throws()))>);
+static_assert(Awaiter<decltype(internal::ComeHome(Throws()))>);
+
+// Those between greenback's own coroutines.
+template <class Coroutine>
+using FinalOf =
+    decltype(std::declval<typename Coroutine::promise_type&>().final_suspend());
+template <class A>
+concept ConstNoexceptReady = requires(const A awaiter) {
+  { awaiter.await_ready() }
+  noexcept->std::same_as<bool>;
+};
+static_assert(ConstNoexceptReady<FinalOf<Co<int>>>);
+static_assert(ConstNoexceptReady<FinalOf<AsyncGenerator<int>>>);
+static_assert(ConstNoexceptReady<
+              decltype(std::declval<AsyncGenerator<int>::promise_type&>()
+                           .yield_value(std::declval<int>()))>);
+static_assert(ConstNoexceptReady<
+              decltype(std::declval<AsyncGenerator<int>::promise_type&>()
+                           .yield_value(std::declval<const int&>()))>);
+
+#if defined(GREENBACK_TEST_ON_ASIO)
+EXPECT_GOOD(std::declval<boost::asio::awaitable<int>>());
+EXPECT_GOOD(boost::asio::this_coro::executor);
+EXPECT_GOOD(boost::asio::post(std::declval<boost::asio::io_context&>(),
+                              boost::asio::deferred));
+EXPECT_GOOD(std::declval<boost::asio::steady_timer&>().async_wait(
+    boost::asio::deferred));
+#endif
+
+// What their await_ready() may not throw, their await_suspend() does.
+TEST(AwaitersTest, R25_MisuseIsReportedAllTheSame) {
+#if defined(__cpp_exceptions)
+  int errors = 0;
+  const auto body = [&]() -> Detached {
+    try {
+      (void)co_await EnsurePortal();
+    } catch (const PortalError&) {
+      ++errors;
+    }
+    try {
+      (void)co_await CheckpointIfCancelled();
+    } catch (const std::logic_error&) {
+      ++errors;
+    }
+  };
+  body();
+  EXPECT_EQ(errors, 2);
+#else
+  const auto body = []() -> Detached { (void)co_await EnsurePortal(); };
+  EXPECT_DEATH(body(), "greenback::EnsurePortal at .*no task is running");
+#endif
+}
+
+}  // namespace
+}  // namespace greenback
