@@ -200,8 +200,10 @@ void StepTask::Promote() {
   PromoteBestowed();
 }
 
-// The task may be gone when its step has ended, or parked where another thread
-// goes on with it: it is not touched then.
+// The task may be destroyed when its step has ended, or has parked where another
+// thread resumes it. So it is not touched after a switch: what is called then is
+// static, and knows a task by a point that has fired, where its frames still
+// wait.
 inline __attribute__((always_inline)) void StepTask::Run(
     ThreadState& state, StepThread& thread, StepFiber* fiber,
     context::SavedContext* from) {
@@ -242,11 +244,16 @@ inline __attribute__((always_inline)) context::SavedContext* StepTask::Next(
   return &fired->context;
 }
 
+void StepTask::ScheduleFired(StepRun& run) {
+  if (ParkPoint* const fired = std::exchange(run.fired, nullptr)) {
+    static_cast<StepTask*>(fired->task)->ScheduleContinue(*fired);
+  }
+}
+
 context::SavedContext* StepTask::OnParked(StepRun& run) {
   ParkPoint& point = *std::exchange(run.fiber->parked, nullptr);
   // Until then, what else fires is scheduled, too.
-  if (run.fired != nullptr) ScheduleContinue(*run.fired);
-  run.fired = nullptr;
+  ScheduleFired(run);
   if (StartWhenParked* const start = std::exchange(point.start, nullptr)) {
     point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
     if (start->begin(*start, point)) return nullptr;
@@ -271,7 +278,7 @@ inline __attribute__((always_inline)) void StepTask::Begin(ThreadState& state,
     {
       const StepScope scope(state, thread, *this, run);
       call(argument);
-      if (run.fired != nullptr) ScheduleContinue(*run.fired);
+      ScheduleFired(run);
     }
     if (run.after) ResumeAndTransfer(run.after);
     return;

@@ -115,8 +115,9 @@ class StepTask : public PortalTask {
   // Runs `fiber` on from `from`; and then what has fired in the step.
   void Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
            context::SavedContext* from);
-  context::SavedContext* Next(StepThread& thread, StepRun& run);
-  context::SavedContext* OnParked(StepRun& run);
+  static context::SavedContext* Next(StepThread& thread, StepRun& run);
+  static context::SavedContext* OnParked(StepRun& run);
+  static void ScheduleFired(StepRun& run);
   void Resume(ThreadState& state, ParkPoint& point);
   void ContinueAfter(StepRun& run, ParkPoint& point) noexcept;
   void Promote();
