@@ -287,7 +287,7 @@ class PreviousHandlerTest : public ::testing::TestWithParam<int> {
   void SetUp() override { SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS(); }
 };
 
-TEST_P(PreviousHandlerTest, R28BehavesAsWithoutGreenback) {
+TEST_P(PreviousHandlerTest, R28_BehavesAsWithoutGreenback) {
   for (const Event event : kAllEvents) {
     for (const Reaction reaction : kAllReactions) {
       for (const bool own_alternate : {false, true}) {
@@ -308,7 +308,7 @@ TEST_P(PreviousHandlerTest, R28BehavesAsWithoutGreenback) {
   }
 }
 
-TEST_P(PreviousHandlerTest, R28BehavesAsWithoutGreenbackOnAFiber) {
+TEST_P(PreviousHandlerTest, R28_BehavesAsWithoutGreenbackOnAFiber) {
   for (const Event event : {Event::kProtectedPage, Event::kSigqueue}) {
     for (const Reaction reaction : kAllReactions) {
       for (const bool own_alternate : {false, true}) {
@@ -324,7 +324,7 @@ TEST_P(PreviousHandlerTest, R28BehavesAsWithoutGreenbackOnAFiber) {
   }
 }
 
-TEST_P(PreviousHandlerTest, R28ItsMaskMayHoldTheSignalItself) {
+TEST_P(PreviousHandlerTest, R28_ItsMaskMayHoldTheSignalItself) {
   for (const Event event : {Event::kNullWrite, Event::kRaise}) {
     for (const Reaction reaction : kAllReactions) {
       ExpectSameWithGreenback({.event = event,
@@ -360,7 +360,7 @@ INSTANTIATE_TEST_SUITE_P(Flags, PreviousHandlerTest, ::testing::ValuesIn([] {
                            return name.empty() ? std::string("None") : name;
                          });
 
-TEST(PreviousActionTest, R28IgnoredAndDefault) {
+TEST(PreviousActionTest, R28_IgnoredAndDefault) {
   SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS();
   for (void (*const disposition)(int) : {SIG_IGN, SIG_DFL}) {
     for (const Event event : kAllEvents) {
@@ -393,7 +393,7 @@ void SignalTheWaitingMainThread(pthread_t main_thread) {
   pthread_kill(main_thread, SIGSEGV);
 }
 
-TEST(PreviousActionTest, R28SystemCallsAreRestartedAsBefore) {
+TEST(PreviousActionTest, R28_SystemCallsAreRestartedAsBefore) {
   static int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   for (const int flags : {0, SA_RESTART}) {
@@ -423,7 +423,7 @@ TEST(PreviousActionTest, R28SystemCallsAreRestartedAsBefore) {
   close(ends[1]);
 }
 
-TEST(PreviousActionTest, R28OneThreadOfTwoIsGivenAHandlerThatIsResetAtOnce) {
+TEST(PreviousActionTest, R28_OneThreadOfTwoIsGivenAHandlerThatIsResetAtOnce) {
   for (const bool with_greenback : {false, true}) {
     const Ended ended = RunInChild([&] {
       static std::atomic<bool> in_handler{false};
@@ -470,7 +470,7 @@ void PassOn(int signal, siginfo_t* info, void* context) {
   _exit(43);
 }
 
-TEST(LaterHandlerTest, R28CallsWhatItWouldHaveCalled) {
+TEST(LaterHandlerTest, R28_CallsWhatItWouldHaveCalled) {
   for (const int flags : {0, SA_NODEFER, static_cast<int>(SA_RESETHAND)}) {
     for (const Event event : {Event::kNullWrite, Event::kRaise}) {
       for (void (*const disposition)(int) : {PlainHandler, SIG_DFL}) {
@@ -500,7 +500,7 @@ TEST(LaterHandlerTest, R28CallsWhatItWouldHaveCalled) {
 }
 
 // What signal() gives back to it has no flags.
-TEST(LaterHandlerTest, R28MayBeTakenAwayBySignal) {
+TEST(LaterHandlerTest, R28_MayBeTakenAwayBySignal) {
   SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS();
   for (const Event event : kAllEvents) {
     for (void (*const disposition)(int) :
@@ -535,7 +535,7 @@ void Recurse(size_t frames) {
   asm volatile("" : : "r"(locals) : "memory");
 }
 
-TEST(PreviousHandlerOverflowTest, R28EachIsReportedWhereTheHandlerJumpsOut) {
+TEST(PreviousHandlerOverflowTest, R28_EachIsReportedWhereTheHandlerJumpsOut) {
   const Ended ended = RunInChild([] {
     struct sigaction action = {};
     action.sa_flags = SA_ONSTACK | SA_NODEFER;
@@ -557,7 +557,7 @@ TEST(PreviousHandlerOverflowTest, R28EachIsReportedWhereTheHandlerJumpsOut) {
   EXPECT_TRUE(ended.ByExit(0)) << ended.status;
 }
 
-TEST(PreviousHandlerOverflowTest, R28HandlerThatNeedsTheStackIsNotCalled) {
+TEST(PreviousHandlerOverflowTest, R28_HandlerThatNeedsTheStackIsNotCalled) {
   // It cannot be: the kernel has no place for its frame. As without greenback.
   const Ended ended = RunInChild([] {
     struct sigaction action = {};

@@ -84,8 +84,7 @@ void Report(const StackBounds& bounds) {
   } else {
     line << "no task";
   }
-  line << ", stack size " << static_cast<size_t>(bounds.end - bounds.limit)
-       << " bytes; "
+  line << ", stack size " << bounds.stack_size << " bytes; "
        << (task.advice ? task.advice : "raise StackPoolOptions::stack_size");
   line.WriteToStderr();
 }

@@ -18,7 +18,9 @@
 namespace greenback {
 
 // Bytes of the running stack, a fiber's or the thread's own, that are in use
-// above the caller / left below it. Cheap after the first call on a stack.
+// above the caller / left below it. Of a fiber's, both together are the size
+// that was asked for and a page, in which the fiber begins. Cheap after the
+// first call on a stack.
 // Callable from anywhere; never suspends.
 size_t StackUsage() noexcept;
 size_t StackRemaining() noexcept;

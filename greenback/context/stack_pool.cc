@@ -24,8 +24,9 @@
 
 namespace greenback::context {
 
-// A mapping of `count` stacks, each with its guard below it:
-//   base | guard 0 | stack 0 | guard 1 | stack 1 | ...
+// A mapping of `count` stacks, each with its guard below it and a page above
+// it, in which it begins:
+//   base | guard 0 | stack 0 | page 0 | guard 1 | stack 1 | page 1 | ...
 struct StackSlab {
   StackPool* pool = nullptr;
   char* base = nullptr;
@@ -55,6 +56,23 @@ size_t PageSize() {
 size_t RoundUpToPages(size_t bytes) {
   const size_t page = PageSize();
   return std::max(page, (bytes + page - 1) / page * page);
+}
+
+// Empty if `value` is within its bounds.
+std::string CheckBounds(const char* option, size_t value, size_t least,
+                        size_t most) {
+  if (value >= least && value <= most) return "";
+  return std::string("greenback: StackPoolOptions::") + option + " is " +
+         std::to_string(value) + " bytes; choose from " +
+         std::to_string(least) + " to " + std::to_string(most);
+}
+
+std::string CheckSizes(const StackPoolOptions& options) {
+  std::string error = CheckBounds("stack_size", options.stack_size,
+                                  kMinStackSize, kMaxStackSize);
+  return error.empty()
+             ? CheckBounds("guard_size", options.guard_size, 0, kMaxGuardSize)
+             : error;
 }
 
 // All slabs of all pools, for a signal handler to search: a list that only
@@ -150,11 +168,12 @@ void Stack::GiveBack() noexcept {
 
 StackPool::StackPool(StackPoolOptions options)
     : options_([&options] {
+        if (!CheckSizes(options).empty()) return options;
         options.stack_size = RoundUpToPages(options.stack_size);
         options.guard_size = RoundUpToPages(options.guard_size);
         return options;
       }()),
-      stride_(options_.guard_size + options_.stack_size) {}
+      stride_(options_.guard_size + options_.stack_size + PageSize()) {}
 
 StackPool::~StackPool() {
   if (stats_.in_use != 0) {
@@ -213,8 +232,8 @@ StackOrError StackPool::Acquire() {
   stack.index_ = slot.index;
   stack.limit_ =
       StackLimit(*slot.slab, slot.index, stride_, options_.guard_size);
-  stack.top_ =
-      stack.limit_ + options_.stack_size - slot.index % kColours * kCacheLine;
+  stack.top_ = slot.slab->base + (slot.index + 1) * stride_ -
+               slot.index % kColours * kCacheLine;
   slot.slab->valgrind_ids[slot.index] =
       sanitizer::RegisterStack(stack.limit_, stack.top_);
   return result;
@@ -254,7 +273,7 @@ void StackPool::MakeCold(Slot slot) {
   }
   // The guard stays: MADV_DONTNEED does not remove one, and is not asked to.
   madvise(StackLimit(*slab, slot.index, stride_, options_.guard_size),
-          options_.stack_size, MADV_DONTNEED);
+          stride_ - options_.guard_size, MADV_DONTNEED);
   if (!slab->has_room()) {
     slab->room_index = with_room_.size();
     with_room_.push_back(slab);
@@ -263,6 +282,8 @@ void StackPool::MakeCold(Slot slot) {
 }
 
 StackSlab* StackPool::MapSlab(std::string& error) {
+  error = CheckSizes(options_);
+  if (!error.empty()) return nullptr;
   // Slabs double up to a bound, so that a program with two fibers does not
   // reserve address space for hundreds.
   uint32_t count = 4;
@@ -357,6 +378,7 @@ bool FindStack(const void* address, StackBounds& bounds) noexcept {
     bounds.guard = base + static_cast<size_t>(where - base) / stride * stride;
     bounds.limit = bounds.guard + guard;
     bounds.end = bounds.guard + stride;
+    bounds.stack_size = stride - guard - PageSize();
     return true;
   }
   return false;

@@ -21,7 +21,7 @@
 // Lifetime: the pool must outlive its stacks; the destructor dies with a
 // message otherwise. Nobody may run on a stack that is given back.
 // Errors: never an exception; StackOrError::error says what ran out, and which
-// setting to raise. Nothing here suspends.
+// setting to raise, or which one is out of bounds. Nothing here suspends.
 #ifndef GREENBACK_CONTEXT_STACK_POOL_H_
 #define GREENBACK_CONTEXT_STACK_POOL_H_
 
@@ -39,14 +39,27 @@ namespace greenback::context {
 class StackPool;
 struct StackSlab;
 
+// The bounds of StackPoolOptions::stack_size. A signal puts a frame of up to 11
+// KiB (with AMX) on the stack that runs, and its handler needs some, too. At
+// the other end, slabs of the largest stacks and guards are to fit in a size_t.
+inline constexpr size_t kMinStackSize = size_t{16} << 10;
+inline constexpr size_t kMaxStackSize =
+    static_cast<size_t>(uint64_t{1} << (sizeof(size_t) > 4 ? 40 : 22));
+// The most of StackPoolOptions::guard_size, which costs page tables.
+inline constexpr size_t kMaxGuardSize =
+    static_cast<size_t>(uint64_t{1} << (sizeof(size_t) > 4 ? 30 : 22));
+
 struct StackPoolOptions {
-  // Usable bytes of a stack, rounded up to whole pages. Address space, not
-  // memory: pages are committed when first touched.
+  // Usable bytes of a stack, or a few more; rounded up to whole pages. From 16
+  // KiB to 1 TiB, or Acquire() fails; builds with sanitizers need several times
+  // what others do. Address space, not memory: pages are committed when first
+  // touched.
   size_t stack_size = size_t{1} << 20;
 
-  // Bytes below each stack that no access survives, rounded up to whole pages.
-  // More than a page, since a function with large locals may step over a page
-  // without touching it.
+  // Bytes below each stack that no access survives, rounded up to whole pages;
+  // at least one page, at most 1 GiB, or Acquire() fails. More than a page by
+  // default, since a function with large locals may step over a page without
+  // touching it.
   size_t guard_size = size_t{64} << 10;
 
   // Stacks that may be out at the same time.
@@ -88,6 +101,7 @@ class Stack {
   // each other's hottest lines (round robin over 1,024 fibers took twice the
   // time).
   char* top() const { return top_; }
+  // At least StackPoolOptions::stack_size, and up to a page more.
   size_t size() const { return static_cast<size_t>(top_ - limit_); }
 
  private:
@@ -138,8 +152,8 @@ class StackPool {
   void MakeCold(Slot slot);
   void GiveBack(Slot slot);
 
-  const StackPoolOptions options_;  // sizes rounded up
-  const size_t stride_;             // guard and stack
+  const StackPoolOptions options_;  // sizes rounded up, if they are in bounds
+  const size_t stride_;  // guard, stack, and a page for the spread of its top
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<StackSlab>> slabs_;
@@ -154,7 +168,8 @@ class StackPool {
 struct StackBounds {
   const char* guard = nullptr;
   const char* limit = nullptr;
-  const char* end = nullptr;
+  const char* end = nullptr;  // of the stack's address space; not below its top
+  size_t stack_size = 0;      // the pool's option
 };
 bool FindStack(const void* address, StackBounds& bounds) noexcept;
 

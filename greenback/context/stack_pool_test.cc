@@ -83,7 +83,7 @@ size_t CountMappings() {
 
 // Whether the kernel has guards that split no mapping.
 bool KernelHasMadviseGuards() {
-  StackPool pool({.stack_size = 4096});
+  StackPool pool;
   const StackOrError made = pool.Acquire();
   return pool.stats().madvise_guards == 1;
 }
@@ -148,28 +148,73 @@ TEST(StackTest, WritableDownToItsLimit) {
   EXPECT_EQ(stack.top()[-1], 0x5A);
 }
 
-TEST(StackTest, SizeIsAsAskedButForTheColour) {
-  StackPool pool({.stack_size = 64 << 10});
-  for (const Stack& stack :
-       {MustAcquire(pool), MustAcquire(pool), MustAcquire(pool)}) {
-    EXPECT_LE(stack.size(), size_t{64 << 10});
-    EXPECT_GT(stack.size(), (size_t{64 << 10}) - kPage);
+TEST(StackTest, R40_SizeIsAtLeastWhatWasAskedFor) {
+  for (const size_t size : {kMinStackSize, size_t{64} << 10, size_t{1} << 20}) {
+    StackPool pool({.stack_size = size});
+    std::vector<Stack> stacks;
+    for (int i = 0; i < 128; ++i) {
+      stacks.push_back(MustAcquire(pool));
+      ASSERT_GE(stacks.back().size(), size);
+      ASSERT_LE(stacks.back().size(), size + kPage);
+    }
   }
 }
 
 TEST(StackTest, SizesAreRoundedUpToPages) {
-  const StackPool pool({.stack_size = 1, .guard_size = kPage + 1});
-  EXPECT_EQ(pool.options().stack_size, kPage);
+  const StackPool pool(
+      {.stack_size = kMinStackSize + 1, .guard_size = kPage + 1});
+  EXPECT_EQ(pool.options().stack_size, kMinStackSize + kPage);
   EXPECT_EQ(pool.options().guard_size, 2 * kPage);
 }
 
-TEST(StackTest, SmallestStackCarriesAFrame) {
-  StackPool pool({.stack_size = 1});
-  std::vector<Stack> stacks;
-  for (int i = 0; i < 200; ++i) {
-    stacks.push_back(MustAcquire(pool));
-    ASSERT_GE(stacks.back().size(), 256u);
+TEST(StackTest, R40_SizesOutOfBoundsAreAnErrorThatNamesThem) {
+  constexpr size_t kMost = ~size_t{};
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{4096}, kMinStackSize - 1,
+        kMaxStackSize + 1, kMost / 8 + 1, kMost / 4 + 1, kMost - 1, kMost}) {
+    StackPool pool({.stack_size = size});
+    for (int i = 0; i < 2; ++i) {
+      const StackOrError refused = pool.Acquire();
+      EXPECT_FALSE(refused.stack);
+      EXPECT_EQ(refused.error, "greenback: StackPoolOptions::stack_size is " +
+                                   std::to_string(size) +
+                                   " bytes; choose from 16384 to " +
+                                   std::to_string(kMaxStackSize));
+    }
+    EXPECT_EQ(pool.stats().mapped_bytes, 0u);
   }
+  for (const size_t size :
+       {kMaxGuardSize + 1, kMost / 4 + 1, kMost - 4096, kMost}) {
+    StackPool pool({.guard_size = size});
+    EXPECT_EQ(pool.Acquire().error,
+              "greenback: StackPoolOptions::guard_size is " +
+                  std::to_string(size) + " bytes; choose from 0 to " +
+                  std::to_string(kMaxGuardSize));
+    EXPECT_EQ(pool.stats().mapped_bytes, 0u);
+  }
+}
+
+TEST(StackTest, R40_SizesAtTheirBoundsAreGood) {
+  StackPool smallest({.stack_size = kMinStackSize, .guard_size = 0});
+  const Stack small = MustAcquire(smallest);
+  Prober prober;
+  EXPECT_FALSE(prober.CanWrite(small.limit() - 1));
+  std::memset(small.limit(), 1, small.size());
+  if (sanitizer::kAddress || sanitizer::kThread || sanitizer::kValgrind) {
+    GTEST_SKIP() << "the tool has no room for a stack of 1 TiB";
+  }
+  StackPool largest({.stack_size = kMaxStackSize, .guard_size = kMaxGuardSize});
+  const StackOrError made = largest.Acquire();
+  if (!made.stack) {
+    // A limit of the system.
+    EXPECT_EQ(made.error.find("greenback: cannot map a fiber stack"), 0u);
+    return;
+  }
+  EXPECT_GE(made.stack.size(), kMaxStackSize);
+  EXPECT_TRUE(prober.CanWrite(made.stack.limit()));
+  EXPECT_TRUE(prober.CanWrite(made.stack.top() - 1));
+  EXPECT_FALSE(prober.CanWrite(made.stack.limit() - 1));
+  EXPECT_FALSE(prober.CanWrite(made.stack.limit() - kMaxGuardSize));
 }
 
 TEST(StackTest, TopsAreAlignedAndSpreadOverAPage) {
@@ -464,7 +509,7 @@ TEST(StackPoolTest, DestructorUnmapsEverything) {
 
 // A pool against a model: what is out, in which order it comes back.
 TEST(StackPoolTest, AtRandom) {
-  StackPool pool({.stack_size = 8 << 10,
+  StackPool pool({.stack_size = kMinStackSize,
                   .guard_size = 4 << 10,
                   .max_stacks = 600,
                   .max_warm = 20});
@@ -628,8 +673,9 @@ TEST(StackPoolTest, R08_ExhaustedMappingsAreAnErrorThatNamesTheSetting) {
   if (max_mappings == 0 || max_mappings > 300'000) {
     GTEST_SKIP() << "vm.max_map_count is " << setting << ": takes too long";
   }
-  StackPool pool(
-      {.stack_size = 4096, .guard_size = 4096, .guard = Guard::kMprotect});
+  StackPool pool({.stack_size = kMinStackSize,
+                  .guard_size = 4096,
+                  .guard = Guard::kMprotect});
   std::vector<Stack> stacks;
   stacks.reserve(max_mappings);
   std::string error;
@@ -690,8 +736,9 @@ TEST(StackPoolTest, R08_RefusedGuardLeavesNothingMapped) {
   while (mprotect(next, kPage, PROT_NONE) == 0) next += 2 * kPage;
   int refused = 0;
   for (int left = 0; left < 3; ++left) {
-    StackPool pool(
-        {.stack_size = 4096, .guard_size = 4096, .guard = Guard::kMprotect});
+    StackPool pool({.stack_size = kMinStackSize,
+                    .guard_size = 4096,
+                    .guard = Guard::kMprotect});
     const StackOrError made = pool.Acquire();
     if (!made.stack) {
       ++refused;
@@ -751,12 +798,14 @@ TEST(FindStackTest, StackAndGuard) {
   for (const Stack& stack : stacks) {
     for (const char* address :
          {stack.limit() - (8 << 10), stack.limit() - 1, stack.limit(),
-          stack.top() - 1, stack.limit() + (16 << 10) - 1}) {
+          stack.top() - 1, stack.limit() + (16 << 10) + kPage - 1}) {
       StackBounds bounds;
       ASSERT_TRUE(FindStack(address, bounds));
       EXPECT_EQ(bounds.limit, stack.limit());
       EXPECT_EQ(bounds.guard, stack.limit() - (8 << 10));
-      EXPECT_EQ(bounds.end, stack.limit() + (16 << 10));
+      EXPECT_GE(bounds.end, stack.top());
+      EXPECT_LT(bounds.end, stack.top() + kPage);
+      EXPECT_EQ(bounds.stack_size, size_t{16 << 10});
     }
   }
 }

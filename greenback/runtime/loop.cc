@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/context/stack_overflow.h"
@@ -258,8 +259,11 @@ void Loop::ForgetPromotions(PortalTask& task) {
 absl::Status Loop::MakeIdleFiber() {
   context::StackOrError made = stacks_.Acquire();
   if (!made.stack) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(made.error, " (in a run: RunOptions::max_fibers)"));
+    // The settings of a run have names of their own.
+    return absl::ResourceExhaustedError(absl::StrReplaceAll(
+        made.error,
+        {{"StackPoolOptions::max_stacks", "RunOptions::max_fibers"},
+         {"StackPoolOptions::stack_size", "RunOptions::stack_size"}}));
   }
   auto fiber = std::make_unique<Fiber>(
       Fiber{this, fibers_.size(), std::move(made.stack), {}});

@@ -303,11 +303,33 @@ TEST(RunTest, StackSizeIsThatOfTheFibers) {
   for (const size_t size : {size_t{256} << 10, size_t{4} << 20}) {
     RunOptions options;
     options.stack_size = size;
-    EXPECT_EQ(greenback::Run(options,
-                             []() -> Co<size_t> {
-                               co_return StackUsage() + StackRemaining();
-                             }),
-              size);
+    const size_t total = greenback::Run(options, []() -> Co<size_t> {
+      co_return StackUsage() + StackRemaining();
+    });
+    EXPECT_GE(total, size);
+    EXPECT_LE(total, size + (64 << 10));
+  }
+}
+
+TEST(RunTest, R40_StackSizeOutOfBoundsIsAnErrorThatNamesThem) {
+  for (const size_t size : {size_t{0}, size_t{4096}, size_t{1} << 62}) {
+    RunOptions options;
+    options.stack_size = size;
+    const auto main = []() -> Co<void> { co_return; };
+    const std::string error = "greenback: RunOptions::stack_size is " +
+                              std::to_string(size) +
+                              " bytes; choose from 16384 to 1099511627776";
+#if defined(__cpp_exceptions)
+    std::string what;
+    try {
+      greenback::Run(options, main);
+    } catch (const StackExhausted& exhausted) {
+      what = exhausted.what();
+    }
+    EXPECT_EQ(what, error);
+#else
+    EXPECT_DEATH(greenback::Run(options, main), error);
+#endif
   }
 }
 
