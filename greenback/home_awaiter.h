@@ -9,6 +9,7 @@
 #ifndef GREENBACK_HOME_AWAITER_H_
 #define GREENBACK_HOME_AWAITER_H_
 
+#include <atomic>
 #include <coroutine>
 #include <memory>
 #include <optional>
@@ -21,6 +22,20 @@
 #include "greenback/waker.h"
 
 namespace greenback::internal {
+
+// The point of a coroutine that waits. When the coroutine is destroyed after
+// the point has fired, it is not resumed.
+struct CoroutinePoint : ParkPoint {
+  using ParkPoint::ParkPoint;
+  CoroutinePoint(const CoroutinePoint&) = delete;
+  CoroutinePoint& operator=(const CoroutinePoint&) = delete;
+  ~CoroutinePoint() {
+    if (node.handle != nullptr && task != nullptr &&
+        state.load(std::memory_order_acquire) == kFired) [[unlikely]] {
+      PortalAccess::Withdraw(node);
+    }
+  }
+};
 
 template <class A>
 class ForeignAwaiter {
@@ -53,6 +68,7 @@ class ForeignAwaiter {
   }
 
   decltype(auto) await_resume() {
+    if (point_) point_->node.handle = nullptr;
     waker_.reset();
     return CallResume<Inner>(inner_);
   }
@@ -74,7 +90,7 @@ class ForeignAwaiter {
     }
   }
 
-  std::optional<ParkPoint> point_;
+  std::optional<CoroutinePoint> point_;
   std::optional<WakerLease> waker_;
   Inner inner_;  // goes first: nobody uses a waker that has been given back
 };

@@ -37,7 +37,7 @@ void EnsurePortalAwaiter::Open() {
                      ": no task is running on this thread; co_await it in a "
                      "coroutine that greenback::Run() runs")));
   }
-  if (node_.task != nullptr) {
+  if (node_.handle != nullptr) {
     context::ThrowOrDie(AwaitableError(
         absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
                      ": awaited while somebody awaits it; call EnsurePortal() "

@@ -55,6 +55,13 @@ class EnsurePortalAwaiter {
   static constexpr bool kGreenbackHomeAwaiter = true;
 
   explicit EnsurePortalAwaiter(std::source_location where) : where_(where) {}
+  // Before it is awaited.
+  EnsurePortalAwaiter(const EnsurePortalAwaiter&) = default;
+  // The coroutine that waits may be destroyed.
+  ~EnsurePortalAwaiter() {
+    if (node_.handle != nullptr) [[unlikely]]
+      PortalAccess::Withdraw(node_);
+  }
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
@@ -63,14 +70,15 @@ class EnsurePortalAwaiter {
     PortalAccess::ScheduleCheckpoint(node_);
   }
   absl::Status await_resume() {
-    return PortalAccess::FinishCheckpoint(*std::exchange(node_.task, nullptr));
+    node_.handle = nullptr;
+    return PortalAccess::FinishCheckpoint(*node_.task);
   }
 
  private:
   void Open();
 
   std::source_location where_;
-  ReadyNode node_;  // its task: the one that waits, meanwhile
+  ReadyNode node_;  // with a handle while it waits
 };
 
 // The portal of a WithPortalRun[Sync](): opened for a call, and put back to

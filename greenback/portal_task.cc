@@ -1,5 +1,7 @@
 #include "greenback/portal_task.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <mutex>
 #include <source_location>
 #include <string>
@@ -9,7 +11,17 @@
 #include "absl/strings/string_view.h"
 #include "greenback/context/exceptions.h"
 
-namespace greenback::internal {
+namespace greenback {
+
+void PortalTask::Withdraw(internal::ReadyNode&) noexcept {
+  std::fprintf(stderr,
+               "greenback: a coroutine of task \"%s\" is destroyed that is "
+               "about to be resumed, and %s cannot be told; let it end\n",
+               std::string(name()).c_str(), host());
+  std::abort();
+}
+
+namespace internal {
 
 __attribute__((noinline)) ThreadState& ThisThread() noexcept {
   thread_local constinit ThreadState state;
@@ -116,4 +128,5 @@ void ReportMisuse(const std::source_location& where) {
   context::ThrowOrDie(PortalError(misuse.reason, misuse.message));
 }
 
-}  // namespace greenback::internal
+}  // namespace internal
+}  // namespace greenback

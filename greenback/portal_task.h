@@ -151,6 +151,11 @@ class PortalTask {
     if (portal_ == Portal::kBestowed) portal_ = Portal::kOpen;
   }
 
+  // A coroutine is destroyed that `node` would resume, which was given to
+  // ScheduleCheckpoint() or is that of a point that Wake() was called for: the
+  // host forgets it. By default, for a host that cannot: says so, and aborts.
+  virtual void Withdraw(internal::ReadyNode& node) noexcept;
+
  private:
   friend struct internal::PortalAccess;
 
@@ -247,6 +252,7 @@ struct PortalAccess {
   static void ScheduleCheckpoint(ReadyNode& node) {
     node.task->ScheduleCheckpoint(node);
   }
+  static void Withdraw(ReadyNode& node) noexcept { node.task->Withdraw(node); }
   static absl::Status FinishCheckpoint(PortalTask& task) {
     return task.FinishCheckpoint();
   }

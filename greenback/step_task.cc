@@ -405,6 +405,21 @@ void StepTask::Wake(ParkPoint& point) noexcept {
   }
 }
 
+void StepTask::Withdraw(ReadyNode& node) noexcept {
+  // Nothing is continued any more.
+  if (PortalAccess::Get(*this) == PortalAccess::Portal::kAbandoned) return;
+  const ThreadState& state = ThisThread();
+  if (state.current_task == this) {
+    ParkPoint*& fired = state.steps->run->fired;
+    if (fired != nullptr && &fired->node == &node) {
+      fired = nullptr;
+      return;
+    }
+  }
+  // The host has it in a queue of its own.
+  PortalTask::Withdraw(node);
+}
+
 // `point` has fired during `run`, which is of the same task.
 void StepTask::ContinueAfter(StepRun& run, ParkPoint& point) noexcept {
   if (run.fired == nullptr) {

@@ -125,6 +125,7 @@ class StepTask : public PortalTask {
   absl::Status ReserveFiber(ParkPoint* point) final;
   context::SavedContext* Park(ParkPoint& point) final;
   void Wake(ParkPoint& point) noexcept final;
+  void Withdraw(ReadyNode& node) noexcept final;
   void OnSelfBestowed() final { promote_ = true; }
 
   bool* has_parked_ = nullptr;

@@ -18,10 +18,11 @@
 // that are there at once, use a container; to pass values between tasks, a
 // queue: a generator runs only while somebody waits for its next value.
 //
-// Lazy: nothing runs before the first Next(). Move-only, and not to be moved
-// while it runs. One step at a time: it is an AwaitableError to begin a step
-// while another one is under way (of another task, or of the body itself), and
-// to await what one call of Next() or Send() returned a second time.
+// Lazy: nothing runs before the first Next(). Move-only. One step at a time: it
+// is an AwaitableError to begin a step while another one is under way (of
+// another task, or of the body itself), and to await what one call of Next() or
+// Send() returned a second time. To move or destroy the generator while a step
+// is under way, which a task waits for, prints a message and aborts the program.
 //
 // Yield is an object type, which may be move-only, or an lvalue reference.
 // Next() gives a std::optional<Yield>, made straight from the object that was
@@ -46,8 +47,10 @@
 //
 // Cleanup: destroying a generator that stands at a co_yield destroys its frame:
 // destructors run (and may Await() if the running task has a portal), and no
-// other code. Close() lets the body finish by itself: GeneratorExit is thrown
-// at the co_yield. Without exceptions Close() is the same as destruction.
+// other code. When a coroutine that waits in a step is destroyed, so is the
+// frame, and the generator is at its end. Close() lets the body finish by
+// itself: GeneratorExit is thrown at the co_yield. Without exceptions Close()
+// is the same as destruction.
 //
 //   bool closed = false;
 //   try {
@@ -197,6 +200,9 @@ class GeneratorPromise final : public CalleePromise {
   void Close() { closing_ = true; }
 
   void set_running() { state_ = State::kRunning; }
+  // From the beginning of a step until its result has been taken.
+  bool in_step() const { return in_step_; }
+  void set_in_step(bool in_step) { in_step_ = in_step; }
   State state() const { return state_; }
   // What a step gives is made from this: it may be moved from.
   Object* yielded() const { return yielded_; }
@@ -218,8 +224,13 @@ class GeneratorPromise final : public CalleePromise {
   std::exception_ptr thrown_;
   [[no_unique_address]] GeneratorInbox<Sent> inbox_;
   State state_ = State::kFresh;
+  bool in_step_ = false;
   bool closing_ = false;
 };
+
+// A generator is destroyed or moved while a step is under way: says so, and
+// aborts.
+[[noreturn]] void DieInStep(const char* what);
 
 }  // namespace internal
 
@@ -239,13 +250,19 @@ class [[nodiscard]] AsyncGenerator {
                                     std::add_pointer_t<Yield>,  //
                                     std::optional<Yield>>;
 
-  AsyncGenerator(AsyncGenerator&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)) {}
+  AsyncGenerator(AsyncGenerator&& other) noexcept : handle_(nullptr) {
+    *this = std::move(other);
+  }
   AsyncGenerator& operator=(AsyncGenerator&& other) noexcept {
+    CheckNotInStep("moved");
+    other.CheckNotInStep("moved");
     std::swap(handle_, other.handle_);
     return *this;
   }
-  ~AsyncGenerator() { Destroy(); }
+  ~AsyncGenerator() {
+    CheckNotInStep("destroyed");
+    Destroy();
+  }
 
   // Whether it has come to its end: each step would give the end at once.
   bool done() const { return handle_ == nullptr; }
@@ -306,6 +323,10 @@ class [[nodiscard]] AsyncGenerator {
 
   State state() const { return handle_.promise().state(); }
 
+  void CheckNotInStep(const char* what) const {
+    if (handle_ && handle_.promise().in_step()) [[unlikely]]
+      internal::DieInStep(what);
+  }
   void Destroy() {
     if (handle_) std::exchange(handle_, nullptr).destroy();
   }
@@ -340,13 +361,31 @@ class AsyncGenerator<Yield, Sent>::Step {
 
  protected:
   explicit Step(AsyncGenerator& generator) : generator_(generator) {}
+  Step(const Step&) = default;  // before it is awaited
+  // The coroutine that waits for the body is destroyed, and so is the body:
+  // nobody would take what it gives. Await() may be left without a result, too.
+  ~Step() {
+    if (!running_ || generator_.done()) return;
+    if (generator_.state() == State::kRunning) {
+      generator_.Destroy();
+    } else {
+      promise().set_in_step(false);
+    }
+  }
 
   bool is_at(State state) const noexcept {
     return !generator_.done() && generator_.state() == state;
   }
+  bool is_in_step() const noexcept {
+    return !generator_.done() && promise().in_step();
+  }
+  // Whether the body has ended, and no step is about to take how.
+  bool has_ended() const noexcept {
+    return generator_.done() || (is_at(State::kDone) && !is_in_step());
+  }
   // Before a step: that there is no other, and has been none.
   void Begin() {
-    if (is_at(State::kRunning)) [[unlikely]] {
+    if (is_in_step()) [[unlikely]] {
       context::ThrowOrDie(AwaitableError(
           "greenback::AsyncGenerator: a step was begun while another one is "
           "under way; await one before the next, and let tasks take turns"));
@@ -359,8 +398,14 @@ class AsyncGenerator<Yield, Sent>::Step {
   }
   template <class Promise>
   auto Run(std::coroutine_handle<Promise> caller) {
+    running_ = true;
+    promise().set_in_step(true);
     promise().set_running();
     return internal::RunCallee(generator_.handle_, caller);
+  }
+  // The body has handed back, if it has run.
+  void End() {
+    if (std::exchange(running_, false)) promise().set_in_step(false);
   }
   promise_type& promise() const { return generator_.handle_.promise(); }
 
@@ -368,6 +413,7 @@ class AsyncGenerator<Yield, Sent>::Step {
 
  private:
   bool begun_ = false;
+  bool running_ = false;
 };
 
 template <class Yield, class Sent>
@@ -376,14 +422,17 @@ class AsyncGenerator<Yield, Sent>::NextAwaiter : public Step {
   explicit NextAwaiter(AsyncGenerator& generator) : Step(generator) {}
 
   bool await_ready() const noexcept {
-    return this->generator_.done() || this->is_at(State::kDone);
+    return this->has_ended();
   }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
     this->Begin();
     return this->Run(caller);
   }
-  Result await_resume() { return this->generator_.TakeResult(); }
+  Result await_resume() {
+    this->End();
+    return this->generator_.TakeResult();
+  }
 };
 
 template <class Yield, class Sent>
@@ -394,7 +443,7 @@ class AsyncGenerator<Yield, Sent>::SendAwaiter : public Step {
       : Step(generator), value_(std::forward<T>(value)) {}
 
   bool await_ready() const noexcept {
-    return this->generator_.done() || this->is_at(State::kDone);
+    return this->has_ended();
   }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
@@ -407,7 +456,10 @@ class AsyncGenerator<Yield, Sent>::SendAwaiter : public Step {
     this->promise().inbox().Put(std::move(value_));
     return this->Run(caller);
   }
-  Result await_resume() { return this->generator_.TakeResult(); }
+  Result await_resume() {
+    this->End();
+    return this->generator_.TakeResult();
+  }
 
  private:
   Sent value_;
@@ -421,8 +473,7 @@ class AsyncGenerator<Yield, Sent>::ThrowAwaiter : public Step {
       : Step(generator), error_(std::move(error)) {}
 
   bool await_ready() const noexcept {
-    return this->generator_.done() || this->is_at(State::kFresh) ||
-           this->is_at(State::kDone);
+    return this->has_ended() || this->is_at(State::kFresh);
   }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
@@ -431,6 +482,7 @@ class AsyncGenerator<Yield, Sent>::ThrowAwaiter : public Step {
     return this->Run(caller);
   }
   Result await_resume() {
+    this->End();
     if (this->is_at(State::kFresh)) {
       this->generator_.Destroy();
       std::rethrow_exception(std::move(error_));
@@ -449,7 +501,7 @@ class AsyncGenerator<Yield, Sent>::CloseAwaiter : public Step {
   explicit CloseAwaiter(AsyncGenerator& generator) : Step(generator) {}
 
   bool await_ready() const noexcept {
-    return !this->is_at(State::kRunning) && !this->generator_.NeedsClose();
+    return !this->is_in_step() && !this->generator_.NeedsClose();
   }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
@@ -459,6 +511,7 @@ class AsyncGenerator<Yield, Sent>::CloseAwaiter : public Step {
     return this->Run(caller);
   }
   void await_resume() {
+    this->End();
     if (!ran_) return this->generator_.Destroy();
     this->generator_.EndIfDone();
     if (this->generator_.done()) return;

@@ -693,6 +693,122 @@ TEST(AsyncGeneratorForeignTest, U05_InAForeignCoroutine) {
   EXPECT_TRUE(done);
 }
 
+// A coroutine of another library, which is destroyed with this object.
+class Owned {
+ public:
+  struct promise_type {
+    Owned get_return_object() {
+      return Owned(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_always final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }
+  };
+
+  Owned(Owned&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)) {}
+  ~Owned() {
+    if (handle_) handle_.destroy();
+  }
+
+ private:
+  explicit Owned(std::coroutine_handle<> handle) : handle_(handle) {}
+  std::coroutine_handle<> handle_;
+};
+
+AsyncGenerator<int> AfterCheckpoints(int begin) {
+  Counted counted;
+  for (int i = begin;; ++i) {
+    (void)co_await Checkpoint();
+    co_yield i;
+  }
+}
+
+Owned TakeOne(AsyncGenerator<int>& generator, std::vector<int>& log) {
+  std::optional<int> value = co_await generator.Next();
+  log.push_back(value.value_or(-1));
+}
+
+TEST(AsyncGeneratorDestroyedTest, R36AStepThatIsDestroyedEndsTheGenerator) {
+  greenback::Run([]() -> Co<void> {
+    std::vector<int> log;
+    AsyncGenerator<int> generator = AfterCheckpoints(5);
+    EXPECT_EQ(co_await generator.Next(), 5);
+    { const Owned step = TakeOne(generator, log); }
+    EXPECT_TRUE(generator.done());
+    EXPECT_EQ(Counted::live(), 0);
+    EXPECT_EQ(co_await generator.Next(), std::nullopt);
+    // Over another one, which goes with it.
+    AsyncGenerator<int> outer = PassOn(AfterCheckpoints(7));
+    { const Owned step = TakeOne(outer, log); }
+    EXPECT_EQ(Counted::live(), 0);
+    for (int i = 0; i < 3; ++i) (void)co_await Checkpoint();
+    EXPECT_THAT(log, ElementsAre());
+  });
+}
+
+TEST(AsyncGeneratorDestroyedTest, R36AStepThatIsOverLeavesItAsItIs) {
+  greenback::Run([]() -> Co<void> {
+    std::vector<int> log;
+    AsyncGenerator<int> generator = AfterCheckpoints(5);
+    const Owned step = TakeOne(generator, log);
+    while (log.empty()) (void)co_await Checkpoint();
+    EXPECT_EQ(co_await generator.Next(), 6);
+    AsyncGenerator<int> moved = std::move(generator);
+    EXPECT_EQ(co_await moved.Next(), 7);
+  });
+  EXPECT_EQ(Counted::live(), 0);
+}
+
+// Has a task wait in a step, natively or in synchronous code, and calls fn().
+template <class Fn>
+void InAStep(bool native, Fn fn) {
+  greenback::Run([&]() -> Co<void> {
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      auto generator =
+          std::make_unique<AsyncGenerator<int>>(AfterCheckpoints(0));
+      nursery.StartSoon([&]() -> Co<void> {
+        (void)co_await EnsurePortal();
+        if (native) {
+          (void)co_await generator->Next();
+        } else {
+          (void)Await(generator->Next());
+        }
+      });
+      while (Counted::live() == 0) (void)co_await Checkpoint();
+      fn(generator);
+    });
+  });
+}
+
+TEST(AsyncGeneratorDestroyedDeathTest, R36DestroyedInAStepOfAnotherTask) {
+  for (const bool native : {true, false}) {
+    EXPECT_DEATH(InAStep(native, [](auto& generator) { generator.reset(); }),
+                 "AsyncGenerator: destroyed while a step is under way");
+    EXPECT_DEATH(InAStep(native,
+                         [](auto& generator) {
+                           const auto other = std::move(*generator);
+                         }),
+                 "AsyncGenerator: moved while a step is under way");
+  }
+}
+
+TEST(AsyncGeneratorDestroyedDeathTest, R36DestroyedByItsBody) {
+  const auto run = [] {
+    greenback::Run([]() -> Co<void> {
+      std::unique_ptr<AsyncGenerator<int>> generator;
+      const auto body = [&generator]() -> AsyncGenerator<int> {
+        generator.reset();
+        co_yield 1;
+      };
+      generator = std::make_unique<AsyncGenerator<int>>(body());
+      (void)co_await generator->Next();
+    });
+  };
+  EXPECT_DEATH(run(), "AsyncGenerator: destroyed while a step is under way");
+}
+
 #endif  // !defined(GREENBACK_TEST_ON_ASIO)
 
 }  // namespace

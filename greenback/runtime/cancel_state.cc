@@ -1,6 +1,9 @@
 #include "greenback/runtime/cancel_state.h"
 
 #include <coroutine>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
 
 #include "absl/status/status.h"
 
@@ -10,6 +13,7 @@ void CancellableWait::Prepare(Cancellable& waiter,
   waiter_ = &waiter;
   node_.task = waiter.task;
   node_.handle = handle;
+  state_ = State::kWaiting;
   ++waiter.cancellation_points;
 }
 
@@ -18,7 +22,7 @@ bool CancellableWait::Begin(Cancellable& waiter,
   Prepare(waiter, handle);
   cancelled_ = waiter.is_cancelled();
   if (cancelled_) {
-    waiter.loop->Schedule(node_);
+    Finish();
     return false;
   }
   waiter.hooks.Add(*this);
@@ -36,7 +40,8 @@ void CancellableWait::BeginOrAbort(Cancellable& waiter,
   }
 }
 
-absl::Status CancellableWait::result() const {
+absl::Status CancellableWait::TakeResult() {
+  state_ = State::kIdle;
   if (!cancelled_) return absl::OkStatus();
   return waiter_->Cancelled();
 }
@@ -49,7 +54,33 @@ void CancellableWait::OnCancel() {
 
 void CancellableWait::Finish() {
   CancelHooks::Remove(*this);
+  state_ = State::kReady;
   waiter_->loop->Schedule(node_);
+}
+
+void CancellableWait::Leave(const char* what) {
+  if (Loop::Current() != waiter_->loop) {
+    DieDestroyed(*waiter_->task, what, "destroy it on the run's thread");
+  }
+  // From here on nobody cancels it.
+  CancelHooks::Remove(*this);
+  if (!Abort() && is_waiting()) {
+    DieDestroyed(*waiter_->task, what,
+                 "it cannot be called off; let the coroutine end");
+  }
+}
+
+void CancellableWait::LeaveRuntime() noexcept {
+  CancelHooks::Remove(*this);
+  Loop::Withdraw(node_);
+}
+
+void DieDestroyed(const PortalTask& task, const char* what, const char* fix) {
+  std::fprintf(stderr,
+               "greenback: in task \"%s\" a coroutine is destroyed that waits "
+               "in %s; %s\n",
+               std::string(task.name()).c_str(), what, fix);
+  std::abort();
 }
 
 void Cancellable::MoveTo(CancelState* to) {

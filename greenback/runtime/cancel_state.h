@@ -22,10 +22,26 @@ class CancelState;
 struct Cancellable;
 
 // A wait that can be cancelled. Lives in the awaiter.
+//
+// The coroutine that waits may be destroyed, on the run's thread. The awaiter
+// then leaves all lists that it is in: here those of the runtime, and in the
+// destructor of the derived class, which calls LeaveIfWaiting(), those of
+// whatever it waits for.
 class CancellableWait : private CancelHook {
  protected:
   CancellableWait() = default;
-  ~CancellableWait() = default;
+  ~CancellableWait() {
+    if (state_ != State::kIdle) [[unlikely]]
+      LeaveRuntime();
+  }
+
+  // For the destructor of the final class: if what is waited for may still
+  // come, calls Abort(), and dies with a message about `what` when that gives
+  // false.
+  void LeaveIfWaiting(const char* what) {
+    if (is_waiting()) [[unlikely]]
+      Leave(what);
+  }
 
   // `waiter`, which runs, waits from now on, until Finish(). False when it is
   // cancelled already: then it is scheduled at once, and must still suspend.
@@ -36,12 +52,19 @@ class CancellableWait : private CancelHook {
   void Finish();
   // For a wait whose Abort() gave false, when it ended because of that.
   void MarkCancelled() { cancelled_ = true; }
-  // Whether the wait ended because it was cancelled.
-  bool cancelled() const { return cancelled_; }
-  // For await_resume: OK, or kCancelled and noted in the scope that caused it.
-  absl::Status result() const;
+  // Whether Finish() has not been called yet.
+  bool is_waiting() const { return state_ == State::kWaiting; }
+  // For await_resume, which calls it on every path: OK, or kCancelled and noted
+  // in the scope that caused it.
+  absl::Status TakeResult();
 
  private:
+  // kIdle: before the wait, or resumed. kWaiting: until Finish(). kReady:
+  // scheduled, until TakeResult().
+  enum class State : uint8_t { kIdle, kWaiting, kReady };
+
+  void Leave(const char* what);
+  void LeaveRuntime() noexcept;
   void Prepare(Cancellable& waiter, std::coroutine_handle<> handle);
   void OnCancel() final;
   // The task is cancelled. True: what was waited for will never be delivered,
@@ -51,8 +74,14 @@ class CancellableWait : private CancelHook {
 
   ReadyNode node_;
   Cancellable* waiter_ = nullptr;
+  State state_ = State::kIdle;
   bool cancelled_ = false;
 };
+
+// A coroutine that waits in `what` is destroyed and must not be: says so, and
+// aborts.
+[[noreturn]] void DieDestroyed(const PortalTask& task, const char* what,
+                               const char* fix);
 
 // The part of a task that scopes see.
 struct Cancellable : ListItem<Cancellable> {

@@ -12,6 +12,12 @@
 //
 // Resumed by the run's loop, on its thread, after all tasks that were ready
 // before. Only in a task of a run.
+//
+// A coroutine of another library that waits here, or in anything else of the
+// runtime's, may be destroyed, on the run's thread and before its task ends:
+// the wait is called off, and nothing resumes the coroutine. What cannot be
+// called off (a function on another thread, children in a nursery) prints a
+// message and aborts the program.
 #ifndef GREENBACK_RUNTIME_CHECKPOINT_H_
 #define GREENBACK_RUNTIME_CHECKPOINT_H_
 
@@ -31,6 +37,14 @@ class ScheduleAwaiter {
   static constexpr bool kGreenbackHomeAwaiter = true;
   static constexpr bool kGreenbackRunAwaiter = true;
 
+  ScheduleAwaiter() = default;
+  ScheduleAwaiter(const ScheduleAwaiter&) = default;  // before it is awaited
+  // The coroutine that waits may be destroyed.
+  ~ScheduleAwaiter() {
+    if (node_.handle != nullptr) [[unlikely]]
+      Loop::Withdraw(node_);
+  }
+
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     node_.handle = handle;
@@ -40,10 +54,13 @@ class ScheduleAwaiter {
     Schedule(static_cast<Task&>(*point.task), point.node);
     return true;
   }
-  void await_resume() const noexcept {}
+  void await_resume() noexcept { Resumed(); }
 
  protected:
-  mutable ReadyNode node_;  // await_ready() is const
+  void Resumed() { node_.handle = nullptr; }
+
+  // With a handle while a coroutine waits. await_ready() is const.
+  mutable ReadyNode node_;
 
  private:
   void Schedule(Task& task, ReadyNode& node) {
@@ -55,7 +72,10 @@ class ScheduleAwaiter {
 class CheckpointAwaiter : public ScheduleAwaiter {
  public:
   absl::Status await_resume() {
-    return TaskAccess::CancellationPoint(static_cast<Task&>(*node_.task));
+    absl::Status status =
+        TaskAccess::CancellationPoint(static_cast<Task&>(*node_.task));
+    Resumed();
+    return status;
   }
 };
 

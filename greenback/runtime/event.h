@@ -51,10 +51,11 @@ class [[nodiscard]] Event::Waiter final : private internal::CancellableWait {
   static constexpr bool kGreenbackRunAwaiter = true;
 
   explicit Waiter(Event& event) : event_(event) {}
+  ~Waiter() { LeaveIfWaiting("Event::Wait()"); }
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);
-  absl::Status await_resume() { return result(); }
+  absl::Status await_resume() { return TakeResult(); }
 
  private:
   friend class Event;

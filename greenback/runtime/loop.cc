@@ -186,6 +186,22 @@ ParkPoint* Loop::AfterStep() {
   return nullptr;
 }
 
+void Loop::Withdraw(ReadyNode& node) noexcept {
+  Loop* const loop = Current();
+  if (loop == nullptr) return;  // and so is its queue
+  if (loop->fired_in_step_ != nullptr && &loop->fired_in_step_->node == &node) {
+    loop->fired_in_step_ = nullptr;
+    return;
+  }
+  for (ReadyNode** link = &loop->ready_; *link != nullptr;
+       link = &(*link)->next) {
+    if (*link != &node) continue;
+    *link = node.next;
+    if (node.next == nullptr) loop->ready_end_ = link;
+    return;
+  }
+}
+
 void Loop::Promote() {
   for (const Promotion& promotion : promotions_) {
     promotion.promote(*promotion.task);

@@ -90,6 +90,12 @@ class Loop {
     ready_end_ = &node.next;
   }
 
+  // The coroutine of `node` is destroyed: it is not resumed, whether it is
+  // ready or not. On the run's thread, or after the run. Takes time in
+  // proportion to what is ready, so that Schedule() need not know what comes
+  // before a node.
+  static void Withdraw(ReadyNode& node) noexcept;
+
   // PortalTask's private functions, for tasks of this loop.
   absl::Status ReserveFiber();
   context::SavedContext* Park(ParkPoint& point);

@@ -15,6 +15,14 @@ Nursery::Nursery()
 }
 
 Nursery::~Nursery() {
+  // The coroutine that opened it is destroyed.
+  if (child_count_ != 0 || pending_starts_ != 0) [[unlikely]] {
+    internal::DieDestroyed(parent_,
+                           "OpenNursery() for tasks that have not ended",
+                           "cancel the nursery's scope, and let it end");
+  }
+  if (parent_node_.handle != nullptr) [[unlikely]]
+    internal::Loop::Withdraw(parent_node_);
   internal::NurseryLink*& innermost =
       internal::TaskAccess::InnermostNursery(parent_);
   if (innermost != &link_) internal::DieMisnested(parent_);

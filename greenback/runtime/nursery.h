@@ -132,7 +132,8 @@ class Nursery final : private internal::TaskOwner {
   internal::IntrusiveList<Task> children_;
   size_t child_count_ = 0;
   size_t pending_starts_ = 0;
-  internal::ReadyNode parent_node_;  // while it waits for the children
+  // With a handle while the parent waits for the children.
+  internal::ReadyNode parent_node_;
   bool parent_waits_ = false;
   bool closed_ = false;
   std::vector<std::exception_ptr> errors_;
@@ -149,7 +150,7 @@ class AllChildrenAwaiter {
   explicit AllChildrenAwaiter(Nursery& nursery) : nursery_(nursery) {}
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);
-  void await_resume() const noexcept {}
+  void await_resume() const noexcept;
 
  private:
   Nursery& nursery_;
@@ -164,6 +165,9 @@ struct NurseryAccess {
     return AllChildrenAwaiter(nursery);
   }
   static void WhenEmpty(Nursery& nursery, std::coroutine_handle<> handle);
+  static void ParentResumed(Nursery& nursery) {
+    nursery.parent_node_.handle = nullptr;
+  }
   static absl::Status Result(Nursery& nursery) { return nursery.Result(); }
   // How many nurseries of its task are around it.
   static size_t Depth(const Nursery& nursery) { return nursery.link_.depth; }
@@ -241,6 +245,10 @@ class PendingStart {
  private:
   Nursery& nursery_;
 };
+
+inline void AllChildrenAwaiter::await_resume() const noexcept {
+  NurseryAccess::ParentResumed(nursery_);
+}
 
 struct Nothing {};
 // What Started() gives, on its way to Start(), where this lives.

@@ -14,6 +14,7 @@
 #include <coroutine>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -57,23 +58,32 @@ class ReadyAwaiter final : private internal::CancellableWait {
 
   ReadyAwaiter(Descriptor& descriptor, Descriptor::wait_type what)
       : descriptor_(descriptor), what_(what) {}
+  // The handler outlives the wait then.
+  ~ReadyAwaiter() {
+    if (!is_waiting() || waiting_ == nullptr) return;
+    *waiting_ = nullptr;
+    descriptor_.cancel();
+  }
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     if (!Begin(internal::CurrentCancellable(), handle)) return;
     internal::Reactor& reactor = internal::Loop::Current()->reactor();
+    waiting_ = std::make_shared<ReadyAwaiter*>(this);
+    descriptor_.async_wait(what_, [waiting = waiting_, &reactor](
+                                      const boost::system::error_code& error) {
+      reactor.OperationEnded();
+      if (*waiting == nullptr) return;
+      (*waiting)->error_ = error;
+      (*waiting)->Finish();
+    });
     reactor.OperationStarted();
-    descriptor_.async_wait(
-        what_, [this, &reactor](const boost::system::error_code& error) {
-          reactor.OperationEnded();
-          error_ = error;
-          Finish();
-        });
   }
   absl::Status await_resume() {
     // Asio reports what Abort() asked for as an error of the operation.
     if (error_ == boost::asio::error::operation_aborted) MarkCancelled();
-    if (cancelled()) return result();
+    absl::Status status = TakeResult();
+    if (!status.ok()) return status;
     if (error_) return ErrnoStatus(error_.value(), "waiting for a descriptor");
     return absl::OkStatus();
   }
@@ -86,6 +96,8 @@ class ReadyAwaiter final : private internal::CancellableWait {
 
   Descriptor& descriptor_;
   const Descriptor::wait_type what_;
+  // What the handler finds here; null when the wait was destroyed.
+  std::shared_ptr<ReadyAwaiter*> waiting_;
   boost::system::error_code error_;
 };
 

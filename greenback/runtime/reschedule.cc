@@ -55,13 +55,10 @@ void RescheduledWait::Fail(std::exception_ptr error) {
 }
 
 absl::Status RescheduledWait::Outcome() {
+  if (abort_failed_ && absl::IsCancelled(status_)) MarkCancelled();
+  absl::Status status = TakeResult();  // noted in the scope
   if (error_) std::rethrow_exception(std::move(error_));
-  if (status_.ok()) return result();
-  if (abort_failed_ && absl::IsCancelled(status_)) {
-    MarkCancelled();
-    (void)result();  // noted in the scope
-  }
-  return std::move(status_);
+  return status_.ok() ? status : std::move(status_);
 }
 
 }  // namespace internal

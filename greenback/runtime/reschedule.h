@@ -62,6 +62,7 @@ class RescheduledWait : private CancellableWait {
   using CancellableWait::Finish;
 
  protected:
+  using CancellableWait::LeaveIfWaiting;
   explicit RescheduledWait(const void* type) : type_(type) {}
   ~RescheduledWait() = default;
 
@@ -116,6 +117,7 @@ template <class T, class AbortFn>
 class [[nodiscard]] WaitAwaiter final : public ValueWait<T> {
  public:
   explicit WaitAwaiter(AbortFn abort) : abort_(std::move(abort)) {}
+  ~WaitAwaiter() { this->LeaveIfWaiting("WaitTaskRescheduled()"); }
 
  private:
   Abort CallOff() noexcept override { return abort_(); }

@@ -24,11 +24,11 @@ void ThreadWait::Work() {
   loop_->RunSoonFromAnyThread([this] { Finish(); });
 }
 
-bool ThreadWait::Abort() { return pool_->Remove(*this); }
+bool ThreadWait::Abort() { return pool_ == nullptr || pool_->Remove(*this); }
 
 absl::Status ThreadWait::await_resume() {
-  if (!not_started_.ok()) return not_started_;
-  return result();
+  absl::Status status = TakeResult();
+  return not_started_.ok() ? status : not_started_;
 }
 
 }  // namespace greenback::internal

@@ -61,6 +61,7 @@ class ThreadWait : private CancellableWait, private ThreadPool::Job {
   absl::Status await_resume();
 
  protected:
+  using CancellableWait::LeaveIfWaiting;
   ThreadWait() = default;
   ~ThreadWait() = default;
 
@@ -81,6 +82,7 @@ class ThreadCall final : public ThreadWait {
   using Result = std::invoke_result_t<Call&>;
 
   explicit ThreadCall(Call& call) : call_(call) {}
+  ~ThreadCall() { LeaveIfWaiting("RunInThread(), whose function has begun"); }
 
   // Once it is done, and not void.
   Result TakeResult() { return *std::move(result_); }

@@ -20,6 +20,6 @@ bool SleepAwaiter::Abort() {
   return true;
 }
 
-absl::Status SleepAwaiter::await_resume() { return result(); }
+absl::Status SleepAwaiter::await_resume() { return TakeResult(); }
 
 }  // namespace greenback::internal

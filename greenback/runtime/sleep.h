@@ -27,6 +27,7 @@ class SleepAwaiter final : private CancellableWait, private Timer {
   static constexpr bool kGreenbackRunAwaiter = true;
 
   explicit SleepAwaiter(absl::Time deadline) { this->deadline = deadline; }
+  ~SleepAwaiter() { LeaveIfWaiting("Sleep()"); }
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);

@@ -26,6 +26,8 @@ Task::Task(const internal::TaskPlace& place)
 
 Task::~Task() {
   if (cancellation_.scope != outermost_scope_) internal::DieMisnested(*this);
+  if (!cancellation_.hooks.empty()) [[unlikely]]
+    internal::DieWaitedFor(*this);
   cancellation_.loop->ForgetPromotions(*this);
   cancellation_.MoveTo(nullptr);
   LeaveList();
@@ -90,6 +92,15 @@ void DieMisnested(const PortalTask& task) {
                "greenback: a CancelScope or Nursery of task \"%s\" ends while "
                "one inside it is open; end them in reverse order, and before "
                "the task\n",
+               std::string(task.name()).c_str());
+  std::abort();
+}
+
+void DieWaitedFor(const PortalTask& task) {
+  std::fprintf(stderr,
+               "greenback: task \"%s\" ends while a coroutine of another "
+               "library, which it has run, waits in it; let the task await the "
+               "coroutine, or destroy it before\n",
                std::string(task.name()).c_str());
   std::abort();
 }

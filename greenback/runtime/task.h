@@ -83,6 +83,9 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
   context::SavedContext* Park(internal::ParkPoint& point) override;
   void Wake(internal::ParkPoint& point) noexcept override;
   void ScheduleCheckpoint(internal::ReadyNode& node) override;
+  void Withdraw(internal::ReadyNode& node) noexcept override {
+    internal::Loop::Withdraw(node);
+  }
   absl::Status FinishCheckpoint() override;
   bool AddCancelHook(internal::CancelHook& hook) override;
   void OnSelfBestowed() override;
@@ -148,6 +151,8 @@ inline Cancellable& CurrentCancellable() {
 
 // Says that scopes of `task` are not closed in reverse order, and aborts.
 [[noreturn]] void DieMisnested(const PortalTask& task);
+// Says that something waits in `task`, which ends, and aborts.
+[[noreturn]] void DieWaitedFor(const PortalTask& task);
 
 }  // namespace internal
 }  // namespace greenback

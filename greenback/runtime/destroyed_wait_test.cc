@@ -1,0 +1,375 @@
+// A coroutine is destroyed while it waits, by whoever owns it: what it waits in
+// forgets it. Co's are not destroyed then, but a coroutine type of another
+// library may be, and what it awaits with it.
+#include <coroutine>
+#include <exception>
+#include <functional>
+#include <latch>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "greenback/await.h"
+#include "greenback/portal.h"
+#include "greenback/runtime/cancel_scope.h"
+#include "greenback/runtime/checkpoint.h"
+#include "greenback/runtime/co.h"
+#include "greenback/runtime/event.h"
+#include "greenback/runtime/nursery.h"
+#include "greenback/runtime/process.h"
+#include "greenback/runtime/reschedule.h"
+#include "greenback/runtime/run.h"
+#include "greenback/runtime/run_in_thread.h"
+#include "greenback/runtime/sleep.h"
+#include "greenback/runtime/task.h"
+#include "greenback/runtime/testing/mock_clock.h"
+#include "greenback/runtime/testing/process_resources.h"
+#include "greenback/runtime/testing/run_nursery.h"
+#include "greenback/runtime/testing/test_awaitables.h"
+#include "gtest/gtest.h"
+
+namespace greenback {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A coroutine of another library: runs when it is called, and is destroyed with
+// this object, wherever it stands.
+class Owned {
+ public:
+  struct promise_type {
+    Owned get_return_object() {
+      return Owned(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_always final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }
+  };
+
+  Owned(Owned&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)) {}
+  Owned& operator=(Owned&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Owned() {
+    if (handle_) handle_.destroy();
+  }
+
+ private:
+  explicit Owned(std::coroutine_handle<> handle) : handle_(handle) {}
+  std::coroutine_handle<> handle_;
+};
+
+// Awaits what `make()` gives, and writes down when that is over.
+template <class Make>
+Owned WaitIn(Make make, std::vector<std::string>& log, std::string name) {
+  Counted counted;
+  static_cast<void>(co_await make());
+  log.push_back(std::move(name));
+}
+
+// The same, with a Co between.
+template <class Make>
+Owned WaitInACoIn(Make make, std::vector<std::string>& log, std::string name) {
+  const auto wait = [&make]() -> Co<void> {
+    Counted counted;
+    static_cast<void>(co_await make());
+  };
+  co_await wait();
+  log.push_back(std::move(name));
+}
+
+// Enough for the loop to look at its timers.
+Co<void> SomeSteps() {
+  for (int i = 0; i < 100; ++i) (void)co_await Checkpoint();
+}
+
+// Runs `provoke()` after coroutines that wait in what `make()` gives have been
+// destroyed: first, between others, and last. The others go on, in order.
+template <class Make, class Provoke>
+Co<void> CheckForgets(Make make, Provoke provoke) {
+  std::vector<std::string> log;
+  {
+    CancelScope scope;
+    std::optional<Owned> first(WaitIn(make, log, "first"));
+    Owned second = WaitIn(make, log, "second");
+    std::optional<Owned> third(WaitInACoIn(make, log, "third"));
+    Owned fourth = WaitInACoIn(make, log, "fourth");
+    std::optional<Owned> fifth(WaitIn(make, log, "fifth"));
+    first.reset();
+    third.reset();
+    fifth.reset();
+    Owned sixth = WaitIn(make, log, "sixth");
+    provoke();
+    co_await SomeSteps();
+    EXPECT_THAT(log, ElementsAre("second", "fourth", "sixth"));
+    // All gone: neither a wake-up nor a cancellation finds anybody.
+    log.clear();
+    {
+      Owned seventh = WaitIn(make, log, "seventh");
+    }
+    provoke();
+    scope.Cancel();
+    co_await SomeSteps();
+  }
+  EXPECT_THAT(log, ElementsAre());
+  EXPECT_EQ(Counted::live(), 0);
+}
+
+TEST(DestroyedWaitTest, R36CheckpointsForgetIt) {
+  greenback::Run([]() -> Co<void> {
+    co_await CheckForgets([] { return Checkpoint(); }, [] {});
+    co_await CheckForgets([] { return CancelShieldedCheckpoint(); }, [] {});
+  });
+}
+
+TEST(DestroyedWaitTest, R36EnsurePortalForgetsIt) {
+  greenback::Run([]() -> Co<void> {
+    co_await CheckForgets([] { return EnsurePortal(); }, [] {});
+  });
+}
+
+TEST(DestroyedWaitTest, R36SleepForgetsIt) {
+  MockClock clock;
+  greenback::Run(RunOptions{.clock = &clock}, [&]() -> Co<void> {
+    co_await CheckForgets([] { return Sleep(absl::Seconds(1)); },
+                          [&] { clock.Jump(absl::Seconds(2)); });
+    // In the ready queue at once.
+    co_await CheckForgets([] { return Sleep(absl::ZeroDuration()); }, [] {});
+  });
+}
+
+TEST(DestroyedWaitTest, R36EventsForgetIt) {
+  greenback::Run([]() -> Co<void> {
+    Event event;
+    co_await CheckForgets([&] { return event.Wait(); }, [&] { event.Set(); });
+    EXPECT_EQ(event.waiters(), 0u);
+    // In the ready queue at once.
+    co_await CheckForgets([&] { return event.Wait(); }, [] {});
+  });
+}
+
+TEST(DestroyedWaitTest, R36AWaitThatIsOverIsForgotten) {
+  greenback::Run([]() -> Co<void> {
+    std::vector<std::string> log;
+    Event event;
+    const auto wait = [&] { return event.Wait(); };
+    std::optional<Owned> first(WaitIn(wait, log, "first"));
+    Owned second = WaitIn(wait, log, "second");
+    event.Set();
+    first.reset();  // in the ready queue by now
+    co_await SomeSteps();
+    EXPECT_THAT(log, ElementsAre("second"));
+  });
+}
+
+TEST(DestroyedWaitTest, R36ACancelledWaitIsForgotten) {
+  greenback::Run([]() -> Co<void> {
+    std::vector<std::string> log;
+    CancelScope scope;
+    std::optional<Owned> first(
+        WaitIn([] { return SleepForever(); }, log, "first"));
+    Owned second = WaitIn([] { return SleepForever(); }, log, "second");
+    scope.Cancel();
+    first.reset();  // in the ready queue by now
+    co_await SomeSteps();
+    EXPECT_THAT(log, ElementsAre("second"));
+  });
+}
+
+// What is none of greenback's: the coroutine waits in the ready queue, too.
+TEST(DestroyedWaitTest, R36AWaitForSomethingElseIsForgotten) {
+  greenback::Run([]() -> Co<void> {
+    std::vector<std::string> log;
+    Signal signal, other;
+    std::optional<Owned> first(
+        WaitInACoIn([&]() -> Signal& { return signal; }, log, "first"));
+    Owned second =
+        WaitInACoIn([&]() -> Signal& { return other; }, log, "second");
+    signal.Fire();
+    other.Fire();
+    first.reset();
+    co_await SomeSteps();
+    EXPECT_THAT(log, ElementsAre("second"));
+  });
+}
+
+TEST(DestroyedWaitTest, R36WaitTaskRescheduledIsCalledOff) {
+  greenback::Run([]() -> Co<void> {
+    std::vector<std::string> log;
+    const auto wait = [&log] {
+      return WaitTaskRescheduled([&log] {
+        log.push_back("called off");
+        return Abort::kSucceeded;
+      });
+    };
+    {
+      Owned waits = WaitIn(wait, log, "over");
+    }
+    EXPECT_THAT(log, ElementsAre("called off"));
+    // The task can wait again, and be woken.
+    Owned waits = WaitIn(wait, log, "over");
+    Reschedule(CurrentTask());
+    co_await SomeSteps();
+    EXPECT_THAT(log, ElementsAre("called off", "over"));
+    {
+      // Woken by what is asked to call it off.
+      Owned again = WaitIn(
+          [] {
+            return WaitTaskRescheduled([] {
+              Reschedule(CurrentTask());
+              return Abort::kFailed;
+            });
+          },
+          log, "again");
+    }
+    co_await SomeSteps();
+    EXPECT_THAT(log, ElementsAre("called off", "over"));
+  });
+}
+
+TEST(DestroyedWaitTest, R36AFunctionThatHasNotBegunIsNeverCalled) {
+  greenback::Run(RunOptions{.max_threads = 1}, []() -> Co<void> {
+    std::vector<std::string> log;
+    std::latch go_on(1);
+    bool called = false;
+    Owned first = WaitIn([&] { return RunInThread([&] { go_on.wait(); }); },
+                         log, "first");
+    {
+      Owned second = WaitIn([&] { return RunInThread([&] { called = true; }); },
+                            log, "second");
+    }
+    go_on.count_down();
+    while (log.empty()) (void)co_await Checkpoint();
+    EXPECT_THAT(log, ElementsAre("first"));
+    EXPECT_TRUE((co_await RunInThread([] {})).ok());
+    EXPECT_FALSE(called);
+  });
+}
+
+TEST(DestroyedWaitTest, R36AProcessIsKilledAndReaped) {
+  const int descriptors = CountDescriptors();
+  greenback::Run([]() -> Co<void> {
+    std::vector<std::string> log;
+    {
+      Owned waits =
+          WaitIn([] { return RunProcess({"sleep", "1000"}); }, log, "over");
+      while (!HasChildProcess()) (void)co_await Checkpoint();
+    }
+    EXPECT_FALSE(HasChildProcess());
+    // Asio's handler comes now.
+    co_await SomeSteps();
+    absl::StatusOr<ProcessResult> ran = co_await RunProcess({"true"});
+    EXPECT_TRUE(ran.ok());
+    EXPECT_THAT(log, ElementsAre());
+  });
+  EXPECT_EQ(CountDescriptors(), descriptors);
+}
+
+TEST(DestroyedWaitTest, R36ANurseryWithoutTasks) {
+  greenback::Run([]() -> Co<void> {
+    std::vector<std::string> log;
+    const auto open = [] {
+      return OpenNursery(
+          [](Nursery&) -> Co<void> { (void)co_await SleepForever(); });
+    };
+    {
+      Owned waits = WaitIn(open, log, "over");
+    }
+    const auto open_and_leave = [] {
+      return OpenNursery([](Nursery&) -> Co<void> { co_return; });
+    };
+    {
+      Owned ready = WaitIn(open_and_leave, log, "over");
+    }
+    co_await SomeSteps();
+    EXPECT_THAT(log, ElementsAre());
+  });
+}
+
+// ----------------------------------------------------- what cannot be
+// forgotten
+
+TEST(DestroyedWaitDeathTest, R36AFunctionThatHasBegun) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(greenback::Run([]() -> Co<void> {
+                 std::vector<std::string> log;
+                 std::latch begun(1), go_on(1);
+                 {
+                   Owned waits = WaitIn(
+                       [&] {
+                         return RunInThread([&] {
+                           begun.count_down();
+                           go_on.wait();
+                         });
+                       },
+                       log, "over");
+                   begun.wait();
+                 }
+                 co_return;
+               }),
+               "in task \"main\" a coroutine is destroyed that waits in "
+               "RunInThread\\(\\), whose function has begun; it cannot be "
+               "called off; let the coroutine end");
+}
+
+TEST(DestroyedWaitDeathTest, R36AWaitThatCannotBeCalledOff) {
+  EXPECT_DEATH(
+      greenback::Run([]() -> Co<void> {
+        std::vector<std::string> log;
+        {
+          Owned waits = WaitIn(
+              [] { return WaitTaskRescheduled([] { return Abort::kFailed; }); },
+              log, "over");
+        }
+        co_return;
+      }),
+      "is destroyed that waits in WaitTaskRescheduled\\(\\); it cannot be");
+}
+
+TEST(DestroyedWaitDeathTest, R36ANurseryWithTasks) {
+  EXPECT_DEATH(
+      greenback::Run([]() -> Co<void> {
+        std::vector<std::string> log;
+        {
+          Owned waits = WaitIn(
+              [] {
+                return OpenNursery([](Nursery& nursery) -> Co<void> {
+                  nursery.StartSoon(SomeSteps);
+                  co_return;
+                });
+              },
+              log, "over");
+        }
+        co_return;
+      }),
+      "waits in OpenNursery\\(\\) for tasks that have not ended; cancel");
+}
+
+// The other way round: the wait stays, and its task ends.
+TEST(DestroyedWaitDeathTest, R36ATaskThatEndsWhileACoroutineWaitsInIt) {
+  EXPECT_DEATH(
+      RunNurseryOk([](Nursery& nursery) -> Co<void> {
+        static std::vector<std::string> log;
+        static std::optional<Owned> waits;
+        nursery
+            .StartSoon([]() -> Co<void> {
+              waits.emplace(WaitIn([] { return SleepForever(); }, log, "over"));
+              co_return;
+            })
+            .set_name("short");
+        co_return;
+      }),
+      "task \"short\" ends while a coroutine of another library, "
+      "which it has run, waits in it");
+}
+
+}  // namespace
+}  // namespace greenback
