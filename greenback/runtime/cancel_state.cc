@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "greenback/no_await_scope.h"
 
 namespace greenback::internal {
 void CancellableWait::Prepare(Cancellable& waiter,
@@ -164,6 +165,8 @@ bool CancelState::UpdateThisOne() {
   if (effective == effective_) return false;
   effective_ = effective;
   if (effective) {
+    // What is told of it must not let tasks end, and lists change, meanwhile.
+    const NoAwaitScope no_await;
     for (Cancellable* task = tasks_.first(); task != nullptr;
          task = task->next_in_list()) {
       task->hooks.Cancel();

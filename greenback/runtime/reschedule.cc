@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "absl/strings/str_cat.h"
+#include "greenback/no_await_scope.h"
 
 namespace greenback {
 namespace internal {
@@ -20,7 +21,10 @@ void RescheduledWait::await_suspend(std::coroutine_handle<> handle) {
 }
 
 bool RescheduledWait::Abort() {
-  const greenback::Abort answer = CallOff();
+  const greenback::Abort answer = [this] {
+    const NoAwaitScope no_await(where_);
+    return CallOff();
+  }();
   RescheduledWait*& waiting = TaskAccess::Rescheduled(*task_);
   // What abort_fn itself has woken the task with counts, whatever it says.
   if (answer == greenback::Abort::kFailed || waiting != this) {

@@ -26,6 +26,7 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -63,7 +64,8 @@ class RescheduledWait : private CancellableWait {
 
  protected:
   using CancellableWait::LeaveIfWaiting;
-  explicit RescheduledWait(const void* type) : type_(type) {}
+  RescheduledWait(const void* type, const std::source_location& where)
+      : type_(type), where_(where) {}
   ~RescheduledWait() = default;
 
   // OK: there is a value. Throws what the task was woken with.
@@ -75,6 +77,7 @@ class RescheduledWait : private CancellableWait {
 
   Task* task_ = nullptr;
   const void* const type_;
+  const std::source_location where_;
   bool abort_failed_ = false;
   absl::Status status_;
   std::exception_ptr error_;
@@ -106,7 +109,8 @@ class ValueWait : public RescheduledWait {
   }
 
  protected:
-  ValueWait() : RescheduledWait(&kTypeTag<T>) {}
+  explicit ValueWait(const std::source_location& where)
+      : RescheduledWait(&kTypeTag<T>, where) {}
   ~ValueWait() = default;
 
  private:
@@ -116,7 +120,8 @@ class ValueWait : public RescheduledWait {
 template <class T, class AbortFn>
 class [[nodiscard]] WaitAwaiter final : public ValueWait<T> {
  public:
-  explicit WaitAwaiter(AbortFn abort) : abort_(std::move(abort)) {}
+  WaitAwaiter(AbortFn abort, const std::source_location& where)
+      : ValueWait<T>(where), abort_(std::move(abort)) {}
   ~WaitAwaiter() { this->LeaveIfWaiting("WaitTaskRescheduled()"); }
 
  private:
@@ -131,14 +136,18 @@ class [[nodiscard]] WaitAwaiter final : public ValueWait<T> {
 // Reschedule(task, outcome), and gives the outcome. A schedule point and a
 // cancellation point: when the task's scope is cancelled, also before this, and
 // the task still sleeps, `abort_fn()` is called, once, and decides. It may call
-// Reschedule() itself, and must not throw. The task must be woken exactly once
-// unless it gives kSucceeded. One wait at a time for each task.
+// Reschedule() itself, and must not throw; Await() is refused in it, since it
+// is called in the middle of the cancellation, perhaps in another task's step.
+// The task must be woken exactly once unless it gives kSucceeded. One wait at a
+// time for each task.
 template <class T = void, class AbortFn>
-auto WaitTaskRescheduled(AbortFn abort_fn) {
+auto WaitTaskRescheduled(
+    AbortFn abort_fn,
+    std::source_location where = std::source_location::current()) {
   static_assert(std::same_as<std::invoke_result_t<AbortFn&>, Abort>,
                 "greenback::WaitTaskRescheduled(abort_fn): abort_fn takes "
                 "nothing and gives a greenback::Abort");
-  return internal::WaitAwaiter<T, AbortFn>(std::move(abort_fn));
+  return internal::WaitAwaiter<T, AbortFn>(std::move(abort_fn), where);
 }
 
 // Wakes `task`, which sleeps in WaitTaskRescheduled<T>(): puts it at the end of

@@ -35,6 +35,7 @@
 namespace greenback {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -445,6 +446,45 @@ TEST(RescheduleTest, AbortFnIsAskedOnce) {
 }
 
 // What has been delivered is not taken back.
+// It is called in the middle of a cancellation, which has others to tell.
+TEST(RescheduleTest, R38AwaitIsRefusedInAbortFn) {
+  std::vector<std::string> log;
+  RunNurseryOk([&](Nursery& outer) -> Co<void> {
+    (void)co_await EnsurePortal();
+    CancelScope* scope = nullptr;
+    outer.StartSoon([&]() -> Co<void> {
+      (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+        scope = &nursery.cancel_scope();
+        for (const std::string name : {"first", "second", "third"}) {
+          nursery.StartSoon([&log, name]() -> Co<void> {
+            const auto abort = [&log, name] {
+              log.push_back(name);
+              const absl::Status awaited = TryAwait(Checkpoint());
+              EXPECT_THAT(
+                  awaited.ToString(),
+                  AllOf(HasSubstr("is inside the NoAwaitScope of"),
+                        HasSubstr("greenback/runtime/reschedule_test.cc:")));
+              return Abort::kSucceeded;
+            };
+            EXPECT_TRUE(absl::IsCancelled(co_await WaitTaskRescheduled(abort)));
+            log.push_back(name + " ends");
+          });
+        }
+        co_return;
+      });
+    });
+    while (scope == nullptr) (void)co_await Checkpoint();
+    (void)co_await Checkpoint();
+    (void)co_await Checkpoint();
+    scope->Cancel();
+    // None of them has run meanwhile.
+    EXPECT_EQ(log.size(), 3u);
+    // And here it is let through.
+    EXPECT_TRUE(TryAwait(Checkpoint()).ok());
+  });
+  EXPECT_EQ(log.size(), 6u);
+}
+
 TEST(RescheduleTest, RescheduledBeforeCancelWins) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     int asked = 0;
