@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "greenback/portal.h"
 #include "greenback/runtime/instrument.h"
 #include "greenback/runtime/nursery.h"
@@ -32,36 +31,33 @@ class PortalTrees final : public Instrument {
     if (--scopes_ == 0) (void)RemoveInstrument(*this);
   }
 
-  PortalTreeStats stats() const {
-    return {scopes_, depths_.size() + heirs_.size()};
-  }
+  PortalTreeStats stats() const { return {scopes_, depths_.size()}; }
 
  private:
   void task_spawned(Task& task) override {
     const Nursery* const nursery = task.parent_nursery();
-    if (nursery == nullptr || !HandsOnPortals(*nursery)) return;
-    BestowPortal(task);
-    heirs_.insert(&task);
+    if (nursery != nullptr && IsInTree(*nursery)) BestowPortal(task);
   }
 
-  void task_exited(Task& task) override {
-    heirs_.erase(&task);
-    if (!depths_.empty()) depths_.erase(&task);
+  void task_exited(Task& task) override { depths_.erase(&task); }
+
+  // Looks at the tree of tasks as it is now: Nursery::Start() moves tasks, and
+  // trees end.
+  bool IsInTree(const Nursery& innermost) const {
+    for (const Nursery* nursery = &innermost; nursery != nullptr;
+         nursery = nursery->parent_task().parent_nursery()) {
+      const auto found = depths_.find(&nursery->parent_task());
+      if (found != depths_.end() &&
+          NurseryAccess::Depth(*nursery) >=
+              *std::min_element(found->second.begin(), found->second.end())) {
+        return true;
+      }
+    }
+    return false;
   }
 
-  bool HandsOnPortals(const Nursery& nursery) const {
-    const Task* const parent = &nursery.parent_task();
-    if (heirs_.contains(parent)) return true;
-    const auto found = depths_.find(parent);
-    return found != depths_.end() &&
-           NurseryAccess::Depth(nursery) >=
-               *std::min_element(found->second.begin(), found->second.end());
-  }
-
-  // The tasks that were spawned in a tree: all of their nurseries are.
-  absl::flat_hash_set<const Task*> heirs_;
-  // Those that began one: their nurseries from that depth on are. More than one
-  // depth where trees are in trees.
+  // The tasks that began a tree: their nurseries from that depth on are in it.
+  // More than one depth where trees are in trees.
   absl::flat_hash_map<const Task*, std::vector<size_t>> depths_;
   size_t scopes_ = 0;
 };

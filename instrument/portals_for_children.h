@@ -12,7 +12,8 @@
 // nursery that this task opens meanwhile, or into one that such a task opens,
 // and so on. Whoever spawns them: the nursery decides. Tasks of nurseries that
 // were open before get none, and this task itself gets none; PortalsForTree is
-// for both.
+// for both. A task that Nursery::Start() moves to another nursery keeps the
+// portal that it has, and counts from then on where it has been moved to.
 //
 // RAII, in coroutines and in synchronous code: to enter and to leave are plain
 // calls, which never suspend. It belongs to the task that makes it, and ends
@@ -23,7 +24,8 @@
 // abort.
 //
 // Cost: an instrument (greenback/runtime/instrument.h), one for the whole run,
-// while there is any such object. It looks at each task that is spawned.
+// while there is any such object. It looks at each task that is spawned, and at
+// those above it.
 #ifndef GREENBACK_INSTRUMENT_PORTALS_FOR_CHILDREN_H_
 #define GREENBACK_INSTRUMENT_PORTALS_FOR_CHILDREN_H_
 
@@ -49,7 +51,7 @@ class [[nodiscard]] PortalsForChildren {
 namespace internal {
 
 // Of the run on this thread, for tests: how many objects are active, and how
-// many tasks the instrument knows.
+// many tasks the instrument knows: those that have such an object.
 struct PortalTreeStats {
   size_t scopes;
   size_t tasks;

@@ -188,6 +188,44 @@ TEST(PortalsForChildrenTest, StartedChildrenStayWhatTheyWereSpawnedAs) {
   EXPECT_THAT(log, ElementsAre("spawned inside yes", "moved outside yes"));
 }
 
+// Serves outside the tree in which it was spawned.
+Co<void> MoveOut(TaskStatus<> status, std::vector<std::string>& log,
+                 Event& stop) {
+  status.Started();
+  (void)co_await stop.Wait();
+  co_await SpawnTree(log);
+}
+
+TEST(PortalsForChildrenTest, R37ATaskThatWasMovedOutIsNoneOfTheTree) {
+  std::vector<std::string> log;
+  RunNurseryOk([&](Nursery& outer) -> Co<void> {
+    Event stop;
+    PortalsForChildren portals;
+    EXPECT_TRUE(
+        (co_await outer.Start(MoveOut, std::ref(log), std::ref(stop))).ok());
+    stop.Set();
+    while (outer.child_count() != 0) (void)co_await Checkpoint();
+  });
+  EXPECT_THAT(log, ElementsAre("child no", "grandchild no"));
+}
+
+// The tree is over first, and the instrument is not told any more.
+TEST(PortalsForChildrenTest, R37ATaskThatWasMovedOutIsForgotten) {
+  std::vector<std::string> log;
+  RunNurseryOk([&](Nursery& outer) -> Co<void> {
+    Event stop;
+    {
+      PortalsForChildren portals;
+      EXPECT_TRUE(
+          (co_await outer.Start(MoveOut, std::ref(log), std::ref(stop))).ok());
+    }
+    stop.Set();
+    while (outer.child_count() != 0) (void)co_await Checkpoint();
+    EXPECT_EQ(internal::PortalTreesOfRun().tasks, 0u);
+  });
+  EXPECT_THAT(log, ElementsAre("child no", "grandchild no"));
+}
+
 TEST(PortalsForChildrenTest, T09_WhereThereIsNoTreeItSaysSo) {
   ElsewhereTask task;
   const char* const text =
