@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/system/error_code.hpp>
 #include <cerrno>
@@ -165,12 +166,20 @@ struct Pipe {
   }
 };
 
+// Read or written between two checkpoints: as much as a pipe holds, so that the
+// checkpoint is small beside the copying.
+constexpr size_t kMostAtOnce = 64 << 10;
+
 Co<absl::Status> ReadAll(Descriptor from, std::string& to) {
-  char buffer[4096];
+  char buffer[kMostAtOnce];
   for (;;) {
     const ssize_t count = read(from.native_handle(), buffer, sizeof(buffer));
     if (count > 0) {
       to.append(buffer, static_cast<size_t>(count));
+      // A process that writes without end is always ready, and others are to
+      // run nevertheless.
+      absl::Status status = co_await Checkpoint();
+      if (!status.ok()) co_return status;
     } else if (count == 0) {
       co_return absl::OkStatus();
     } else if (errno == EAGAIN) {
@@ -205,10 +214,14 @@ ssize_t WriteToPipe(int descriptor, const char* data, size_t size) {
 Co<absl::Status> WriteAll(Descriptor to, const std::string& text) {
   size_t written = 0;
   while (written < text.size()) {
-    const ssize_t count = WriteToPipe(to.native_handle(), text.data() + written,
-                                      text.size() - written);
+    const ssize_t count =
+        WriteToPipe(to.native_handle(), text.data() + written,
+                    std::min(text.size() - written, kMostAtOnce));
     if (count >= 0) {
       written += static_cast<size_t>(count);
+      // As in ReadAll().
+      absl::Status status = co_await Checkpoint();
+      if (!status.ok()) co_return status;
     } else if (errno == EAGAIN) {
       absl::Status ready = co_await ReadyAwaiter(to, Descriptor::wait_write);
       if (!ready.ok()) co_return ready;

@@ -13,7 +13,8 @@
 // end: always a schedule point and a cancellation point. When it is cancelled,
 // the process is killed and waited for before kCancelled comes out, so no child
 // is left behind, running or as a zombie; what that process has started itself
-// is not killed. A task that is cancelled already starts nothing.
+// is not killed. A task that is cancelled already starts nothing. A process that
+// reads or writes without end keeps no other task from running.
 //
 // Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a
 // run.

@@ -1,9 +1,16 @@
 #include "greenback/runtime/process.h"
 
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,9 +24,11 @@
 #include "greenback/portal.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/checkpoint.h"
+#include "greenback/runtime/clock.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
+#include "greenback/runtime/testing/mock_clock.h"
 #include "greenback/runtime/testing/process_resources.h"
 #include "greenback/runtime/testing/run_nursery.h"
 #include "gtest/gtest.h"
@@ -297,6 +306,91 @@ TEST_F(ProcessTest, NoProgramIsInvalid) {
 
 // ---------------------------------------------------------------- cancellation
 
+// The process seems to read and write without end: whoever reads its pipe gets
+// as much as asked for, and whoever writes is rid of one byte. After so many
+// calls in a row the pipe seems to be empty, or full.
+constexpr int kMostCallsInARow = 1'000;
+bool pipes_are_endless = false;
+int calls_in_a_row = 0;
+int most_calls_in_a_row = 0;
+
+bool IsEndlessPipe(int descriptor) {
+  struct stat status;
+  if (!pipes_are_endless || fstat(descriptor, &status) != 0 ||
+      !S_ISFIFO(status.st_mode)) {
+    return false;
+  }
+  most_calls_in_a_row = std::max(most_calls_in_a_row, ++calls_in_a_row);
+  return true;
+}
+
+// Has another task take steps, always ready, while a process is read or written
+// to, until after_steps(steps) ends that.
+absl::Status RunEndless(ProcessOptions options,
+                        std::function<void(CancelScope&, int)> after_steps,
+                        RunOptions run_options = RunOptions()) {
+  absl::Status status;
+  calls_in_a_row = most_calls_in_a_row = 0;
+  pipes_are_endless = true;
+  RunNurseryOk(run_options, [&](Nursery& nursery) -> Co<void> {
+    CancelScope* scope = nullptr;
+    nursery.StartSoon([&]() -> Co<void> {
+      CancelScope own;
+      scope = &own;
+      status = (co_await RunProcess(std::move(options))).status();
+      scope = nullptr;
+    });
+    (void)co_await Checkpoint();
+    for (int steps = 0; scope != nullptr; ++steps) {
+      calls_in_a_row = 0;
+      after_steps(*scope, steps);
+      (void)co_await Checkpoint();
+    }
+  });
+  pipes_are_endless = false;
+  return status;
+}
+
+TEST_F(ProcessTest, R31AProcessThatTalksWithoutEndStarvesNobody) {
+  ProcessOptions options("sleep", "1000000");
+  options.capture_stdout = true;
+  const absl::Status status =
+      RunEndless(options, [](CancelScope& scope, int steps) {
+        if (steps == 200) scope.Cancel();
+      });
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_EQ(most_calls_in_a_row, 1);
+}
+
+TEST_F(ProcessTest, R31AProcessThatListensWithoutEndStarvesNobody) {
+  ProcessOptions options("sleep", "1000000");
+  options.input = std::string(1'000'000, 'x');
+  const absl::Status status =
+      RunEndless(options, [](CancelScope& scope, int steps) {
+        if (steps == 200) scope.Cancel();
+      });
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_EQ(most_calls_in_a_row, 1);
+}
+
+TEST_F(ProcessTest, R31ATimeLimitOnAProcessThatTalksWithoutEndHolds) {
+  MockClock clock({.autojump = false});
+  ProcessOptions options("sleep", "1000000");
+  options.capture_stdout = true;
+  int last_step = 0;
+  const absl::Status status = RunEndless(
+      options,
+      [&](CancelScope& scope, int steps) {
+        if (steps == 0) scope.set_deadline(CurrentTime() + absl::Seconds(1));
+        if (steps == 200) clock.Jump(absl::Seconds(1));
+        last_step = steps;
+      },
+      RunOptions{.clock = &clock});
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_EQ(most_calls_in_a_row, 1);
+  EXPECT_GE(last_step, 200);
+}
+
 // Each program below would run for ever; the tests end because it is killed.
 
 TEST_F(ProcessTest, CancellingKillsAndReaps) {
@@ -450,3 +544,27 @@ TEST_F(ProcessTest, AnExitCodeThatTheKernelHasDroppedIsAnError) {
 
 }  // namespace
 }  // namespace greenback
+
+// In place of the C library's.
+extern "C" ssize_t read(int descriptor, void* buffer, size_t size) {
+  if (greenback::IsEndlessPipe(descriptor)) {
+    if (greenback::calls_in_a_row > greenback::kMostCallsInARow) {
+      errno = EAGAIN;
+      return -1;
+    }
+    std::memset(buffer, 'y', size);
+    return static_cast<ssize_t>(size);
+  }
+  return syscall(SYS_read, descriptor, buffer, size);
+}
+
+extern "C" ssize_t write(int descriptor, const void* buffer, size_t size) {
+  if (greenback::IsEndlessPipe(descriptor)) {
+    if (greenback::calls_in_a_row > greenback::kMostCallsInARow) {
+      errno = EAGAIN;
+      return -1;
+    }
+    return 1;
+  }
+  return syscall(SYS_write, descriptor, buffer, size);
+}
