@@ -22,7 +22,10 @@
 // as the awaiting task waits.
 //
 // Threads: up to RunOptions::max_threads for each run (0 counts as 1), which end
-// with it. They block all signals, so that those go to the program's own.
+// with it. They begin with the signal mask of the run's thread, as all threads
+// do that it starts, and so do the processes that `fn` starts. A program that
+// wants its signals on certain threads blocks them in the others, the run's
+// included, before it calls Run().
 #ifndef GREENBACK_RUNTIME_RUN_IN_THREAD_H_
 #define GREENBACK_RUNTIME_RUN_IN_THREAD_H_
 

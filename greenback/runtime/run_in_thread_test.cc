@@ -1,8 +1,11 @@
 #include "greenback/runtime/run_in_thread.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <latch>
 #include <memory>
@@ -627,6 +630,16 @@ TEST(RunInThreadDeathTest, OutsideARunIsAnError) {
 #else
   EXPECT_DEATH(call(), "greenback::RunInThread\\(\\): no task of a run");
 #endif
+}
+
+TEST(RunInThreadTest, R32AProcessThatItStartsHasTheProgramsMask) {
+  greenback::Run([]() -> Co<void> {
+    const absl::StatusOr<int> status = co_await RunInThread(
+        [] { return std::system("kill -TERM $$; echo it lives on"); });
+    EXPECT_TRUE(status.ok());
+    EXPECT_TRUE(status.ok() && WIFSIGNALED(*status) &&
+                WTERMSIG(*status) == SIGTERM);
+  });
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "greenback/runtime/thread_pool.h"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -42,15 +40,13 @@ bool ThreadPool::Remove(Job& job) {
   return std::erase(jobs_, &job) != 0;
 }
 
-// Not std::thread, whose failure to start is an exception. Signals are for the
-// program's own threads.
+// Not std::thread, whose failure to start is an exception. The signal mask is
+// inherited: a thread that blocked more would hand that on to the processes
+// that a function starts, and with SIGSEGV blocked a fault kills the program
+// past its handler.
 int ThreadPool::StartThread() {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
   const int error = pthread_create(&thread, nullptr, ThreadMain, this);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error == 0) threads_.push_back(thread);
   return error;
 }
