@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
@@ -24,6 +26,7 @@
 #include "greenback/runtime/event.h"
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/process.h"
+#include "greenback/runtime/reactor_context.h"
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/sleep.h"
 #include "greenback/runtime/task.h"
@@ -610,6 +613,45 @@ TEST(LoopThreadTest, R06ARunMayEndWhileItIsBeingWoken) {
 // Everything at once that may happen between an awaitable's await_suspend and
 // the park: it completes from outside in the very poll that finds another task
 // ready, while something of its own task is ready too.
+// Calls itself, so to speak, for ever.
+struct PostsItself {
+  boost::asio::io_context& io;
+  int& calls;
+
+  void operator()() const {
+    // More than any run has reason for.
+    if (++calls < 100'000) boost::asio::post(io, *this);
+  }
+};
+
+TEST(LoopTest, R34ARunEndsAlthoughACallbackPostsItselfAgain) {
+  int calls = 0;
+  greenback::Run([&]() -> Co<void> {
+    boost::asio::io_context& io =
+        internal::Loop::Current()->reactor().context().io;
+    boost::asio::post(io, PostsItself{io, calls});
+    co_return;
+  });
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(LoopTest, R34WhatWasPostedBeforeTheEndIsCalledAndNothingAfter) {
+  std::vector<std::string> log;
+  greenback::Run([&]() -> Co<void> {
+    boost::asio::io_context& io =
+        internal::Loop::Current()->reactor().context().io;
+    boost::asio::post(io, [&] {
+      log.push_back("first");
+      boost::asio::post(io, [&] { log.push_back("too late"); });
+    });
+    internal::Loop::Current()->RunSoonFromAnyThread(
+        [&] { log.push_back("second"); });
+    boost::asio::post(io, [&] { log.push_back("third"); });
+    co_return;
+  });
+  EXPECT_THAT(log, ElementsAre("first", "second", "third"));
+}
+
 TEST(LoopTest, AWakeInThePollBeforeAParkIsNotLost) {
   int rounds = 0;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {

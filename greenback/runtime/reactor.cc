@@ -30,6 +30,39 @@ namespace {
 // Handlers that run before tasks go on.
 constexpr int kMostHandlersAtOnce = 64;
 
+// Gives the one place that there is, so that nothing can fail.
+template <class T>
+struct PlaceAllocator {
+  using value_type = T;
+
+  explicit PlaceAllocator(DrainEndPlace& place) : place(&place) {}
+  template <class U>
+  explicit PlaceAllocator(const PlaceAllocator<U>& other)
+      : place(other.place) {}
+  template <class U>
+  bool operator==(const PlaceAllocator<U>& other) const {
+    return place == other.place;
+  }
+
+  T* allocate(size_t) {
+    static_assert(sizeof(T) <= sizeof(DrainEndPlace));
+    return reinterpret_cast<T*>(place->bytes);
+  }
+  void deallocate(T*, size_t) {}
+
+  DrainEndPlace* place;
+};
+
+// The last handler of Drain().
+struct DrainEnd {
+  using allocator_type = PlaceAllocator<void*>;
+  allocator_type get_allocator() const { return allocator_type(*place); }
+  void operator()() const { *done = true; }
+
+  bool* done;
+  DrainEndPlace* place;
+};
+
 }  // namespace
 
 Reactor::Reactor() : context_(std::make_unique<ReactorContext>()) {}
@@ -37,7 +70,12 @@ Reactor::~Reactor() { std::lock_guard wait_for_posters(posting_); }
 
 void Reactor::Drain() {
   posted_.store(false, std::memory_order_relaxed);
-  context_->io.poll();
+  // Handlers are run in the order of posting, so that this one is the last of
+  // those that are there.
+  bool done = false;
+  boost::asio::post(context_->io, DrainEnd{&done, &context_->drain_end});
+  while (!done && context_->io.poll_one() != 0) {
+  }
 }
 
 void Reactor::RunReady() {

@@ -35,7 +35,8 @@ class Reactor {
   // what is ready, but not without end: what is posted again and again starves
   // nobody.
   void Wait(absl::Duration timeout);
-  // Runs what is ready, and what that makes ready.
+  // Runs what is ready now; nothing of what that makes ready, which may have no
+  // end. At the end of the run.
   void Drain();
 
   // Runs `fn` in a following Wait() or Drain(). From any thread.

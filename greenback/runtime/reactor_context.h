@@ -5,11 +5,18 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstddef>
 
 namespace greenback::internal {
 
+// Where the handler is kept that ends Reactor::Drain().
+struct alignas(std::max_align_t) DrainEndPlace {
+  char bytes[128];
+};
+
 class ReactorContext {
  public:
+  DrainEndPlace drain_end;
   boost::asio::io_context io;
   boost::asio::steady_timer timer{io};
   // A run waits for tasks, not for Asio to run out of work.

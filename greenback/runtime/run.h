@@ -12,9 +12,11 @@
 // task inherits the calling thread's context (task_local.h).
 //
 // When the main task has ended, system tasks (system_task.h) are cancelled and
-// waited for, then Run() returns. A system task or a RunToken callback that
-// fails cancels everything; its failure comes out of Run() in place of the main
-// task's result, and together with the main task's exception if there is one.
+// waited for; what other threads and Asio's callbacks have posted by then is
+// called, and what that posts again is dropped; then Run() returns. A system
+// task or a RunToken callback that fails cancels everything; its failure comes
+// out of Run() in place of the main task's result, and together with the main
+// task's exception if there is one.
 //
 // Suspends: never; it blocks the thread. To call Run() on the thread of a run,
 // in a task or a callback, is an error (std::logic_error, or a message and
