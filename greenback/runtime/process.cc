@@ -24,6 +24,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/cancel_state.h"
@@ -234,6 +235,41 @@ Co<absl::Status> WriteAll(Descriptor to, const std::string& text) {
   co_return absl::OkStatus();
 }
 
+// Texts that the system would take for others, or for none.
+absl::Status CheckTexts(const ProcessOptions& options) {
+  const auto invalid = [](const auto&... what) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("greenback::RunProcess(): ", what...));
+  };
+  constexpr char kNull[] =
+      " has a null character, at which the system would cut it off";
+  if (options.arguments.empty()) {
+    return invalid("no program; the first argument is its name");
+  }
+  for (size_t i = 0; i < options.arguments.size(); ++i) {
+    if (absl::StrContains(options.arguments[i], '\0')) {
+      return invalid("arguments[", i, "]", kNull);
+    }
+  }
+  if (options.environment) {
+    for (size_t i = 0; i < options.environment->size(); ++i) {
+      const std::string& entry = (*options.environment)[i];
+      // Not quoted: it may be a secret.
+      if (absl::StrContains(entry, '\0')) {
+        return invalid("environment[", i, "]", kNull);
+      }
+      const size_t equals = entry.find('=');
+      if (equals == std::string::npos || equals == 0) {
+        return invalid("environment[", i, "] is not of the form NAME=value");
+      }
+    }
+  }
+  if (absl::StrContains(options.working_directory, '\0')) {
+    return invalid("working_directory", kNull);
+  }
+  return absl::OkStatus();
+}
+
 std::vector<char*> Pointers(const std::vector<std::string>& texts) {
   std::vector<char*> pointers;
   pointers.reserve(texts.size() + 1);
@@ -305,10 +341,8 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
   // A checkpoint on every path, also where nothing can be started.
   absl::Status cancelled = co_await Checkpoint();
   if (!cancelled.ok()) co_return cancelled;
-  if (options.arguments.empty()) {
-    co_return absl::InvalidArgumentError(
-        "greenback::RunProcess(): no program; the first argument is its name");
-  }
+  absl::Status valid = CheckTexts(options);
+  if (!valid.ok()) co_return valid;
   Pipe in, out, err;
   absl::Status opened;
   if (!options.input.empty()) opened.Update(in.Open(/*child_reads=*/true));

@@ -19,7 +19,8 @@
 // Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a
 // run.
 //
-// Errors: NotFound, PermissionDenied and the like when the program cannot be
+// Errors: InvalidArgument, which names the option, for texts that the system
+// cannot take; NotFound, PermissionDenied and the like when the program cannot be
 // started; that it ended with a code other than 0, or by a signal, is a result.
 #ifndef GREENBACK_RUNTIME_PROCESS_H_
 #define GREENBACK_RUNTIME_PROCESS_H_
@@ -54,7 +55,8 @@ struct ProcessOptions {
   // arguments.
   std::vector<std::string> arguments;
 
-  // "NAME=value" each; inherited if not given.
+  // "NAME=value" each, with a name; inherited if not given. No text here has a
+  // null character.
   std::optional<std::vector<std::string>> environment;
 
   // Empty: inherited.

@@ -304,6 +304,38 @@ TEST_F(ProcessTest, NoProgramIsInvalid) {
   EXPECT_TRUE(absl::IsInvalidArgument(ran.status())) << ran.status();
 }
 
+TEST_F(ProcessTest, R41ANullCharacterIsRefused) {
+  const std::string cut("safe\0evil", 9);
+  const auto message = [](ProcessOptions options) {
+    const absl::Status status = RunAlone(std::move(options)).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  };
+  EXPECT_THAT(message({"printf", "%s", cut}),
+              HasSubstr("RunProcess(): arguments[2] has a null character"));
+  EXPECT_THAT(message({std::string("true\0", 5)}),
+              HasSubstr("arguments[0] has a null character"));
+  ProcessOptions with_environment("true");
+  with_environment.environment = {"A=1", "B=" + cut};
+  EXPECT_THAT(message(with_environment),
+              HasSubstr("environment[1] has a null character"));
+  ProcessOptions with_directory("true");
+  with_directory.working_directory = std::string("/tmp\0/a", 7);
+  EXPECT_THAT(message(with_directory),
+              HasSubstr("working_directory has a null character"));
+}
+
+TEST_F(ProcessTest, R41AnEnvironmentEntryWithoutANameIsRefused) {
+  for (const std::string entry : {"", "A", "=1"}) {
+    ProcessOptions options("true");
+    options.environment = {"HOME=/", entry};
+    const absl::Status status = RunAlone(std::move(options)).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("environment[1] is not of the form NAME=value"));
+  }
+}
+
 // ---------------------------------------------------------------- cancellation
 
 // The process seems to read and write without end: whoever reads its pipe gets
