@@ -103,19 +103,52 @@ class ReadyAwaiter final : private internal::CancellableWait {
   boost::system::error_code error_;
 };
 
-// A child that is killed and reaped if nobody has waited for it.
+// Has `to` watch and close `descriptor`, unless that fails.
+absl::Status GiveTo(Descriptor& to, int descriptor) {
+  boost::system::error_code error;
+  to.assign(descriptor, error);
+  if (error) return ErrnoStatus(error.value(), "watching a descriptor");
+  return absl::OkStatus();
+}
+
+// P_PIDFD, which the C library has had for less long than Linux.
+constexpr idtype_t kByPidfd = static_cast<idtype_t>(3);
+
+// Close-on-exec by itself; -1, and errno, when there is none.
+int OpenPidfd(pid_t pid) {
+  return static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+}
+
+// waitid() that is not interrupted: 0 or an errno.
+int WaitForExit(idtype_t by, id_t id, siginfo_t& info, int flags) {
+  while (waitid(by, id, &info, WEXITED | flags) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+// A child that is killed and reaped if nobody has waited for it. It is known by
+// its pidfd alone: once somebody else has waited for it, its number may be
+// another process's.
 class Child {
  public:
-  Child(pid_t pid, Descriptor exited) : pid_(pid), exited_(std::move(exited)) {}
+  // Takes over `pidfd`. `exited` is for Watch().
+  Child(int pidfd, Descriptor exited) noexcept
+      : pidfd_(pidfd), exited_(std::move(exited)) {}
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   ~Child() {
-    if (pid_ == 0) return;
-    Kill();
-    (void)Reap();
+    if (!is_reaped_) {
+      Kill();
+      (void)Reap();
+    }
+    if (!exited_.is_open()) close(pidfd_);
   }
 
-  void Kill() { kill(pid_, SIGKILL); }
+  // Before Wait().
+  absl::Status Watch() { return GiveTo(exited_, pidfd_); }
+
+  void Kill() { syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0); }
 
   // Until it has ended.
   Co<absl::Status> Wait() {
@@ -124,25 +157,21 @@ class Child {
 
   // How it ended; waits for that if need be.
   absl::StatusOr<ProcessResult> Reap() {
-    int status = 0;
-    pid_t reaped;
-    do {
-      reaped = waitpid(pid_, &status, 0);
-    } while (reaped < 0 && errno == EINTR);
-    pid_ = 0;
-    if (reaped < 0) return ExitLost(errno);
+    fcntl(pidfd_, F_SETFL, 0);  // Asio has made it one that does not wait
+    siginfo_t info = {};
+    const int error = WaitForExit(kByPidfd, static_cast<id_t>(pidfd_), info, 0);
+    is_reaped_ = true;
+    if (error != 0) return ExitLost(error);
     ProcessResult result;
-    if (WIFSIGNALED(status)) {
-      result.signal = WTERMSIG(status);
-    } else {
-      result.exit_code = WEXITSTATUS(status);
-    }
+    (info.si_code == CLD_EXITED ? result.exit_code : result.signal) =
+        info.si_status;
     return result;
   }
 
  private:
-  pid_t pid_;
-  Descriptor exited_;  // a pidfd: readable when the child has ended
+  const int pidfd_;
+  Descriptor exited_;  // the pidfd: readable when the child has ended
+  bool is_reaped_ = false;
 };
 
 // Our end and the child's end of a pipe; -1 when it has none.
@@ -335,6 +364,39 @@ absl::StatusOr<pid_t> Spawn(const ProcessOptions& options, const Pipe& in,
   return pid;
 }
 
+// Whether a child could be looked after, as long as `room` is open: after a
+// child has been started it is too late to find out.
+absl::Status MakeRoomForChild(int& room) {
+  room = OpenPidfd(getpid());
+  if (room < 0 && errno != ENOSYS) return ErrnoStatus(errno, "pidfd_open");
+  siginfo_t info = {};
+  if (room < 0 ||
+      WaitForExit(kByPidfd, static_cast<id_t>(room), info, WNOHANG) == EINVAL) {
+    return absl::UnimplementedError(
+        "greenback::RunProcess(): needs Linux 5.4 or newer (waitid(P_PIDFD))");
+  }
+  return absl::OkStatus();
+}
+
+// The pidfd of `pid`, which was started just now. Without one it cannot be
+// looked after, and is killed and waited for.
+absl::StatusOr<int> PidfdOfChild(pid_t pid) {
+  const int pidfd = OpenPidfd(pid);
+  if (pidfd >= 0) return pidfd;
+  const int error = errno;
+  // Ended, and waited for by somebody else.
+  if (error == ESRCH) return ExitLost(error);
+  // Another thread has taken the room for it, or memory is short. As long as
+  // nobody has waited for a child, its number is its own.
+  siginfo_t info = {};
+  const id_t id = static_cast<id_t>(pid);
+  if (WaitForExit(P_PID, id, info, WNOHANG | WNOWAIT) == 0) {
+    kill(pid, SIGKILL);
+    (void)WaitForExit(P_PID, id, info, 0);
+  }
+  return ErrnoStatus(error, "pidfd_open");
+}
+
 }  // namespace
 
 Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
@@ -349,41 +411,43 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
   if (options.capture_stdout) opened.Update(out.Open(/*child_reads=*/false));
   if (options.capture_stderr) opened.Update(err.Open(/*child_reads=*/false));
   if (!opened.ok()) co_return opened;
+  boost::asio::io_context& io =
+      internal::Loop::Current()->reactor().context().io;
+  Descriptor exited(io);
+  int room = -1;
+  absl::Cleanup close_room = [&room] {
+    if (room >= 0) close(room);
+  };
+  absl::Status made_room = MakeRoomForChild(room);
+  if (!made_room.ok()) co_return made_room;
   absl::StatusOr<pid_t> pid = Spawn(options, in, out, err);
   if (!pid.ok()) co_return pid.status();
+  std::move(close_room).Invoke();
+  absl::StatusOr<int> pidfd = PidfdOfChild(*pid);
+  if (!pidfd.ok()) co_return pidfd.status();
+  Child child(*pidfd, std::move(exited));
   in.CloseChilds();
   out.CloseChilds();
   err.CloseChilds();
-
-  boost::asio::io_context& io =
-      internal::Loop::Current()->reactor().context().io;
-  // Close-on-exec by itself.
-  const int exited = static_cast<int>(syscall(SYS_pidfd_open, *pid, 0));
-  if (exited < 0) {
-    const int error = errno;
-    // Ended and reaped by now: the number may be another process's.
-    if (error == ESRCH) co_return ExitLost(error);
-    kill(*pid, SIGKILL);
-    waitpid(*pid, nullptr, 0);
-    co_return ErrnoStatus(error, "pidfd_open");
-  }
-  Child child(*pid, Descriptor(io, exited));
+  absl::Status watched = child.Watch();
+  if (!watched.ok()) co_return watched;
   std::string stdout_text;
   std::string stderr_text;
   absl::Status status =
       co_await OpenNursery([&](Nursery& nursery) -> Co<absl::Status> {
-        const auto descriptor = [&io](Pipe& pipe) {
-          return Descriptor(io, std::exchange(pipe.ours, -1));
+        const auto start = [&](Pipe& pipe, auto talk, auto text) {
+          Descriptor descriptor(io);
+          if (pipe.ours < 0) return absl::OkStatus();
+          absl::Status given = GiveTo(descriptor, pipe.ours);
+          if (!given.ok()) return given;
+          pipe.ours = -1;
+          nursery.StartSoon(talk, std::move(descriptor), text);
+          return given;
         };
-        if (in.ours >= 0) {
-          nursery.StartSoon(WriteAll, descriptor(in), std::cref(options.input));
-        }
-        if (out.ours >= 0) {
-          nursery.StartSoon(ReadAll, descriptor(out), std::ref(stdout_text));
-        }
-        if (err.ours >= 0) {
-          nursery.StartSoon(ReadAll, descriptor(err), std::ref(stderr_text));
-        }
+        absl::Status started = start(in, WriteAll, std::cref(options.input));
+        started.Update(start(out, ReadAll, std::ref(stdout_text)));
+        started.Update(start(err, ReadAll, std::ref(stderr_text)));
+        if (!started.ok()) co_return started;
         absl::Status waited = co_await child.Wait();
         if (!waited.ok()) child.Kill();
         co_return waited;

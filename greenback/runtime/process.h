@@ -13,15 +13,18 @@
 // end: always a schedule point and a cancellation point. When it is cancelled,
 // the process is killed and waited for before kCancelled comes out, so no child
 // is left behind, running or as a zombie; what that process has started itself
-// is not killed. A task that is cancelled already starts nothing. A process that
-// reads or writes without end keeps no other task from running.
+// is not killed. A task that is cancelled already starts nothing. A process
+// that reads or writes without end keeps no other task from running.
 //
-// Needs Linux 5.3 (pidfd_open). Does not touch SIGCHLD. Only in a task of a
-// run.
+// The process is signalled and waited for by its pidfd, never by a number that
+// may be another's by then. Needs Linux 5.4 (waitid(P_PIDFD)); before that,
+// Unimplemented, and nothing is started. Does not touch SIGCHLD. Only in a task
+// of a run.
 //
 // Errors: InvalidArgument, which names the option, for texts that the system
-// cannot take; NotFound, PermissionDenied and the like when the program cannot be
-// started; that it ended with a code other than 0, or by a signal, is a result.
+// cannot take; NotFound, PermissionDenied and the like when the program cannot
+// be started; that it ended with a code other than 0, or by a signal, is a
+// result.
 #ifndef GREENBACK_RUNTIME_PROCESS_H_
 #define GREENBACK_RUNTIME_PROCESS_H_
 

@@ -1,12 +1,16 @@
 #include "greenback/runtime/process.h"
 
+#include <dlfcn.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdarg>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -37,6 +41,7 @@ namespace greenback {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // In a run of its own. What it wrote is captured.
 absl::StatusOr<ProcessResult> RunAlone(ProcessOptions options) {
@@ -338,6 +343,75 @@ TEST_F(ProcessTest, R41AnEnvironmentEntryWithoutANameIsRefused) {
 
 // ---------------------------------------------------------------- cancellation
 
+// Calls of functions that take a process by its number.
+int calls_by_number = 0;
+
+TEST_F(ProcessTest, R45AProcessIsKnownByItsPidfdAlone) {
+  calls_by_number = 0;
+  RunNurseryOk([](Nursery& nursery) -> Co<void> {
+    CancelScope scope;
+    nursery.StartSoon([&scope]() -> Co<void> {
+      while (!HasChildProcess()) EXPECT_TRUE((co_await Checkpoint()).ok());
+      scope.Cancel();
+    });
+    absl::StatusOr<ProcessResult> ran =
+        co_await RunProcess({"sleep", "1000000"});
+    EXPECT_TRUE(absl::IsCancelled(ran.status()));
+  });
+  EXPECT_TRUE(RunShell("exit 0").ok());
+  EXPECT_EQ(calls_by_number, 0);
+}
+
+// An error that the next calls of pidfd_open() give; 0: none is made up.
+std::vector<int> pidfd_open_errors;
+
+TEST_F(ProcessTest, R45WithoutAPidfdOfTheProcessItIsKilledAndReaped) {
+  pidfd_open_errors = {0, EMFILE};  // from the second call on
+  const absl::Status status = RunAlone({"sleep", "1000000"}).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_FALSE(HasChildProcess());
+  EXPECT_THAT(pidfd_open_errors, IsEmpty());
+}
+
+TEST_F(ProcessTest, R45WithoutPidfdsNothingIsStarted) {
+  pidfd_open_errors = {ENOSYS};
+  const absl::Status status = RunShell("echo started >&2").status();
+  EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("needs Linux 5.4"));
+  EXPECT_THAT(pidfd_open_errors, IsEmpty());
+}
+
+// Whatever descriptor cannot be had, nothing is left, and no number is used.
+TEST_F(ProcessTest, R45WithoutDescriptorsItSaysSo) {
+  calls_by_number = 0;
+  int failed = 0, succeeded = 0;
+  greenback::Run([&]() -> Co<void> {
+    rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    // Those in use are numbered without gaps, but for few.
+    const int in_use = CountDescriptors();
+    for (int more = 0; more < 24; ++more) {
+      for (const bool with_pipes : {false, true}) {
+        ProcessOptions options("true");
+        if (with_pipes) options.input = "text";
+        options.capture_stdout = options.capture_stderr = with_pipes;
+        rlimit limit = before;
+        limit.rlim_cur = static_cast<rlim_t>(in_use + more);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        const absl::Status status =
+            (co_await RunProcess(std::move(options))).status();
+        setrlimit(RLIMIT_NOFILE, &before);
+        ++(status.ok() ? succeeded : failed);
+        EXPECT_FALSE(HasChildProcess()) << more << status;
+        EXPECT_EQ(CountDescriptors(), in_use) << more << status;
+      }
+    }
+  });
+  EXPECT_GT(failed, 0);
+  EXPECT_GT(succeeded, 0);
+  EXPECT_EQ(calls_by_number, 0);
+}
+
 // The process seems to read and write without end: whoever reads its pipe gets
 // as much as asked for, and whoever writes is rid of one byte. After so many
 // calls in a row the pipe seems to be empty, or full.
@@ -588,6 +662,37 @@ extern "C" ssize_t read(int descriptor, void* buffer, size_t size) {
     return static_cast<ssize_t>(size);
   }
   return syscall(SYS_read, descriptor, buffer, size);
+}
+
+extern "C" long syscall(long number, ...) noexcept {
+  va_list list;
+  va_start(list, number);
+  long arguments[6];
+  for (long& argument : arguments) argument = va_arg(list, long);
+  va_end(list);
+  auto& errors = greenback::pidfd_open_errors;
+  if (number == SYS_pidfd_open && !errors.empty()) {
+    const int error = errors.front();
+    errors.erase(errors.begin());
+    if (error != 0) {
+      errno = error;
+      return -1;
+    }
+  }
+  static const auto next =
+      reinterpret_cast<decltype(&syscall)>(dlsym(RTLD_NEXT, "syscall"));
+  return next(number, arguments[0], arguments[1], arguments[2], arguments[3],
+              arguments[4], arguments[5]);
+}
+
+extern "C" int kill(pid_t pid, int signal) noexcept {
+  ++greenback::calls_by_number;
+  return static_cast<int>(syscall(SYS_kill, pid, signal));
+}
+
+extern "C" pid_t waitpid(pid_t pid, int* status, int options) {
+  ++greenback::calls_by_number;
+  return static_cast<pid_t>(syscall(SYS_wait4, pid, status, options, nullptr));
 }
 
 extern "C" ssize_t write(int descriptor, const void* buffer, size_t size) {
