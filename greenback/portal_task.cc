@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "greenback/context/exceptions.h"
+#include "greenback/context/stack_overflow.h"
 
 namespace greenback {
 
@@ -22,6 +23,23 @@ void PortalTask::Withdraw(internal::ReadyNode&) noexcept {
 }
 
 namespace internal {
+namespace {
+
+context::RunningTask DescribeRunningTask() {
+  const PortalTask* const task = ThisThread().current_task;
+  if (task == nullptr) return {};
+  return {task->name().data(),
+          PortalAccess::Loop(*task) != nullptr
+              ? "raise RunOptions::stack_size"
+              : "call what recurses in greenback::RunOnFiber()"};
+}
+
+}  // namespace
+
+void ReportStackOverflows() noexcept {
+  context::ReportStackOverflows();
+  context::SetDescribeRunningTask(DescribeRunningTask);
+}
 
 __attribute__((noinline)) ThreadState& ThisThread() noexcept {
   thread_local constinit ThreadState state;

@@ -217,6 +217,10 @@ struct ThreadState {
 // register over a switch.
 ThreadState& ThisThread() noexcept;
 
+// For hosts, once on each thread before it runs a fiber: turns the report of
+// stack overflows on, which then names the running task.
+void ReportStackOverflows() noexcept;
+
 // The private side of PortalTask, for the portal manager.
 struct PortalAccess {
   using Portal = PortalTask::Portal;

@@ -12,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "greenback/abandoned.h"
 #include "greenback/context/exceptions.h"
-#include "greenback/context/stack_overflow.h"
 #include "greenback/context/stack_pool.h"
 #include "greenback/context/switch.h"
 #include "greenback/transfer.h"
@@ -33,17 +32,6 @@ struct StepFiber {
 };
 
 namespace {
-
-context::RunningTask DescribeRunningTask() {
-  const PortalTask* const task = ThisThread().current_task;
-  if (task == nullptr) return {};
-  return {task->name().data(), "call what recurses in greenback::RunOnFiber()"};
-}
-
-void ReportOverflows() {
-  context::ReportStackOverflows();
-  context::SetDescribeRunningTask(DescribeRunningTask);
-}
 
 // Of one thread; further ones go back to the pool.
 constexpr size_t kMostIdle = 64;
@@ -136,6 +124,9 @@ __attribute__((noinline)) StepThread& MakeStepThread(ThreadState& state) {
   thread_local constinit StepThread steps;
   thread_local const Owner owner(steps);
   asm volatile("" ::: "memory");
+  // Here, and not where a fiber is made: a thread may only ever resume those of
+  // others.
+  ReportStackOverflows();
   state.steps = &steps;
   return steps;
 }
@@ -170,7 +161,6 @@ class StepScope {
 absl::Status MakeIdleFiber(StepThread& thread) {
   context::StackOrError made = context::StackPool::Default().Acquire();
   if (!made.stack) return absl::ResourceExhaustedError(made.error);
-  ReportOverflows();
   auto fiber = std::make_unique<StepFiber>();
   fiber->stack = std::move(made.stack);
   fiber->idle = context::SavedContext::Create(fiber->stack, Main, fiber.get());

@@ -1,8 +1,13 @@
 // A task that overflows its fiber's stack, reported by its name.
 
+#include <coroutine>
 #include <cstddef>
+#include <exception>
+#include <functional>
+#include <thread>
 
 #include "absl/status/status.h"
+#include "greenback/context/run_on_fiber.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
 
@@ -43,6 +48,78 @@ TEST(OverflowDeathTest, R09_AfterTheFiberHasBeenParked) {
         });
       }),
       "fiber stack overflow in task \"task 1\", stack size 1048576 bytes");
+}
+
+// A coroutine that no host of greenback's runs: who completes what it awaits
+// goes on with it.
+struct Minimal {
+  struct promise_type {
+    Minimal get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+
+Minimal OverflowWhenDone(std::function<void()>& done) {
+  auto call = [&done] {
+    Await(FromCallback<>([&done](auto callback) {
+      done = [callback]() mutable { callback(); };
+    }));
+    EXPECT_NE(Recurse(0), 1u);
+  };
+  co_await WithPortalRunSync(call);
+}
+
+constexpr char kForeignReport[] =
+    "greenback: fiber stack overflow in task \"foreign coroutine\", stack size "
+    "1048576 bytes; call what recurses in greenback::RunOnFiber\\(\\)";
+
+TEST(OverflowDeathTest, R35_OnAThreadThatOnlyResumes) {
+  EXPECT_DEATH(
+      {
+        std::function<void()> done;
+        std::thread([&] { OverflowWhenDone(done); }).join();
+        std::thread([&] { done(); }).join();
+      },
+      kForeignReport);
+}
+
+TEST(OverflowDeathTest, R35_NestedFiberOnAThreadThatOnlyResumes) {
+  // The fiber of RunOnFiber() comes to the other thread with the step's.
+  EXPECT_DEATH(
+      {
+        std::function<void()> done;
+        std::thread([&] {
+          auto body = [](std::function<void()>& done) -> Minimal {
+            auto call = [&done] {
+              RunOnFiber([&done] {
+                Await(FromCallback<>([&done](auto callback) {
+                  done = [callback]() mutable { callback(); };
+                }));
+                EXPECT_NE(Recurse(0), 1u);
+              });
+            };
+            co_await WithPortalRunSync(call);
+          };
+          body(done);
+        }).join();
+        std::thread([&] { done(); }).join();
+      },
+      kForeignReport);
+}
+
+TEST(OverflowDeathTest, R35_TheAdviceIsThatOfTheTasksHost) {
+  // Both hosts have turned the report on.
+  EXPECT_DEATH(
+      {
+        std::function<void()> done;
+        OverflowWhenDone(done);
+        greenback::Run([]() -> Co<void> { co_return; });
+        done();
+      },
+      kForeignReport);
 }
 
 }  // namespace

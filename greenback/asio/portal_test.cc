@@ -27,7 +27,9 @@
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <coroutine>
+#include <cstddef>
 #include <exception>
+#include <functional>
 #include <semaphore>
 #include <stdexcept>
 #include <string>
@@ -1078,6 +1080,39 @@ TEST(AsioPortalTest, R06_OnAPoolWithoutAStrand) {
   for (int i = 0; i < 4; ++i) asio::CoSpawn(pool, body(), detached);
   pool.join();
   EXPECT_EQ(sum, 2 * 4 * kRounds);
+}
+
+// -------------------------------------------------------------- stack overflow
+
+size_t Recurse(size_t depth) {
+  volatile char frame[512];
+  frame[depth % sizeof(frame)] = 1;
+  if (depth == size_t{1} << 30) return 0;  // not reached
+  return Recurse(depth + 1) + static_cast<size_t>(frame[0]);
+}
+
+TEST(AsioPortalDeathTest, R35_OverflowOnAThreadThatOnlyResumes) {
+  const auto overflow = [] {
+    io_context io;
+    std::function<void()> done;
+    auto body = [&]() -> awaitable<void> {
+      (void)co_await asio::EnsurePortal();
+      Await(FromCallback<>([&done](auto callback) {
+        done = [callback]() mutable { callback(); };
+      }));
+      EXPECT_NE(Recurse(0), 1u);
+    };
+    boost::asio::co_spawn(io, body(), detached);
+    std::thread([&] { io.poll(); }).join();
+    std::thread([&] {
+      boost::asio::post(io, [&] { done(); });
+      io.restart();
+      io.run();
+    }).join();
+  };
+  EXPECT_DEATH(overflow(),
+               "greenback: fiber stack overflow in task \".*\", stack size "
+               "1048576 bytes; call what recurses in greenback::RunOnFiber");
 }
 
 }  // namespace

@@ -146,6 +146,51 @@ TEST_P(StackOverflowTest, R09_OnASecondThread) {
                  kNoTask);
 }
 
+// Overflows a fiber when it is destroyed.
+struct OverflowsInTheEnd {
+  ~OverflowsInTheEnd() {
+    if (pool != nullptr) OverflowOn(*pool);
+  }
+  StackPool* pool = nullptr;
+};
+
+TEST_P(StackOverflowTest, R35_InADestructorAtTheEndOfTheThread) {
+  ExpectDiedWith(RunInChild([&] {
+                   std::thread([&] {
+                     // Destroyed after those made later.
+                     thread_local OverflowsInTheEnd last;
+                     last.pool = &pool_;
+                     RunOnFiber(pool_, [] {});
+                   }).join();
+                 }),
+                 kNoTask);
+}
+
+TEST_P(StackOverflowTest, R35_AfterTheAlternateStackIsFreed) {
+  ExpectDiedWith(RunInChild([&] {
+                   std::thread([&] {
+                     RunOnFiber(pool_, [] {});
+                     // Keys made later are looked at later, too.
+                     pthread_key_t key;
+                     pthread_key_create(&key, [](void* pool) {
+                       OverflowOn(*static_cast<StackPool*>(pool));
+                     });
+                     pthread_setspecific(key, &pool_);
+                   }).join();
+                 }),
+                 kNoTask);
+}
+
+TEST_P(StackOverflowTest, R35_InADestructorAtTheEndOfTheProcess) {
+  ExpectDiedWith(RunInChild([&] {
+                   static OverflowsInTheEnd last;
+                   last.pool = &pool_;
+                   RunOnFiber(pool_, [] {});
+                   std::exit(0);
+                 }),
+                 kNoTask);
+}
+
 TEST_P(StackOverflowTest, R09_NestedFibersNameTheRightSize) {
   StackPool large(Options(256 << 10));
   ExpectDiedWith(

@@ -12,7 +12,6 @@
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "greenback/context/exceptions.h"
-#include "greenback/context/stack_overflow.h"
 #include "greenback/transfer.h"
 
 namespace greenback {
@@ -51,12 +50,6 @@ class MonotonicClock final : public Clock {
       std::chrono::steady_clock::now();
 };
 
-context::RunningTask DescribeRunningTask() {
-  const PortalTask* task = ThisThread().current_task;
-  if (task == nullptr) return {};
-  return {task->name().data(), "raise RunOptions::stack_size"};
-}
-
 }  // namespace
 
 void DieOutsideRun(const char* what) {
@@ -92,8 +85,7 @@ Loop::Loop(context::StackPoolOptions stacks, Clock* clock)
 Loop::~Loop() = default;
 
 absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
-  context::ReportStackOverflows();
-  context::SetDescribeRunningTask(DescribeRunningTask);
+  ReportStackOverflows();
   absl::Status made = MakeIdleFiber();
   if (!made.ok()) return made;
   thread_state_ = &ThisThread();
