@@ -48,11 +48,11 @@ void EnsurePortalAwaiter::Open() {
 }
 
 void AwaitedOnce::ReportTwice(const char* what) {
-  context::ThrowOrDie(
-      AwaitableError(absl::StrCat("greenback::", what,
-                                  ": awaited twice; its function and "
-                                  "arguments are used up: call ",
-                                  what, "() again for another call")));
+  context::ThrowOrDie(AwaitableError(absl::StrCat(
+      "greenback::", what,
+      ": awaited twice, or after it was moved from; its function and arguments "
+      "are used up: call ",
+      what, "() again for another call")));
 }
 
 }  // namespace internal

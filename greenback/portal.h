@@ -108,6 +108,11 @@ class PortalForCall {
 // What is awaited once, because that uses it up.
 class AwaitedOnce {
  public:
+  AwaitedOnce() = default;
+  // What it is moved from is used up, too.
+  AwaitedOnce(AwaitedOnce&& other)
+      : used_up_(std::exchange(other.used_up_, true)) {}
+
   // `what`: its function's name. Again: an AwaitableError.
   void UseUp(const char* what) {
     if (std::exchange(used_up_, true)) [[unlikely]]
@@ -152,7 +157,9 @@ class [[nodiscard]] SyncRun {
   // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
   // by reference.
   SyncRun(SyncRun&& other)
-      : fn_(std::move(other.fn_)), args_(std::move(other.args_)) {}
+      : fn_(std::move(other.fn_)),
+        args_(std::move(other.args_)),
+        once_(std::move(other.once_)) {}
 
   bool await_ready() const noexcept {
     task_ = ThisThread().current_task;
@@ -197,7 +204,9 @@ class [[nodiscard]] AsyncRun {
   // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
   // by reference.
   AsyncRun(AsyncRun&& other)
-      : fn_(std::move(other.fn_)), args_(std::move(other.args_)) {}
+      : fn_(std::move(other.fn_)),
+        args_(std::move(other.args_)),
+        once_(std::move(other.once_)) {}
 
   // What throws comes later: libraries want await_ready() to be noexcept.
   bool await_ready() const noexcept { return false; }
@@ -275,8 +284,8 @@ class [[nodiscard]] AsyncRun {
 // for this call: one that was there before stays, one that was not ends with
 // the call, as does one that is ensured inside it. Adds no checkpoint.
 // `async_fn` and `args` are kept by value until the call ends (std::ref for
-// references), and used up by it: what this gives is awaited once, and again is
-// an AwaitableError.
+// references), and used up by it: what this gives is awaited once, and again,
+// or after it was moved from, is an AwaitableError.
 template <class Fn, class... Args>
 auto WithPortalRun(Fn&& async_fn, Args&&... args) {
   static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,

@@ -33,7 +33,8 @@ class PortalError : public std::logic_error {
 };
 
 // Something that can be awaited once was awaited again, or while it was being
-// awaited, or after it was moved from.
+// awaited, or after it was moved from; or a generator was sent a value too
+// soon.
 class AwaitableError : public std::logic_error {
  public:
   using std::logic_error::logic_error;

@@ -81,6 +81,12 @@ TEST(PortalTest, R44_AwaitedTwiceIsAClearError) {
     auto again = WithPortalRun(Twice, 3);
     EXPECT_EQ(Await(again), 6);
     EXPECT_THROW((void)Await(again), AwaitableError);
+
+    auto made = WithPortalRunSync([](std::string text) { return text; },
+                                  std::string("text"));
+    auto moved = std::move(made);
+    EXPECT_THROW((void)co_await made, AwaitableError);  // NOLINT
+    EXPECT_EQ(co_await moved, "text");
   });
 }
 
@@ -101,9 +107,9 @@ TEST(PortalTest, R44_InAForeignCoroutineToo) {
   };
   body();
   EXPECT_EQ(what,
-            "greenback::WithPortalRun: awaited twice; its function and "
-            "arguments are used up: call WithPortalRun() again for another "
-            "call");
+            "greenback::WithPortalRun: awaited twice, or after it was moved "
+            "from; its function and arguments are used up: call "
+            "WithPortalRun() again for another call");
 }
 
 TEST(PortalTest, R44_OneEnsurePortalThatTwoTasksAwait) {

@@ -1,8 +1,10 @@
 // Every awaiter of greenback's is one that any library's coroutines take.
 #include <concepts>
 #include <coroutine>
+#include <exception>
 #include <source_location>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -16,6 +18,7 @@
 #include "util/decorate_as_sync.h"
 #if defined(GREENBACK_TEST_ON_ASIO)
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -129,6 +132,57 @@ EXPECT_GOOD(boost::asio::post(std::declval<boost::asio::io_context&>(),
                               boost::asio::deferred));
 EXPECT_GOOD(std::declval<boost::asio::steady_timer&>().async_wait(
     boost::asio::deferred));
+#endif
+
+#if defined(GREENBACK_TEST_ON_ASIO)
+
+// Runs `body`, a coroutine of Asio's, to its end.
+void RunAsio(boost::asio::awaitable<void> body) {
+  boost::asio::io_context io;
+  std::exception_ptr error;
+  boost::asio::co_spawn(io, std::move(body),
+                        [&](std::exception_ptr failed) { error = failed; });
+  io.run();
+  if (error) std::rethrow_exception(error);
+}
+
+// An awaiter that gives an rvalue reference into itself.
+struct GivesInto {
+  std::string text = std::string(100, 'x');
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<>) { return false; }
+  std::string&& await_resume() { return std::move(text); }
+};
+
+TEST(AwaitersAsioTest, R18_AsAwaitableMovesTheResultOut) {
+  bool done = false;
+  const auto body = [&]() -> boost::asio::awaitable<void> {
+    EXPECT_EQ(co_await asio::AsAwaitable(GivesInto()), std::string(100, 'x'));
+    const auto await_in_function = [] { return Await(GivesInto()); };
+    EXPECT_EQ(co_await asio::WithPortalRunSync(await_in_function),
+              std::string(100, 'x'));
+    done = true;
+  };
+  RunAsio(body());
+  EXPECT_TRUE(done);
+}
+
+TEST(AwaitersAsioTest, R44_AsAwaitableOfACoThatWasAwaited) {
+  int errors = 0;
+  const auto body = [&]() -> boost::asio::awaitable<void> {
+    Co<int> one = One();
+    const auto await_in_function = [&] { return Await(one); };
+    EXPECT_EQ(co_await asio::WithPortalRunSync(await_in_function), 1);
+    try {
+      (void)co_await asio::AsAwaitable(std::move(one));
+    } catch (const AwaitableError&) {
+      ++errors;
+    }
+  };
+  RunAsio(body());
+  EXPECT_EQ(errors, 1);
+}
+
 #endif
 
 // What their await_ready() may not throw, their await_suspend() does.

@@ -285,7 +285,7 @@ class [[nodiscard]] AsyncGenerator {
   NextAwaiter Next() { return NextAwaiter(*this); }
 
   // co_await -> Result: the same, and the co_yield where it stands gives
-  // `value`. Before the first Next() there is none: a std::logic_error.
+  // `value`. Before the first Next() there is none: an AwaitableError.
   template <class T = Sent>
   requires(!std::is_void_v<Sent> && std::is_convertible_v<T&&, Sent>)  //
       SendAwaiter Send(T&& value) {
@@ -448,7 +448,7 @@ class AsyncGenerator<Yield, Sent>::SendAwaiter : public Step {
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
     if (this->is_at(State::kFresh)) [[unlikely]] {
-      context::ThrowOrDie(std::logic_error(
+      context::ThrowOrDie(AwaitableError(
           "greenback::AsyncGenerator: Send() before the first Next(): no "
           "co_yield waits for the value yet"));
     }
