@@ -13,13 +13,18 @@
 #include <type_traits>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/portal.h"
 #include "greenback/runtime/checkpoint.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/event.h"
+#include "greenback/runtime/instrument.h"
 #include "greenback/runtime/run.h"
+#include "greenback/runtime/run_options.h"
+#include "greenback/runtime/run_token.h"
+#include "greenback/runtime/sleep.h"
 #include "gtest/gtest.h"
 
 namespace greenback::asio {
@@ -109,6 +114,58 @@ TEST(RunExecutorTest, OperationsThatNobodyAwaitsDoNotKeepTheRun) {
     co_return;
   });
   EXPECT_FALSE(called);
+}
+
+// ------------------------------------------------- R44: the program stops it
+
+struct CountsIoWaits : Instrument {
+  int count = 0;
+  void before_io_wait(absl::Duration) override { ++count; }
+};
+
+TEST(RunExecutorTest, R44_AStoppedContextStillWaits) {
+  CountsIoWaits waits;
+  RunOptions options;
+  options.instruments.push_back(&waits);
+  greenback::Run(options, [&]() -> Co<void> {
+    RunExecutor().context().stop();
+    waits.count = 0;
+    EXPECT_TRUE((co_await Sleep(absl::Milliseconds(20))).ok());
+    // One takes what is ready, one waits; a third, if that was woken early.
+    EXPECT_LE(waits.count, 3);
+  });
+}
+
+TEST(RunExecutorTest, R44_StopInACallbackStopsNothing) {
+  int called = 0;
+  greenback::Run([&]() -> Co<void> {
+    const Executor executor = RunExecutor();
+    Event done;
+    for (int i = 0; i < 3; ++i) {
+      boost::asio::post(executor, [&, executor] {
+        executor.context().stop();
+        if (++called == 3) done.Set();
+      });
+    }
+    EXPECT_TRUE((co_await done.Wait()).ok());
+    // From another thread, while the loop waits.
+    std::thread other;
+    Event woken;
+    steady_timer timer(executor, std::chrono::milliseconds(1));
+    timer.async_wait([&](const boost::system::error_code&) {
+      other = std::thread([executor, &woken, token = CurrentRunToken()] {
+        executor.context().stop();
+        EXPECT_TRUE(token.RunSoon([&woken] { woken.Set(); }).ok());
+      });
+    });
+    EXPECT_TRUE((co_await woken.Wait()).ok());
+    other.join();
+    // What RunSoon() has taken is called before the run ends.
+    const RunToken token = CurrentRunToken();
+    EXPECT_TRUE(token.RunSoon([executor] { executor.context().stop(); }).ok());
+    EXPECT_TRUE(token.RunSoon([&called] { ++called; }).ok());
+  });
+  EXPECT_EQ(called, 4);
 }
 
 #if defined(__cpp_exceptions)

@@ -74,14 +74,14 @@ void Reactor::Drain() {
   // those that are there.
   bool done = false;
   boost::asio::post(context_->io, DrainEnd{&done, &context_->drain_end});
-  while (!done && context_->io.poll_one() != 0) {
+  while (!done && (context_->io.poll_one() != 0 || RestartIfStopped())) {
   }
 }
 
 void Reactor::RunReady() {
   posted_.store(false, std::memory_order_relaxed);
   for (int i = 0; i < kMostHandlersAtOnce; ++i) {
-    if (context_->io.poll_one() == 0) return;
+    if (context_->io.poll_one() == 0 && !RestartIfStopped()) return;
   }
   posted_.store(true, std::memory_order_relaxed);  // there may be more
 }
@@ -93,8 +93,15 @@ void Reactor::Wait(absl::Duration timeout) {
     context_->timer.expires_after(absl::ToChronoNanoseconds(timeout));
     context_->timer.async_wait([](const boost::system::error_code&) {});
   }
-  context_->io.run_one();
+  // Only where it is stopped has it nothing to wait for.
+  while (context_->io.run_one() == 0) RestartIfStopped();
   if (timeout != absl::InfiniteDuration()) context_->timer.cancel();
+}
+
+bool Reactor::RestartIfStopped() {
+  if (!context_->io.stopped()) return false;
+  context_->io.restart();
+  return true;
 }
 
 void Reactor::Post(std::function<void()> fn) {

@@ -52,6 +52,9 @@ class Reactor {
 
  private:
   void RunReady();
+  // The program can stop the io_context, which would then wait for nothing: a
+  // run ends with its main task alone. Whether it was stopped.
+  bool RestartIfStopped();
 
   std::unique_ptr<ReactorContext> context_;
   size_t operations_ = 0;
