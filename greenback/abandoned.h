@@ -13,7 +13,8 @@
 // all the same, the next Await() throws it again, and what the frames return in
 // the end is dropped. A destructor that awaits while the frames are unwound
 // cannot throw a second exception: an Await() there that gives nothing, or what
-// can carry a status, returns at once (kCancelled).
+// can say so, returns at once: kCancelled for what can carry a status, and else
+// its AbandonedValue.
 //
 // C frames must not be unwound: what they do after the call, such as unlocking
 // a mutex, would be left out. So a callback that a C library calls awaits with
@@ -38,14 +39,105 @@
 // next Await() throws.
 //
 // When a frame on the way is noexcept, the process dies, with a message that
-// names the task. Without exceptions Await() gives kCancelled where the result
-// can carry a status, and dies with that message elsewhere.
+// names the task. Without exceptions Await() returns that value where the
+// result has one, and dies with that message elsewhere.
 #ifndef GREENBACK_ABANDONED_H_
 #define GREENBACK_ABANDONED_H_
+
+#include <concepts>
+#include <exception>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "absl/status/status.h"
 
 namespace greenback {
 
 class Abandoned final {};
+
+// What an Await() that cannot throw Abandoned returns in place of a Result.
+// Specialise it, with a static function Make() -> Result, for an error type of
+// the program's own. There is one for std::error_code (operation_canceled),
+// std::exception_ptr (an Abandoned), what is like std::expected and has such an
+// error_type, and a std::tuple or std::pair with such an element, if each of
+// the others has one or a default constructor. asio/operation.h has it for
+// boost::system::error_code (operation_aborted).
+template <class Result>
+struct AbandonedValue {};
+
+template <class Result>
+concept HasAbandonedValue = requires {
+  { AbandonedValue<Result>::Make() } -> std::convertible_to<Result>;
+};
+
+namespace internal {
+
+absl::Status AbandonedStatus();
+
+template <class Element>
+concept CanBeInAbandonedValue =
+    HasAbandonedValue<Element> || std::default_initializable<Element>;
+template <CanBeInAbandonedValue Element>
+Element AbandonedElement() {
+  if constexpr (HasAbandonedValue<Element>) {
+    return AbandonedValue<Element>::Make();
+  } else {
+    return Element();
+  }
+}
+
+}  // namespace internal
+
+template <>
+struct AbandonedValue<absl::Status> {
+  static absl::Status Make() { return internal::AbandonedStatus(); }
+};
+
+template <>
+struct AbandonedValue<std::error_code> {
+  static std::error_code Make() {
+    return std::make_error_code(std::errc::operation_canceled);
+  }
+};
+
+#if defined(__cpp_exceptions)
+template <>
+struct AbandonedValue<std::exception_ptr> {
+  static std::exception_ptr Make() {
+    return std::make_exception_ptr(Abandoned());
+  }
+};
+#endif
+
+template <class Result>
+requires(
+    HasAbandonedValue<typename Result::error_type>&&
+        std::constructible_from<Result, typename Result::unexpected_type>)  //
+    struct AbandonedValue<Result> {
+  static Result Make() {
+    return Result(typename Result::unexpected_type(
+        AbandonedValue<typename Result::error_type>::Make()));
+  }
+};
+
+template <internal::CanBeInAbandonedValue... Elements>
+requires((HasAbandonedValue<Elements> || ...))  //
+    struct AbandonedValue<std::tuple<Elements...>> {
+  static std::tuple<Elements...> Make() {
+    return std::tuple<Elements...>(internal::AbandonedElement<Elements>()...);
+  }
+};
+
+template <internal::CanBeInAbandonedValue First,
+          internal::CanBeInAbandonedValue Second>
+requires(HasAbandonedValue<First> || HasAbandonedValue<Second>)  //
+    struct AbandonedValue<std::pair<First, Second>> {
+  static std::pair<First, Second> Make() {
+    return {internal::AbandonedElement<First>(),
+            internal::AbandonedElement<Second>()};
+  }
+};
 
 }  // namespace greenback
 

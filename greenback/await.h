@@ -85,7 +85,6 @@ inline constexpr bool kCarriesStatus =
 // exceptions, where it dies if `R` cannot.
 [[noreturn]] void ThrowAbandoned();
 bool MayThrowAbandoned() noexcept;
-absl::Status AbandonedStatus();
 template <class R>
 R AbandonedResult() {
   if constexpr (std::is_void_v<R>) {
@@ -94,6 +93,8 @@ R AbandonedResult() {
 #endif
   } else if constexpr (kCarriesStatus<R>) {
     if (!MayThrowAbandoned()) return AbandonedStatus();
+  } else if constexpr (HasAbandonedValue<R>) {
+    if (!MayThrowAbandoned()) return AbandonedValue<R>::Make();
   }
   ThrowAbandoned();
 }

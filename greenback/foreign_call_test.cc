@@ -4,9 +4,12 @@
 #include <coroutine>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -408,6 +411,106 @@ TEST(ForeignCallDeathTest, R02_WithoutExceptionsWhatCannotSayItDies) {
 }
 
 #endif
+
+// --------------------------------------------- R24: results that can say so
+
+// An error type of a program's own.
+struct Failure {
+  std::string text;
+};
+
+// What std::expected<int, Failure> is in C++23.
+struct Expected {
+  using error_type = Failure;
+  struct unexpected_type {
+    Failure error;
+    explicit unexpected_type(Failure failure) : error(std::move(failure)) {}
+  };
+  Expected() = default;
+  explicit Expected(unexpected_type unexpected)
+      : value(0), failure(std::move(unexpected.error)) {}
+  int value = 1;
+  Failure failure;
+};
+
+}  // namespace
+
+template <>
+struct AbandonedValue<Failure> {
+  static Failure Make() { return {"abandoned"}; }
+};
+
+namespace {
+
+template <class... Elements>
+using Tuple = std::tuple<Elements...>;
+
+struct NoDefault {
+  explicit NoDefault(int) {}
+};
+
+static_assert(!HasAbandonedValue<void>);
+static_assert(!HasAbandonedValue<int>);
+static_assert(!HasAbandonedValue<Failure&>);
+static_assert(!HasAbandonedValue<Tuple<>>);
+static_assert(!HasAbandonedValue<Tuple<int, std::string>>);
+static_assert(!HasAbandonedValue<Tuple<std::error_code, NoDefault>>);
+static_assert(!HasAbandonedValue<std::pair<int&, std::error_code>>);
+
+// Is never ready.
+template <class Result>
+struct Never {
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  Result await_resume() const { return Result(); }
+};
+
+// What Await() returns in a destructor while the frames of an abandoned task
+// are unwound; without exceptions, where it waited.
+template <class Result>
+Result AwaitAbandoned() {
+  std::optional<Result> result;
+  struct AtEnd {
+    std::optional<Result>& result;
+    ~AtEnd() { result.emplace(Await(Never<Result>())); }
+  };
+  auto body = [&]() -> Minimal {
+    auto call = [&] {
+      AtEnd at_end{result};
+      (void)Await(Never<absl::Status>());
+    };
+    co_await WithPortalRunSync(call);
+  };
+  { Minimal coroutine = body(); }
+  return *std::move(result);
+}
+
+TEST(ForeignCallTest, R24_ResultsThatCanSayItAreReturnedInDestructors) {
+  const std::error_code canceled =
+      std::make_error_code(std::errc::operation_canceled);
+  EXPECT_EQ(AwaitAbandoned<std::error_code>(), canceled);
+  EXPECT_EQ((AwaitAbandoned<Tuple<std::error_code, int>>()),
+            std::tuple(canceled, 0));
+  EXPECT_EQ(std::get<0>(AwaitAbandoned<Tuple<Tuple<std::error_code, int>>>()),
+            std::tuple(canceled, 0));
+  EXPECT_EQ((AwaitAbandoned<Tuple<int, std::error_code, std::error_code>>()),
+            std::tuple(0, canceled, canceled));
+  EXPECT_EQ((AwaitAbandoned<std::pair<std::error_code, std::string>>()),
+            std::pair(canceled, std::string()));
+  EXPECT_EQ((AwaitAbandoned<std::pair<absl::Status, int>>().first.code()),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(
+      (std::get<0>(
+          AwaitAbandoned<Tuple<std::error_code, std::unique_ptr<int>>>())),
+      canceled);
+  EXPECT_EQ(AwaitAbandoned<Failure>().text, "abandoned");
+  EXPECT_EQ(AwaitAbandoned<Expected>().failure.text, "abandoned");
+  EXPECT_EQ(AwaitAbandoned<Expected>().value, 0);
+#if defined(__cpp_exceptions)
+  EXPECT_THROW(std::rethrow_exception(AwaitAbandoned<std::exception_ptr>()),
+               Abandoned);
+#endif
+}
 
 }  // namespace
 }  // namespace greenback

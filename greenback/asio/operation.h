@@ -82,6 +82,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "greenback/abandoned.h"
 #include "greenback/awaitable.h"
 #include "greenback/callee_promise.h"
 #include "greenback/context/exceptions.h"
@@ -460,6 +461,14 @@ class AsioPostAwaiter : private StartWhenParked {
 };
 
 }  // namespace internal
+
+// Of as_tuple(deferred), in a destructor while its task is abandoned.
+template <>
+struct AbandonedValue<boost::system::error_code> {
+  static boost::system::error_code Make() {
+    return boost::asio::error::operation_aborted;
+  }
+};
 
 template <>
 struct AwaitableAdapter<internal::AsioPost> {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -867,6 +868,46 @@ TEST(AsioPortalTest, R02_ManyAndNestedOnes) {
 
 // A task may be given up while its context lives. What it awaited is nobody's
 // then, but goes on, and its frames with it.
+// Without a result that can say so, the process would die.
+TEST(AsioPortalTest, R24_ADestructorOnTheWayGetsOperationAborted) {
+  std::vector<std::string> log;
+  struct Flushes {
+    boost::asio::steady_timer& timer;
+    std::vector<std::string>& log;
+    ~Flushes() {
+      const auto [error] =
+          Await(timer.async_wait(boost::asio::as_tuple(deferred)));
+      const auto [group_error, number] = Await(Grouped(timer));
+      log.push_back(error == boost::asio::error::operation_aborted &&
+                            group_error == error
+                        ? "aborted"
+                        : error.message() + ", " + group_error.message());
+    }
+    static Co<std::pair<boost::system::error_code, int>> Grouped(
+        boost::asio::steady_timer& timer) {
+      const auto [error] =
+          co_await timer.async_wait(boost::asio::as_tuple(deferred));
+      co_return std::pair(error, 1);
+    }
+  };
+  {
+    io_context io;
+    auto body = [&]() -> awaitable<void> {
+      co_await asio::WithPortalRunSync([&] {
+        Mark mark{log, "frame"};
+        boost::asio::steady_timer timer(
+            io, boost::asio::steady_timer::time_point::max());
+        Flushes flushes{timer, log};
+        Await(timer.async_wait(deferred));
+        log.push_back("not reached");
+      });
+    };
+    boost::asio::co_spawn(io, body(), detached);
+    io.poll();
+  }
+  EXPECT_THAT(log, ElementsAre("aborted", "frame unwound"));
+}
+
 TEST(AsioPortalTest, R02_GivenUpBeforeItsContext) {
   for (const bool cancellable : {false, true}) {
     std::vector<std::string> log;
