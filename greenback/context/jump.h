@@ -62,19 +62,17 @@
   "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",     \
       "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", \
       "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7",
-#define GREENBACK_DECLARE_OUTPUTS
 #define GREENBACK_OUTPUTS
 #define GREENBACK_INPUTS
 #define GREENBACK_IN(reg) reg
 #else
 #define GREENBACK_CALL_CLOBBERS_AVX512
-#define GREENBACK_DECLARE_OUTPUTS \
-  volatile float vector;          \
-  volatile unsigned char mask;
-#define GREENBACK_4_VECTORS \
-  , "=v,!m"(vector), "=v,!m"(vector), "=v,!m"(vector), "=v,!m"(vector)
-#define GREENBACK_4_MASKS \
-  , "=k,!m"(mask), "=k,!m"(mask), "=k,!m"(mask), "=k,!m"(mask)
+#define GREENBACK_4_VECTORS                                                 \
+  , "=v,!m"(vector_output), "=v,!m"(vector_output), "=v,!m"(vector_output), \
+      "=v,!m"(vector_output)
+#define GREENBACK_4_MASKS                                             \
+  , "=k,!m"(mask_output), "=k,!m"(mask_output), "=k,!m"(mask_output), \
+      "=k,!m"(mask_output)
 #define GREENBACK_OUTPUTS                                     \
   GREENBACK_4_VECTORS GREENBACK_4_VECTORS GREENBACK_4_VECTORS \
       GREENBACK_4_VECTORS GREENBACK_4_MASKS GREENBACK_4_MASKS
@@ -98,35 +96,41 @@
 
 namespace greenback::context::internal {
 
+#if defined(__x86_64__) && !defined(__clang__)
+// Outputs in memory that nobody reads. Not on the stack, where they make a
+// waiting fiber larger. Functions for AVX-512 write to them.
+__attribute__((visibility("hidden"))) inline volatile float vector_output;
+__attribute__((visibility("hidden"))) inline volatile unsigned char mask_output;
+#endif
+
 #if GREENBACK_FCONTEXT
 
 // Where a flow stands while it does not run. Lives on its stack.
 struct Place {
   void* fcontext;
+  Place* there;  // where the flow has left for
 };
 
 // Saves the running flow in `here` and goes on at `there`. Returns the `here`
 // of whoever comes back.
 #if GREENBACK_FCONTEXT_BY_JUMP
 
-// jump_fcontext(): a label in switch.cc.
+// jump_fcontext(), on the way to which nothing here touches the stack pointer:
+// a label in switch.cc.
 extern "C" void greenback_context_jump_fcontext();
 
 inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
+  here->there = there;
   // On the way there the place to go and the data; on the way back, what
   // jump_fcontext() returns.
   void* fcontext = there->fcontext;
   Place* data = here;
   void* address;
-  GREENBACK_DECLARE_OUTPUTS
   asm volatile(
-      "leaq -128(%%rsp), %%rsp\n\t"  // spares the red zone
       "leaq 1f(%%rip), %%rax\n\t"
-      "pushq %%rax\n\t"
-      "jmp greenback_context_jump_fcontext@PLT\n"
+      "jmpq *greenback_context_jump_fcontext@GOTPCREL(%%rip)\n"
       "1:\n\t"
       "endbr64\n\t"
-      "leaq 128(%%rsp), %%rsp\n\t"
       "movq %%rax, %%rdi\n\t"
       "movq %%rdx, %%rsi"
       : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(fcontext),
@@ -158,11 +162,36 @@ struct Place {
   void* resume;
 };
 
+// The instructions that load the other flow's registers, in a section of their
+// own. Wherever a profiler or a debugger stops, the unwinder must find the
+// caller. While the stack pointer is the other flow's already, the rules of the
+// function that JumpTo() is inlined into are wrong; so these instructions are
+// outside of it, as if they were a function that the other flow has called,
+// with `rules` that find the caller in its Place. (In place of a direct jump
+// more, the rules might change inside of the function; but functions without
+// any are compiled, too, and there the assembler takes no directives for them.)
+//
+// clang 18 and older have one function at a time; without rules, unwinders
+// stop.
+#if defined(__clang__) && __clang_major__ < 19
+#define GREENBACK_CFI(directives)
+#else
+#define GREENBACK_CFI(directives) directives
+#endif
+#define GREENBACK_BETWEEN_FLOWS(rules, instructions) \
+  ".pushsection .text.greenback_context_jump, \"ax\", %%progbits\n\t"  \
+  ".type greenback_context_jump_%=, %%function\n"                                                                      \
+  "greenback_context_jump_%=:\n\t" GREENBACK_CFI(                          \
+      ".cfi_startproc\n\t" rules) instructions                            \
+      GREENBACK_CFI(".cfi_endproc\n\t")                                    \
+  ".size greenback_context_jump_%=, . - greenback_context_jump_%=\n\t"      \
+  ".popsection\n"
+
 inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
+  // A new flow finds both arguments where a function has them.
   // All other registers are forgotten, as in a call; but those which a call
   // preserves are saved by the compiler, where they hold anything.
 #if defined(__x86_64__)
-  GREENBACK_DECLARE_OUTPUTS
   void* address;
   asm volatile(
       "leaq 1f(%%rip), %%rax\n\t"
@@ -170,10 +199,19 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
       "movq %%rbp, 8(%%rdi)\n\t"
       "movq %%rbx, 16(%%rdi)\n\t"
       "movq %%rax, 24(%%rdi)\n\t"
-      "movq (%%rsi), %%rsp\n\t"
-      "movq 8(%%rsi), %%rbp\n\t"
-      "movq 16(%%rsi), %%rbx\n\t"
-      "jmpq *24(%%rsi)\n"
+      "jmp greenback_context_jump_%=\n\t"
+      // clang-format off
+      GREENBACK_BETWEEN_FLOWS(
+          // The caller's stack pointer is (%rsi); rip, rbp and rbx lie there.
+          ".cfi_escape 0x0f, 3, 0x74, 0, 0x06\n\t"
+          ".cfi_escape 0x10, 16, 2, 0x74, 24\n\t"
+          ".cfi_escape 0x10, 6, 2, 0x74, 8\n\t"
+          ".cfi_escape 0x10, 3, 2, 0x74, 16\n\t",
+          "movq (%%rsi), %%rsp\n\t"
+          "movq 8(%%rsi), %%rbp\n\t"
+          "movq 16(%%rsi), %%rbx\n\t"
+          "jmpq *24(%%rsi)\n\t")
+      // clang-format on
       "1:\n\t"
       "endbr64"
       : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(here),
@@ -190,10 +228,19 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
       "mov x10, sp\n\t"
       "stp x10, x29, [x0]\n\t"
       "stp x19, x9, [x0, #16]\n\t"
-      "ldp x10, x29, [x1]\n\t"
-      "ldp x19, x16, [x1, #16]\n\t"
-      "mov sp, x10\n\t"
-      "br x16\n"
+      "b greenback_context_jump_%=\n\t"
+      // clang-format off
+      GREENBACK_BETWEEN_FLOWS(
+          // The caller's stack pointer is [x1]; x30, x29 and x19 lie there.
+          ".cfi_escape 0x0f, 3, 0x71, 0, 0x06\n\t"
+          ".cfi_escape 0x10, 30, 2, 0x71, 24\n\t"
+          ".cfi_escape 0x10, 29, 2, 0x71, 8\n\t"
+          ".cfi_escape 0x10, 19, 2, 0x71, 16\n\t",
+          "ldp x10, x29, [x1]\n\t"
+          "ldp x19, x16, [x1, #16]\n\t"
+          "mov sp, x10\n\t"
+          "br x16\n\t")
+      // clang-format on
       "1:\n\t"
       "hint #36"  // bti j
       : "+r"(x0), "+r"(x1)
@@ -256,11 +303,12 @@ struct ControlWords {
 #undef GREENBACK_CALL_CLOBBERS
 #undef GREENBACK_CALL_CLOBBERS_APX
 #undef GREENBACK_CALL_CLOBBERS_AVX512
-#undef GREENBACK_DECLARE_OUTPUTS
 #undef GREENBACK_OUTPUTS
 #undef GREENBACK_INPUTS
 #undef GREENBACK_IN
 #undef GREENBACK_4_VECTORS
 #undef GREENBACK_4_MASKS
+#undef GREENBACK_CFI
+#undef GREENBACK_BETWEEN_FLOWS
 
 #endif  // GREENBACK_CONTEXT_JUMP_H_

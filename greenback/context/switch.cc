@@ -27,16 +27,24 @@ struct First {
   void* argument;
 };
 
+// What a jump brings there.
 #if GREENBACK_FCONTEXT
 using Arrival = boost::context::detail::transfer_t;
-Place* Arrive(Arrival arrival) {
+Place* Other(Arrival arrival) {
   Place* const other = static_cast<Place*>(arrival.data);
   other->fcontext = arrival.fctx;
   return other;
 }
+Place* There(Arrival arrival) {
+  return static_cast<Place*>(arrival.data)->there;
+}
 #else
-using Arrival = Place*;
-Place* Arrive(Arrival other) { return other; }
+struct Arrival {
+  Place* other;
+  Place* there;
+};
+Place* Other(Arrival arrival) { return arrival.other; }
+Place* There(Arrival arrival) { return arrival.there; }
 #endif
 
 }  // namespace
@@ -46,7 +54,8 @@ Place* Arrive(Arrival other) { return other; }
 // pointers stop, whatever the stack held above it. It is where a jump arrives;
 // its arguments, in registers, pass through to greenback_context_start(), and
 // what to call comes back in two. It is called from here, since a frame of C++
-// in between may use the frame pointer as it likes.
+// in between may use the frame pointer as it likes. In front of it is a nop that
+// does not run: unwinders that come from a jump to it look for a call there.
 extern "C" {
 greenback::context::internal::First greenback_context_start(
     greenback::context::internal::Arrival arrival);
@@ -60,9 +69,10 @@ asm(R"(
   .type greenback_context_entry,@function
   .hidden greenback_context_entry
   .globl greenback_context_entry
-greenback_context_entry:
   .cfi_startproc
   .cfi_undefined rip
+  nop
+greenback_context_entry:
   endbr64
   xorl %ebp, %ebp
   andq $-16, %rsp
@@ -81,9 +91,10 @@ asm(R"(
   .type greenback_context_entry,%function
   .hidden greenback_context_entry
   .globl greenback_context_entry
-greenback_context_entry:
   .cfi_startproc
   .cfi_undefined x30
+  nop
+greenback_context_entry:
   hint #34
   mov x29, xzr
   mov x30, xzr
@@ -105,13 +116,27 @@ void greenback_context_entry(greenback::context::internal::Arrival arrival) {
 #endif
 
 #if GREENBACK_FCONTEXT_BY_JUMP
-// Where JumpTo() enters it.
+// Where JumpTo() enters jump_fcontext(), and where that arrives. It leaves the
+// red zone alone. Nothing says how to find the caller from here, and nothing
+// does in jump_fcontext() itself, so unwinders stop.
 asm(R"(
   .text
   .type greenback_context_jump_fcontext,@function
   .globl greenback_context_jump_fcontext
 greenback_context_jump_fcontext:
-  jmp jump_fcontext@PLT
+  .cfi_startproc
+  .cfi_undefined rip
+  leaq -128(%rsp), %rsp
+  pushq %rax
+  leaq 1f(%rip), %rax
+  pushq %rax
+  jmpq *jump_fcontext@GOTPCREL(%rip)
+1:
+  endbr64
+  popq %rcx
+  leaq 128(%rsp), %rsp
+  jmpq *%rcx
+  .cfi_endproc
   .size greenback_context_jump_fcontext, .-greenback_context_jump_fcontext
 )");
 #endif
@@ -123,8 +148,9 @@ greenback_context_start(greenback::context::internal::Arrival arrival) {
   using greenback::context::internal::Jump;
   using greenback::context::internal::Start;
   Jump& jump =
-      static_cast<Jump&>(*greenback::context::internal::Arrive(arrival));
-  const Start& start = static_cast<const Start&>(*jump.there);
+      static_cast<Jump&>(*greenback::context::internal::Other(arrival));
+  const Start& start = static_cast<const Start&>(
+      *greenback::context::internal::There(arrival));
   start.control.Load(jump.control);
   *jump.exceptions = {};
   Jump::Arrive(nullptr, jump);
@@ -136,7 +162,8 @@ namespace greenback::context {
 #if GREENBACK_FCONTEXT && !GREENBACK_FCONTEXT_BY_JUMP
 GREENBACK_SWITCHES internal::Place* internal::JumpTo(Place* there,
                                                      Place* here) {
-  return Arrive(boost::context::detail::jump_fcontext(there->fcontext, here));
+  here->there = there;
+  return Other(boost::context::detail::jump_fcontext(there->fcontext, here));
 }
 #endif
 

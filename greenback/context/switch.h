@@ -71,7 +71,6 @@ struct Jump : Place {
   void* argument;
   ExceptionState* exceptions;  // the thread's
   ControlWords control;
-  Place* there;
 
   // `last`: it will not return.
   GREENBACK_SWITCHES_INLINE void Go(SavedContext& from, SavedContext& to,
@@ -95,7 +94,7 @@ void Jump::Go(SavedContext& from, SavedContext& to, bool last,
   void* const propagating = exceptions->propagating;
 #endif
   control.Save();
-  there = to.place_;
+  Place* const there = to.place_;
   assert(there && "greenback: switch to a context that is not saved");
   to.place_ = nullptr;
   void* const fake_stack =
