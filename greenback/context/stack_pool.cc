@@ -88,7 +88,9 @@ std::atomic<SlabEntry*> slab_entries{nullptr};
 std::atomic<uint64_t> slabs_gone{0};
 constinit std::mutex slab_entries_mutex;
 
-void ListSlab(const char* base, size_t mapped, size_t stride, size_t guard) {
+// `spare` becomes an entry if there is no free one.
+void ListSlab(const char* base, size_t mapped, size_t stride, size_t guard,
+              std::unique_ptr<SlabEntry> spare) noexcept {
   std::lock_guard lock(slab_entries_mutex);
   SlabEntry* entry = slab_entries.load(std::memory_order_relaxed);
   while (entry && entry->base.load(std::memory_order_relaxed)) {
@@ -96,7 +98,7 @@ void ListSlab(const char* base, size_t mapped, size_t stride, size_t guard) {
   }
   const bool is_new = entry == nullptr;
   if (is_new) {
-    entry = new SlabEntry;
+    entry = spare.release();
     entry->next = slab_entries.load(std::memory_order_relaxed);
   }
   entry->mapped = mapped;
@@ -290,6 +292,16 @@ StackSlab* StackPool::MapSlab(std::string& error) {
   if (!slabs_.empty()) {
     count = std::min(slabs_.back()->count * 2, kMaxStacksPerSlab);
   }
+  // All that is needed, first: what is mapped must not be lost when there is no
+  // memory for the rest.
+  auto slab = std::make_unique<StackSlab>();
+  slab->cold.reserve(count);  // giving back must not allocate
+  slab->valgrind_ids.resize(count);
+  warm_.reserve(std::min(options_.max_warm, warm_.capacity() + count));
+  with_room_.reserve(slabs_.size() + 1);
+  slabs_.reserve(slabs_.size() + 1);
+  auto entry = std::make_unique<SlabEntry>();
+
   const auto map = [](size_t bytes) {
     return mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
@@ -309,18 +321,13 @@ StackSlab* StackPool::MapSlab(std::string& error) {
   prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, base, mapped, "greenback stacks");
   sanitizer::OnMap(base, mapped);
 
-  auto slab = std::make_unique<StackSlab>();
   slab->pool = this;
   slab->base = static_cast<char*>(base);
   slab->mapped = mapped;
   slab->count = count;
-  slab->cold.reserve(count);  // giving back must not allocate
-  slab->valgrind_ids.resize(count);
-  warm_.reserve(std::min(options_.max_warm, warm_.capacity() + count));
-  ListSlab(slab->base, mapped, stride_, options_.guard_size);
+  ListSlab(slab->base, mapped, stride_, options_.guard_size, std::move(entry));
   stats_.mapped_bytes += mapped;
   slab->room_index = with_room_.size();
-  with_room_.reserve(slabs_.size() + 1);
   with_room_.push_back(slab.get());
   slabs_.push_back(std::move(slab));
   return slabs_.back().get();

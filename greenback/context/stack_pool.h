@@ -20,8 +20,10 @@
 // back on another thread than the one that acquired it.
 // Lifetime: the pool must outlive its stacks; the destructor dies with a
 // message otherwise. Nobody may run on a stack that is given back.
-// Errors: never an exception; StackOrError::error says what ran out, and which
-// setting to raise, or which one is out of bounds. Nothing here suspends.
+// Errors: StackOrError::error says what ran out, and which setting to raise, or
+// which one is out of bounds. The only exception is std::bad_alloc, when there
+// is no memory for the pool's own records or for that text: then nothing has
+// changed. Giving a stack back never allocates. Nothing here suspends.
 #ifndef GREENBACK_CONTEXT_STACK_POOL_H_
 #define GREENBACK_CONTEXT_STACK_POOL_H_
 
