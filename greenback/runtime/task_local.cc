@@ -1,20 +1,35 @@
 #include "greenback/runtime/task_local.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "greenback/context/exceptions.h"
 
 namespace greenback {
 namespace internal {
 
+// By key, sorted. Not abseil's hash table, which is left in pieces when there
+// is no memory for a copy.
 struct Locals {
-  absl::flat_hash_map<uint64_t, std::shared_ptr<const void>> values;
+  using Value = std::pair<uint64_t, std::shared_ptr<const void>>;
+
+  // Where `key` is, or belongs.
+  std::vector<Value>::const_iterator Find(uint64_t key) const {
+    return std::lower_bound(
+        values.begin(), values.end(), key,
+        [](const Value& value, uint64_t key) { return value.first < key; });
+  }
+  bool Has(std::vector<Value>::const_iterator place, uint64_t key) const {
+    return place != values.end() && place->first == key;
+  }
+
+  std::vector<Value> values;
 };
 
 namespace {
@@ -63,8 +78,8 @@ uint64_t NextLocalKey() {
 const void* FindLocal(uint64_t key) {
   const Locals* const locals = CurrentLocals().get();
   if (locals == nullptr) return nullptr;
-  const auto found = locals->values.find(key);
-  return found == locals->values.end() ? nullptr : found->second.get();
+  const auto found = locals->Find(key);
+  return locals->Has(found, key) ? found->second.get() : nullptr;
 }
 
 void SetLocal(uint64_t key, std::shared_ptr<const void> value) {
@@ -73,10 +88,15 @@ void SetLocal(uint64_t key, std::shared_ptr<const void> value) {
   // may set variables.
   auto changed = current != nullptr ? std::make_shared<Locals>(*current)
                                     : std::make_shared<Locals>();
-  if (value != nullptr) {
-    changed->values[key] = std::move(value);
-  } else {
-    changed->values.erase(key);
+  const auto place = changed->Find(key);
+  const bool is_set = changed->Has(place, key);
+  if (is_set && value != nullptr) {
+    changed->values[static_cast<size_t>(place - changed->values.cbegin())]
+        .second = std::move(value);
+  } else if (is_set) {
+    changed->values.erase(place);
+  } else if (value != nullptr) {
+    changed->values.emplace(place, key, std::move(value));
   }
   current.swap(changed);
 }
