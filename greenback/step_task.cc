@@ -168,6 +168,14 @@ absl::Status MakeIdleFiber(StepThread& thread) {
   return absl::OkStatus();
 }
 
+// False: there is no stack, or no memory.
+bool HasIdleFiber(StepThread& thread) noexcept {
+  if (thread.has_idle()) [[likely]]
+    return true;
+  GREENBACK_TRY { return MakeIdleFiber(thread).ok(); }
+  GREENBACK_CATCH_ALL { return false; }
+}
+
 // A step on the stack of who waits for it.
 struct BelowCall {
   void (*call)(void*);
@@ -262,7 +270,7 @@ inline __attribute__((always_inline)) void StepTask::Begin(ThreadState& state,
                                                            void* argument) {
   Promote();
   StepThread& thread = StepsOf(state);
-  if (!thread.has_idle() && !MakeIdleFiber(thread).ok()) [[unlikely]] {
+  if (!HasIdleFiber(thread)) [[unlikely]] {
     // It can do everything but park; ReserveFiber() says why.
     StepRun run;
     {
