@@ -236,18 +236,20 @@ class CallbackAwaiter final : private CancelHook {
   bool await_suspend(std::coroutine_handle<Promise> handle) {
     if (state_ != nullptr) [[unlikely]]
       ReportCallbackAwaitedTwice(parts_.where);
-    state_ = new CallbackState<Result>();
-    static_cast<void>(std::invoke(parts_.start, Callback<Result>(state_)));
+    bool cancelled = false;
     // A handle of no particular type is a waker: the wait ends on the thread of
-    // the task, where the hook may be taken out.
+    // the task, where the hook may be taken out. Before the start: once that
+    // has begun something, it is too late to fail.
     if constexpr (std::is_void_v<Promise> &&
                   !std::is_same_v<Cancel, NoCancel>) {
       task_ = ThisThread().current_task;
-      if (task_ != nullptr && !state_->is_done() &&
-          !PortalAccess::AddCancelHook(*task_, *this)) {
-        OnCancel();
-      }
+      cancelled =
+          task_ != nullptr && !PortalAccess::AddCancelHook(*task_, *this);
     }
+    state_ = new CallbackState<Result>();
+    static_cast<void>(std::invoke(parts_.start, Callback<Result>(state_)));
+    started_ = true;
+    if (cancelled || called_off_) CallOff();
     return state_->Suspend(handle);
   }
 
@@ -266,8 +268,12 @@ class CallbackAwaiter final : private CancelHook {
 
  private:
   void OnCancel() noexcept override {
-    if (state_->is_done()) return;
     called_off_ = true;
+    if (started_) CallOff();
+  }
+  void CallOff() noexcept {
+    called_off_ = !state_->is_done();
+    if (!called_off_) return;
     NoAwaitScope no_await(parts_.where);
     static_cast<void>(std::invoke(parts_.cancel));
   }
@@ -275,6 +281,7 @@ class CallbackAwaiter final : private CancelHook {
   CallbackParts<Start, Cancel> parts_;
   CallbackState<Result>* state_ = nullptr;
   PortalTask* task_ = nullptr;
+  bool started_ = false;
   bool called_off_ = false;
 };
 
