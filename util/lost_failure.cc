@@ -4,13 +4,20 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "greenback/context/exceptions.h"
 #include "greenback/portal_task.h"
 
 namespace greenback {
 namespace {
 
 void Print(const LostFailure& lost) {
-  std::fprintf(stderr, "%s\n", lost.ToString().c_str());
+  GREENBACK_TRY { std::fprintf(stderr, "%s\n", lost.ToString().c_str()); }
+  GREENBACK_CATCH_ALL {
+    // There is no memory for the text.
+    std::fprintf(stderr, "greenback::%s at %s:%u: %s\n", lost.from,
+                 lost.where.file_name(),
+                 static_cast<unsigned>(lost.where.line()), lost.how);
+  }
 }
 
 std::atomic<LostFailureHandler> lost_failure_handler{&Print};
