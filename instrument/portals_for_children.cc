@@ -1,9 +1,11 @@
 #include "instrument/portals_for_children.h"
 
 #include <algorithm>
-#include <vector>
+#include <cstddef>
+#include <unordered_map>
+#include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/cleanup/cleanup.h"
 #include "greenback/portal.h"
 #include "greenback/runtime/instrument.h"
 #include "greenback/runtime/nursery.h"
@@ -17,17 +19,24 @@ namespace {
 class PortalTrees final : public Instrument {
  public:
   void Enter(Task& task, size_t depth) {
-    if (++scopes_ == 1) AddInstrument(*this);
-    depths_[&task].push_back(depth);
+    // Any of it may fail, and then nothing has been entered. (Several of the
+    // same depth and task are the same to IsInTree().)
+    const auto entered = depths_.emplace(&task, depth);
+    if (scopes_ == 0) {
+      absl::Cleanup not_added = [&] { depths_.erase(entered); };
+      AddInstrument(*this);
+      std::move(not_added).Cancel();
+    }
+    ++scopes_;
   }
 
   void Leave(Task& task, size_t depth) {
     // None when the task has ended first.
-    if (const auto found = depths_.find(&task); found != depths_.end()) {
-      std::vector<size_t>& depths = found->second;
-      depths.erase(std::find(depths.begin(), depths.end(), depth));
-      if (depths.empty()) depths_.erase(found);
-    }
+    const auto [first, last] = depths_.equal_range(&task);
+    const auto found = std::find_if(first, last, [depth](const auto& entry) {
+      return entry.second == depth;
+    });
+    if (found != last) depths_.erase(found);
     if (--scopes_ == 0) (void)RemoveInstrument(*this);
   }
 
@@ -46,10 +55,11 @@ class PortalTrees final : public Instrument {
   bool IsInTree(const Nursery& innermost) const {
     for (const Nursery* nursery = &innermost; nursery != nullptr;
          nursery = nursery->parent_task().parent_nursery()) {
-      const auto found = depths_.find(&nursery->parent_task());
-      if (found != depths_.end() &&
-          NurseryAccess::Depth(*nursery) >=
-              *std::min_element(found->second.begin(), found->second.end())) {
+      const auto [first, last] = depths_.equal_range(&nursery->parent_task());
+      const size_t depth = NurseryAccess::Depth(*nursery);
+      if (std::any_of(first, last, [depth](const auto& entry) {
+            return depth >= entry.second;
+          })) {
         return true;
       }
     }
@@ -58,7 +68,7 @@ class PortalTrees final : public Instrument {
 
   // The tasks that began a tree: their nurseries from that depth on are in it.
   // More than one depth where trees are in trees.
-  absl::flat_hash_map<const Task*, std::vector<size_t>> depths_;
+  std::unordered_multimap<const Task*, size_t> depths_;
   size_t scopes_ = 0;
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
-#include <string>
 #include <utility>
 
 #include "greenback/context/exceptions.h"
@@ -12,17 +11,23 @@ namespace greenback {
 namespace internal {
 namespace {
 
-// What the exception that is being handled says.
-std::string CurrentWhat() {
+// Says why an instrument is removed: the exception that is being handled. There
+// may be no memory any more, so nothing is allocated.
+void ReportRemoval(const char* hook) {
+  const auto print = [hook](const char* what) {
+    std::fprintf(stderr,
+                 "greenback: an instrument threw in %s() and is removed: %s\n",
+                 hook, what);
+  };
 #if defined(__cpp_exceptions)
   try {
     throw;
   } catch (const std::exception& error) {
-    return error.what();
+    return print(error.what());
   } catch (...) {
   }
 #endif
-  return "an exception that is no std::exception";
+  print("an exception that is no std::exception");
 }
 
 Instruments& InstrumentsOfRun(const char* caller) {
@@ -69,9 +74,7 @@ void Instruments::Call(const char* hook,
     if (instrument == nullptr) continue;
     GREENBACK_TRY { call(*instrument); }
     GREENBACK_CATCH_ALL {
-      std::fprintf(
-          stderr, "greenback: an instrument threw in %s() and is removed: %s\n",
-          hook, CurrentWhat().c_str());
+      ReportRemoval(hook);
       // Not [i]: it may have removed itself, and added itself again.
       Remove(*instrument);
     }
