@@ -48,9 +48,21 @@ struct ReadyNode {
   ParkPoint* point = nullptr;  // of the fiber
 };
 
+// Something that another thread has handed to the thread of a host, to be run
+// there. Lives in what hands it over, so that this cannot fail. Set when it is
+// posted, and not before.
+struct Posted {
+  enum class End { kRun, kDrop };
+
+  Posted* next;
+  // Once, on the host's thread; `posted` is not touched afterwards. kDrop: the
+  // host has ended.
+  void (*run)(Posted& posted, End end);
+};
+
 // One Await() that waits: what it and its host know of each other. Lives on the
 // stack that waits.
-struct ParkPoint {
+struct ParkPoint : Posted {
   enum State : uint8_t { kRunning, kParked, kFired };
 
   explicit ParkPoint(PortalTask* waiting) : task(waiting) {

@@ -6,8 +6,9 @@ namespace greenback {
 
 CancelScope::CancelScope(absl::Time deadline)
     : task_(internal::CurrentCancellable()), state_(*task_.loop, task_.scope) {
-  task_.MoveTo(&state_);
+  // First, since it may fail, and then this scope has never been.
   if (deadline != absl::InfiniteFuture()) state_.SetDeadline(deadline);
+  task_.MoveTo(&state_);
 }
 
 CancelScope::~CancelScope() {

@@ -134,14 +134,15 @@ void CancelState::SetShield(bool shield) {
 }
 
 void CancelState::SetDeadline(absl::Time deadline) {
-  deadline_ = deadline;
   if (called_ || deadline == absl::InfiniteFuture()) {
     loop_.Disarm(*this);
   } else if (deadline <= loop_.clock().Now()) {
+    deadline_ = deadline;
     Cancel();
   } else {
-    loop_.Arm(*this, deadline);
+    loop_.Arm(*this, deadline);  // there may be no memory for it
   }
+  deadline_ = deadline;
 }
 
 void CancelState::Update() {

@@ -7,7 +7,9 @@
 //     for (const std::exception_ptr& each : group.exceptions()) Report(each);
 //   }
 //
-// With exceptions only.
+// With exceptions only. When there is no memory to keep one of them, a
+// std::bad_alloc stands in the group for those that were lost; when there is
+// none for the group, a std::bad_alloc comes out in its place.
 #ifndef GREENBACK_RUNTIME_EXCEPTION_GROUP_H_
 #define GREENBACK_RUNTIME_EXCEPTION_GROUP_H_
 
@@ -16,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 
 namespace greenback {
@@ -52,6 +55,30 @@ class StatusError : public std::exception {
 };
 #endif
 
+namespace internal {
+
+// Exceptions on their way to an ExceptionGroup. They are noted where a task
+// ends, and that cannot fail.
+class NotedExceptions {
+ public:
+  bool empty() const { return errors_.empty(); }
+  // When there is no memory for it, std::bad_alloc takes the place of the last
+  // one.
+  void Add(std::exception_ptr error) noexcept;
+  void Add(const NotedExceptions& others) noexcept;
+#if defined(__cpp_exceptions)
+  // As a StatusError.
+  void Add(const absl::Status& status) noexcept;
+  // If there are any: throws the only one as it is, several as a group.
+  void ThrowIfAny();
+#endif
+
+ private:
+  // There is always room for one and its replacement.
+  absl::InlinedVector<std::exception_ptr, 2> errors_;
+};
+
+}  // namespace internal
 }  // namespace greenback
 
 #endif  // GREENBACK_RUNTIME_EXCEPTION_GROUP_H_

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -80,7 +81,10 @@ Loop::Loop(context::StackPoolOptions stacks, Clock* clock)
     : thread_(std::this_thread::get_id()),
       stacks_(stacks),
       own_clock_(clock ? nullptr : std::make_unique<MonotonicClock>()),
-      clock_(clock ? clock : own_clock_.get()) {}
+      clock_(clock ? clock : own_clock_.get()) {
+  // Where fibers are filed as idle there is nobody to tell.
+  idle_.reserve(kMostIdleFibers);
+}
 
 Loop::~Loop() = default;
 
@@ -93,19 +97,25 @@ absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
   *thread_state_ = {};
   thread_state_->loop = this;
   thread_state_->steps = outer_state_.steps;
+  const absl::Cleanup end = [this] { End(); };
   begin();
 
   running_ = idle_.back();
   idle_.pop_back();
   Switch(outside_, running_->context);
-  // The loop has stopped and its last fiber has ended. The idle ones see that
-  // as soon as they go on.
+  return absl::OkStatus();
+}
+
+void Loop::End() noexcept {
+  // Also where it has not begun.
+  Stop();
+  // Its last fiber has ended. The idle ones see that the loop has stopped as
+  // soon as they resume.
   for (Fiber* fiber : idle_) Switch(outside_, fiber->context);
   idle_.clear();
   fibers_.clear();
   outer_state_.steps = thread_state_->steps;
   *thread_state_ = outer_state_;
-  return absl::OkStatus();
 }
 
 void Loop::FiberMain(void* argument) {
@@ -161,7 +171,7 @@ ParkPoint* Loop::AfterStep() {
   while (thread_state_->attention) {
     if (std::coroutine_handle<> next = TakeFromTrampoline()) {
       thread_state_->attention =
-          fired_in_step_ != nullptr || !promotions_.empty();
+          fired_in_step_ != nullptr || promotions_.first() != nullptr;
       next.resume();
       continue;
     }
@@ -195,10 +205,10 @@ void Loop::Withdraw(ReadyNode& node) noexcept {
 }
 
 void Loop::Promote() {
-  for (const Promotion& promotion : promotions_) {
-    promotion.promote(*promotion.task);
+  while (Promotion* const promotion = promotions_.first()) {
+    promotion->LeaveList();
+    promotion->promote(*promotion->task);
   }
-  promotions_.clear();
 }
 
 void Loop::PollOrWait(bool may_wait) {
@@ -239,10 +249,11 @@ void Loop::FireTimers() {
 }
 
 void Loop::Arm(Timer& timer, absl::Time deadline) {
+  const uint64_t order = ++timer_order_;
+  timers_.emplace(std::pair(deadline, order), &timer);
   Disarm(timer);
   timer.deadline = deadline;
-  timer.order = ++timer_order_;
-  timers_.emplace(std::pair(deadline, timer.order), &timer);
+  timer.order = order;
 }
 
 void Loop::Disarm(Timer& timer) {
@@ -251,17 +262,10 @@ void Loop::Disarm(Timer& timer) {
   timer.order = 0;
 }
 
-void Loop::PromoteAfterStep(PortalTask& task, void (*promote)(PortalTask&)) {
-  promotions_.push_back({&task, promote});
+void Loop::PromoteAfterStep(Promotion& promotion) noexcept {
+  promotion.LeaveList();
+  promotions_.PushFront(promotion);
   thread_state_->attention = true;
-}
-
-void Loop::ForgetPromotions(PortalTask& task) {
-  if (promotions_.empty()) [[likely]]
-    return;
-  std::erase_if(promotions_, [&task](const Promotion& promotion) {
-    return promotion.task == &task;
-  });
 }
 
 absl::Status Loop::MakeIdleFiber() {
@@ -277,8 +281,9 @@ absl::Status Loop::MakeIdleFiber() {
       Fiber{this, fibers_.size(), std::move(made.stack), {}});
   fiber->context =
       context::SavedContext::Create(fiber->stack, FiberMain, fiber.get());
-  idle_.push_back(fiber.get());
+  Fiber* const made_fiber = fiber.get();
   fibers_.push_back(std::move(fiber));
+  idle_.push_back(made_fiber);
   return absl::OkStatus();
 }
 
@@ -353,7 +358,13 @@ context::SavedContext* Loop::Park(ParkPoint& point) {
 
 void Loop::Wake(ParkPoint& point) noexcept {
   if (!OnThisThread()) {
-    RunSoonFromAnyThread([this, &point] { Wake(point); });
+    point.run = [](Posted& posted, Posted::End end) {
+      // The run waits for its tasks, so that it is always run.
+      if (end == Posted::End::kRun) {
+        Current()->Wake(static_cast<ParkPoint&>(posted));
+      }
+    };
+    RunSoonFromAnyThread(static_cast<Posted&>(point));
     return;
   }
   const bool parked =

@@ -26,6 +26,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "greenback/context/switch.h"
+#include "greenback/intrusive_list.h"
 #include "greenback/portal_task.h"
 #include "greenback/runtime/clock.h"
 #include "greenback/runtime/reactor.h"
@@ -66,6 +67,12 @@ struct Timer {
   ~Timer() = default;
 };
 
+// What is left to do for a task when its step ends. Lives in the task.
+struct Promotion : ListItem<Promotion> {
+  PortalTask* task = nullptr;
+  void (*promote)(PortalTask&) = nullptr;
+};
+
 class Loop {
  public:
   Loop(context::StackPoolOptions stacks, Clock* clock);
@@ -77,7 +84,8 @@ class Loop {
   static Loop* Current() { return static_cast<Loop*>(ThisThread().loop); }
 
   // Calls begin(), and runs what is ready until Stop(). ResourceExhausted when
-  // there is no stack to begin on.
+  // there is no stack to begin on. Throws what begin() throws; the thread is
+  // then as it was before.
   absl::Status Run(absl::FunctionRef<void()> begin);
   void Stop() { stopped_ = true; }
 
@@ -101,15 +109,17 @@ class Loop {
   context::SavedContext* Park(ParkPoint& point);
   void Wake(ParkPoint& point) noexcept;
 
-  // Calls promote(task) when the present step ends.
-  void PromoteAfterStep(PortalTask& task, void (*promote)(PortalTask&));
-  // `task` ends in this step.
-  void ForgetPromotions(PortalTask& task);
+  // Calls promote(task) when the present step ends, unless the promotion has
+  // left its list by then. Never fails: portals are given back in destructors.
+  void PromoteAfterStep(Promotion& promotion) noexcept;
 
+  // Throws std::bad_alloc when there is no memory; nothing has changed then.
   void Arm(Timer& timer, absl::Time deadline);
   void Disarm(Timer& timer);
 
   bool OnThisThread() const { return std::this_thread::get_id() == thread_; }
+  // The first never fails; for the second there must be memory.
+  void RunSoonFromAnyThread(Posted& posted) noexcept { reactor_.Post(posted); }
   void RunSoonFromAnyThread(std::function<void()> fn) {
     reactor_.Post(std::move(fn));
   }
@@ -139,12 +149,10 @@ class Loop {
 
  private:
   struct Fiber;
-  struct Promotion {
-    PortalTask* task;
-    void (*promote)(PortalTask&);
-  };
 
   static void FiberMain(void* fiber);
+  // Ends all fibers, and gives the thread back to what was there before.
+  void End() noexcept;
   // Until Stop(), on whatever fiber calls it.
   void RunOnThisFiber();
   void RunOne();
@@ -180,11 +188,11 @@ class Loop {
   uint64_t next_poll_ = 0;
   bool stopped_ = false;
   ParkPoint* fired_in_step_ = nullptr;
-  std::vector<Promotion> promotions_;
+  IntrusiveList<Promotion> promotions_;
 
   context::StackPool stacks_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::vector<Fiber*> idle_;
+  std::vector<Fiber*> idle_;  // has room for all that it may hold
   Fiber* running_ = nullptr;
   context::SavedContext outside_;  // the caller of Run()
   uint64_t switch_count_ = 0;

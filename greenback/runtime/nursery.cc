@@ -76,8 +76,8 @@ void Nursery::Note(absl::Status status) {
   scope_.Cancel();
 }
 
-void Nursery::Note(std::exception_ptr error) {
-  errors_.push_back(std::move(error));
+void Nursery::Note(std::exception_ptr error) noexcept {
+  errors_.Add(std::move(error));
   scope_.Cancel();
 }
 
@@ -106,11 +106,8 @@ void Nursery::CloseIfEmpty() {
 absl::Status Nursery::Result() {
 #if defined(__cpp_exceptions)
   if (!errors_.empty()) {
-    if (!status_.ok() && !absl::IsCancelled(status_)) {
-      errors_.push_back(std::make_exception_ptr(StatusError(status_)));
-    }
-    if (errors_.size() == 1) std::rethrow_exception(std::move(errors_.front()));
-    throw ExceptionGroup(std::move(errors_));
+    if (!status_.ok() && !absl::IsCancelled(status_)) errors_.Add(status_);
+    errors_.ThrowIfAny();
   }
 #endif
   return std::move(status_);
@@ -154,18 +151,21 @@ StartedChild::~StartedChild() {
   cancellation.MoveTo(scope_.parent());
 }
 
-bool StartedChild::Started() {
+bool StartedChild::MayStart() {
   if (started_) {
     context::ThrowOrDie(std::logic_error(
         absl::StrCat("greenback::TaskStatus::Started(): called again in task "
                      "\"",
                      task_.name(), "\"; call it once")));
   }
-  started_ = true;
   // It stays where it is, and is cancelled there.
-  if (scope_.is_cancelled()) return false;
+  started_ = scope_.is_cancelled();
+  return !started_;
+}
+
+void StartedChild::Started() {
+  started_ = true;
   NurseryAccess::TakeOver(target_, task_, scope_);
-  return true;
 }
 
 absl::Status ExplainNotStarted(absl::Status status) {

@@ -114,7 +114,7 @@ class Nursery final : private internal::TaskOwner {
 
   // How the body or a child ended. A failure cancels the rest.
   void Note(absl::Status status);
-  void Note(std::exception_ptr error);
+  void Note(std::exception_ptr error) noexcept;
   internal::TaskPlace PlaceForChild(const char* caller);
   Task& Adopt(internal::RootTask child);
   // `child` of another nursery, with its outermost scope.
@@ -136,7 +136,7 @@ class Nursery final : private internal::TaskOwner {
   internal::ReadyNode parent_node_;
   bool parent_waits_ = false;
   bool closed_ = false;
-  std::vector<std::exception_ptr> errors_;
+  internal::NotedExceptions errors_;
   absl::Status status_;
 };
 
@@ -222,8 +222,10 @@ class StartedChild {
   StartedChild& operator=(const StartedChild&) = delete;
   ~StartedChild();
 
-  // The task is ready. False when that is too late: Start() is cancelled.
-  bool Started();
+  // The task is ready. False when that is too late: Start() is cancelled. Else
+  // there may be a value for Start() now, and then Started() follows.
+  bool MayStart();
+  void Started();
 
  private:
   Task& task_;
@@ -272,7 +274,9 @@ class TaskStatus {
   // The task is ready: Start() goes on with `value`. Once; again is an error
   // (std::logic_error, or a message and abort). Never suspends.
   void Started(T value) const {
-    if (child_->Started()) value_->emplace(std::move(value));
+    if (!child_->MayStart()) return;
+    value_->emplace(std::move(value));
+    child_->Started();
   }
 
  private:
@@ -287,7 +291,9 @@ class TaskStatus<void> {
       : child_(&child), value_(&value) {}
 
   void Started() const {
-    if (child_->Started()) value_->emplace();
+    if (!child_->MayStart()) return;
+    value_->emplace();
+    child_->Started();
   }
 
  private:

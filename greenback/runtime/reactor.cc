@@ -1,12 +1,16 @@
 #include "greenback/runtime/reactor.h"
 
+#include <boost/asio/execution/allocator.hpp>
+#include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/require.hpp>
 #include <boost/throw_exception.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
 
+#include "greenback/context/exceptions.h"
 #include "greenback/runtime/reactor_context.h"
 
 #if defined(BOOST_NO_EXCEPTIONS)
@@ -30,12 +34,16 @@ namespace {
 // Handlers that run before tasks go on.
 constexpr int kMostHandlersAtOnce = 64;
 
+struct PostedFunction : Posted {
+  std::function<void()> fn;
+};
+
 // Gives the one place that there is, so that nothing can fail.
 template <class T>
 struct PlaceAllocator {
   using value_type = T;
 
-  explicit PlaceAllocator(DrainEndPlace& place) : place(&place) {}
+  explicit PlaceAllocator(HandlerPlace& place) : place(&place) {}
   template <class U>
   explicit PlaceAllocator(const PlaceAllocator<U>& other)
       : place(other.place) {}
@@ -45,12 +53,12 @@ struct PlaceAllocator {
   }
 
   T* allocate(size_t) {
-    static_assert(sizeof(T) <= sizeof(DrainEndPlace));
+    static_assert(sizeof(T) <= sizeof(HandlerPlace));
     return reinterpret_cast<T*>(place->bytes);
   }
   void deallocate(T*, size_t) {}
 
-  DrainEndPlace* place;
+  HandlerPlace* place;
 };
 
 // The last handler of Drain().
@@ -60,13 +68,20 @@ struct DrainEnd {
   void operator()() const { *done = true; }
 
   bool* done;
-  DrainEndPlace* place;
+  HandlerPlace* place;
 };
 
 }  // namespace
 
 Reactor::Reactor() : context_(std::make_unique<ReactorContext>()) {}
-Reactor::~Reactor() { std::lock_guard wait_for_posters(posting_); }
+
+Reactor::~Reactor() {
+  std::lock_guard wait_for_posters(posting_);
+  while (first_posted_ != nullptr) {
+    Posted& posted = *std::exchange(first_posted_, first_posted_->next);
+    posted.run(posted, Posted::End::kDrop);
+  }
+}
 
 void Reactor::Drain() {
   posted_.store(false, std::memory_order_relaxed);
@@ -91,7 +106,15 @@ void Reactor::Wait(absl::Duration timeout) {
   if (timeout != absl::InfiniteDuration()) {
     // Asio's own waits have a resolution of a millisecond; its timers do not.
     context_->timer.expires_after(absl::ToChronoNanoseconds(timeout));
-    context_->timer.async_wait([](const boost::system::error_code&) {});
+    GREENBACK_TRY {
+      context_->timer.async_wait([](const boost::system::error_code&) {});
+    }
+    GREENBACK_CATCH_ALL {
+      // No memory for the timer. The loop has nobody to tell, and need not.
+      context_->io.run_one_for(absl::ToChronoNanoseconds(timeout) +
+                               std::chrono::milliseconds(1));
+      return;
+    }
   }
   // Only where it is stopped has it nothing to wait for.
   while (context_->io.run_one() == 0) RestartIfStopped();
@@ -104,10 +127,46 @@ bool Reactor::RestartIfStopped() {
   return true;
 }
 
-void Reactor::Post(std::function<void()> fn) {
+void Reactor::Post(Posted& posted) noexcept {
   std::lock_guard lock(posting_);
-  boost::asio::post(context_->io, std::move(fn));
+  posted.next = nullptr;
+  const bool is_first = first_posted_ == nullptr;
+  *posted_end_ = &posted;
+  posted_end_ = &posted.next;
+  if (is_first) PostRunPosted();
   posted_.store(true, std::memory_order_release);
+}
+
+void Reactor::Post(std::function<void()> fn) {
+  auto posted = std::make_unique<PostedFunction>();
+  posted->fn = std::move(fn);
+  posted->run = [](Posted& posted, Posted::End end) {
+    const std::unique_ptr<PostedFunction> self(
+        static_cast<PostedFunction*>(&posted));
+    if (end == Posted::End::kRun) self->fn();
+  };
+  Post(*posted.release());
+}
+
+void Reactor::PostRunPosted() {
+  namespace execution = boost::asio::execution;
+  boost::asio::require(
+      context_->io.get_executor(), execution::blocking.never,
+      execution::allocator(PlaceAllocator<void*>(context_->run_posted)))
+      .execute([this] { RunPosted(); });
+}
+
+void Reactor::RunPosted() {
+  Posted* posted;
+  {
+    std::lock_guard lock(posting_);
+    posted = std::exchange(first_posted_, nullptr);
+    posted_end_ = &first_posted_;
+  }
+  while (posted != nullptr) {
+    Posted& first = *std::exchange(posted, posted->next);
+    first.run(first, Posted::End::kRun);
+  }
 }
 
 }  // namespace greenback::internal

@@ -13,6 +13,7 @@
 #include <mutex>
 
 #include "absl/time/time.h"
+#include "greenback/portal_task.h"
 
 namespace greenback::internal {
 
@@ -39,7 +40,9 @@ class Reactor {
   // end. At the end of the run.
   void Drain();
 
-  // Runs `fn` in a following Wait() or Drain(). From any thread.
+  // Runs it in a following Wait() or Drain(), in the order of posting. From any
+  // thread. Posting `posted` never fails; for a function there must be memory.
+  void Post(Posted& posted) noexcept;
   void Post(std::function<void()> fn);
 
   // An operation of the io_context was started / its handler runs.
@@ -55,6 +58,9 @@ class Reactor {
   // The program can stop the io_context, which would then wait for nothing: a
   // run ends with its main task alone. Whether it was stopped.
   bool RestartIfStopped();
+  // Has the io_context call RunPosted(), which runs all that is posted.
+  void PostRunPosted();
+  void RunPosted();
 
   std::unique_ptr<ReactorContext> context_;
   size_t operations_ = 0;
@@ -63,6 +69,8 @@ class Reactor {
   // Held while posting: what is posted may end the run on its thread before the
   // poster has let go of this object.
   std::mutex posting_;
+  Posted* first_posted_ = nullptr;
+  Posted** posted_end_ = &first_posted_;
 };
 
 }  // namespace greenback::internal

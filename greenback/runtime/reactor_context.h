@@ -9,14 +9,16 @@
 
 namespace greenback::internal {
 
-// Where the handler is kept that ends Reactor::Drain().
-struct alignas(std::max_align_t) DrainEndPlace {
+// Where a handler is kept of which there is one at a time, so that to post it
+// cannot fail.
+struct alignas(std::max_align_t) HandlerPlace {
   char bytes[128];
 };
 
 class ReactorContext {
  public:
-  DrainEndPlace drain_end;
+  HandlerPlace drain_end;   // ends Reactor::Drain()
+  HandlerPlace run_posted;  // calls Reactor::RunPosted()
   boost::asio::io_context io;
   boost::asio::steady_timer timer{io};
   // A run waits for tasks, not for Asio to run out of work.

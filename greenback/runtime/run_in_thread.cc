@@ -8,20 +8,29 @@ namespace greenback::internal {
 
 void ThreadWait::await_suspend(std::coroutine_handle<> handle) {
   RunState& run = RunState::Current("RunInThread()");
-  if (!Begin(CurrentCancellable(), handle)) return;
+  Cancellable& waiter = CurrentCancellable();
+  // All that may fail comes before anything refers to this wait.
+  if (!waiter.is_cancelled()) {
+    if (run.threads == nullptr) {
+      run.threads = std::make_shared<ThreadPool>(run.options().max_threads);
+    }
+    not_started_ = run.threads->Reserve();
+  }
   loop_ = &run;
   context_ = Context::Current();
-  if (run.threads == nullptr) {
-    run.threads = std::make_shared<ThreadPool>(run.options().max_threads);
-  }
   pool_ = run.threads;
-  not_started_ = pool_->Add(*this);
-  if (!not_started_.ok()) Finish();
+  if (!Begin(waiter, handle)) return;
+  if (not_started_.ok()) {
+    pool_->Add(*this);
+  } else {
+    Finish();
+  }
 }
 
 void ThreadWait::Work() {
   context_.Run([this] { DoWork(); });
-  loop_->RunSoonFromAnyThread([this] { Finish(); });
+  run = [](Posted& posted, End) { static_cast<ThreadWait&>(posted).Finish(); };
+  loop_->RunSoonFromAnyThread(static_cast<Posted&>(*this));
 }
 
 bool ThreadWait::Abort() { return pool_ == nullptr || pool_->Remove(*this); }

@@ -53,7 +53,9 @@ namespace greenback {
 namespace internal {
 
 // Awaits work on another thread.
-class ThreadWait : private CancellableWait, private ThreadPool::Job {
+class ThreadWait : private CancellableWait,
+                   private ThreadPool::Job,
+                   private Posted {
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
   static constexpr bool kGreenbackRunAwaiter = true;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "greenback/context/exceptions.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/nursery.h"
@@ -58,7 +59,7 @@ RootTask RunState::RunInit(TaskPlace, RunState& run,
       system.cancel_scope().Cancel();
     });
   }
-  GREENBACK_CATCH_ALL { run.errors_.push_back(std::current_exception()); }
+  GREENBACK_CATCH_ALL { run.errors_.Add(std::current_exception()); }
   run.system_nursery_ = nullptr;
   run.CloseLink();
 }
@@ -73,11 +74,11 @@ void RunState::CloseLink() {
   ThisThread().current_task = init;
 }
 
-void RunState::Fail(std::exception_ptr error) {
+void RunState::Fail(std::exception_ptr error) noexcept {
   if (system_nursery_ != nullptr) {
     NurseryAccess::Note(*system_nursery_, std::move(error));
   } else {
-    errors_.push_back(std::move(error));
+    errors_.Add(std::move(error));
   }
 }
 
@@ -89,19 +90,20 @@ void RunState::TaskEnded() {
 absl::Status RunState::RunToEnd(absl::FunctionRef<void(Nursery&)> spawn_main) {
   return Run([&] {
     instruments_.RunBegins();
+    absl::Cleanup not_begun = [this] { instruments_.RunEnds(); };
     RunInit({*this, *this, nullptr, scope_}, *this, spawn_main).Start(*this);
+    std::move(not_begun).Cancel();
   });
 }
 
 absl::Status RunState::Outcome([[maybe_unused]] std::exception_ptr main_error) {
 #if defined(__cpp_exceptions)
-  if (main_error) errors_.insert(errors_.begin(), std::move(main_error));
-  if (!errors_.empty()) {
-    if (!status_.ok()) {
-      errors_.push_back(std::make_exception_ptr(StatusError(status_)));
-    }
-    if (errors_.size() == 1) std::rethrow_exception(std::move(errors_.front()));
-    throw ExceptionGroup(std::move(errors_));
+  NotedExceptions all;
+  if (main_error) all.Add(std::move(main_error));
+  all.Add(errors_);
+  if (!all.empty()) {
+    if (!status_.ok()) all.Add(status_);
+    all.ThrowIfAny();
   }
 #endif
   return std::move(status_);

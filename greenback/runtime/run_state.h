@@ -10,13 +10,14 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "greenback/runtime/cancel_state.h"
+#include "greenback/runtime/exception_group.h"
 #include "greenback/runtime/instrument.h"
 #include "greenback/runtime/loop.h"
 #include "greenback/runtime/root_task.h"
@@ -54,13 +55,15 @@ class RunLocals {
   }
   // Does nothing with `value` when there is one already. Gives what there is.
   void* Keep(uint64_t key, std::shared_ptr<void> value) {
+    values_.reserve(values_.size() + 1);
     const auto [entry, is_new] = by_key_.try_emplace(key, value.get());
     if (is_new) values_.push_back(std::move(value));
     return entry->second;
   }
 
  private:
-  absl::flat_hash_map<uint64_t, void*> by_key_;
+  // Not abseil's, which is left in pieces when there is no memory to grow.
+  std::unordered_map<uint64_t, void*> by_key_;
   std::vector<std::shared_ptr<void>> values_;
 };
 
@@ -72,7 +75,8 @@ class RunState final : public Loop, private TaskOwner {
   static RunState& Current(const char* caller);
 
   // Runs the task that spawn_main(nursery) spawns, and all that follow.
-  // ResourceExhausted, and nothing has run, when there is no stack.
+  // ResourceExhausted, and nothing has run, when there is no stack. Throws, and
+  // nothing has run, when there is no memory to begin.
   absl::Status RunToEnd(absl::FunctionRef<void(Nursery&)> spawn_main);
   // How the run as a whole ended, given how the main task did: throws what was
   // thrown; else the failure of a system task.
@@ -80,7 +84,7 @@ class RunState final : public Loop, private TaskOwner {
 
   // A loop callback or a system task has failed: cancels everything, and comes
   // out of Run().
-  void Fail(std::exception_ptr error);
+  void Fail(std::exception_ptr error) noexcept;
 
   // Null before the run has begun, and after it has ended.
   Nursery* system_nursery() const { return system_nursery_; }
@@ -111,7 +115,7 @@ class RunState final : public Loop, private TaskOwner {
   bool ending_ = false;
   std::shared_ptr<RunLink> link_;
   absl::Status status_;
-  std::vector<std::exception_ptr> errors_;
+  NotedExceptions errors_;
 };
 
 }  // namespace internal

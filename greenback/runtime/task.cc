@@ -22,13 +22,17 @@ Task::Task(const internal::TaskPlace& place)
   cancellation_.task = this;
   cancellation_.loop = &place.loop;
   cancellation_.MoveTo(&place.scope);
+  promotion_.task = this;
+  promotion_.promote = [](PortalTask& task) {
+    static_cast<Task&>(task).PromoteBestowed();
+  };
 }
 
 Task::~Task() {
   if (cancellation_.scope != outermost_scope_) internal::DieMisnested(*this);
   if (!cancellation_.hooks.empty()) [[unlikely]]
     internal::DieWaitedFor(*this);
-  cancellation_.loop->ForgetPromotions(*this);
+  promotion_.LeaveList();
   cancellation_.MoveTo(nullptr);
   LeaveList();
 }
@@ -80,9 +84,7 @@ bool Task::AddCancelHook(internal::CancelHook& hook) {
 }
 
 void Task::OnSelfBestowed() {
-  cancellation_.loop->PromoteAfterStep(*this, [](PortalTask& task) {
-    static_cast<Task&>(task).PromoteBestowed();
-  });
+  cancellation_.loop->PromoteAfterStep(promotion_);
 }
 
 namespace internal {

@@ -99,6 +99,7 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
   internal::CancelState* outermost_scope_;
   internal::NurseryLink* innermost_nursery_ = nullptr;
   internal::Cancellable cancellation_;
+  internal::Promotion promotion_;
   internal::RescheduledWait* rescheduled_wait_ = nullptr;
 };
 

@@ -19,9 +19,9 @@ ThreadPool::~ThreadPool() {
   for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
 }
 
-absl::Status ThreadPool::Add(Job& job) {
+absl::Status ThreadPool::Reserve() {
   std::lock_guard lock(mutex_);
-  if (idle_ <= jobs_.size() && threads_.size() < max_threads_) {
+  if (idle_ <= job_count_ && threads_.size() < max_threads_) {
     const int error = StartThread();
     // The threads that there are will come to it.
     if (error != 0 && threads_.empty()) {
@@ -30,14 +30,32 @@ absl::Status ThreadPool::Add(Job& job) {
                        std::strerror(error), "; see ulimit -u"));
     }
   }
-  jobs_.push_back(&job);
-  changed_.notify_one();
   return absl::OkStatus();
+}
+
+void ThreadPool::Add(Job& job) noexcept {
+  std::lock_guard lock(mutex_);
+  job.next_ = nullptr;
+  *jobs_end_ = &job;
+  jobs_end_ = &job.next_;
+  ++job_count_;
+  changed_.notify_one();
 }
 
 bool ThreadPool::Remove(Job& job) {
   std::lock_guard lock(mutex_);
-  return std::erase(jobs_, &job) != 0;
+  Job** link = &first_job_;
+  while (*link != nullptr && *link != &job) link = &(*link)->next_;
+  if (*link == nullptr) return false;
+  Take(link);
+  return true;
+}
+
+void ThreadPool::Take(Job** link) {
+  Job* const job = *link;
+  *link = job->next_;
+  if (*link == nullptr) jobs_end_ = link;
+  --job_count_;
 }
 
 // Not std::thread, whose failure to start is an exception. The signal mask is
@@ -45,9 +63,9 @@ bool ThreadPool::Remove(Job& job) {
 // that a function starts, and with SIGSEGV blocked a fault kills the program
 // past its handler.
 int ThreadPool::StartThread() {
-  pthread_t thread;
-  const int error = pthread_create(&thread, nullptr, ThreadMain, this);
-  if (error == 0) threads_.push_back(thread);
+  threads_.push_back({});  // when it runs, there must be room for it
+  const int error = pthread_create(&threads_.back(), nullptr, ThreadMain, this);
+  if (error != 0) threads_.pop_back();
   return error;
 }
 
@@ -60,11 +78,11 @@ void ThreadPool::RunJobs() {
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;
-    changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    changed_.wait(lock, [this] { return stopping_ || first_job_ != nullptr; });
     --idle_;
-    if (jobs_.empty()) return;
-    Job* const job = jobs_.front();
-    jobs_.pop_front();
+    Job* const job = first_job_;
+    if (job == nullptr) return;
+    Take(&first_job_);
     lock.unlock();
     job->Work();
     lock.lock();

@@ -9,7 +9,6 @@
 
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -25,6 +24,10 @@ class ThreadPool {
 
    protected:
     ~Job() = default;
+
+   private:
+    friend class ThreadPool;
+    Job* next_ = nullptr;
   };
 
   explicit ThreadPool(size_t max_threads);
@@ -32,9 +35,11 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool();
 
-  // A thread calls job.Work(). ResourceExhausted when there is no thread and
-  // none can be started.
-  absl::Status Add(Job& job);
+  // Before Add(): sees to it that there is a thread for one job more, or will
+  // be. ResourceExhausted when there is none and none can be started.
+  absl::Status Reserve();
+  // A thread calls job.Work().
+  void Add(Job& job) noexcept;
   // Whether `job` was still waiting for a thread, and now will not be called.
   bool Remove(Job& job);
 
@@ -42,11 +47,15 @@ class ThreadPool {
   static void* ThreadMain(void* pool);
   void RunJobs();
   int StartThread();
+  // The job that `link` points to leaves the list.
+  void Take(Job** link);
 
   const size_t max_threads_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Job*> jobs_;
+  Job* first_job_ = nullptr;
+  Job** jobs_end_ = &first_job_;
+  size_t job_count_ = 0;
   std::vector<pthread_t> threads_;
   size_t idle_ = 0;
   bool stopping_ = false;

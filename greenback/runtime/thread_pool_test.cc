@@ -38,6 +38,12 @@ class FunctionJob final : public ThreadPool::Job {
   const std::function<void()> fn_;
 };
 
+absl::Status Add(ThreadPool& pool, ThreadPool::Job& job) {
+  absl::Status reserved = pool.Reserve();
+  if (reserved.ok()) pool.Add(job);
+  return reserved;
+}
+
 TEST(ThreadPoolTest, WithoutJobs) {
   ThreadPool pool(3);
   FunctionJob job([] { FAIL(); });
@@ -50,7 +56,7 @@ TEST(ThreadPoolTest, DoesAllThatWasAddedBeforeItGoes) {
   {
     ThreadPool pool(2);
     for (int i = 0; i < 500; ++i) {
-      EXPECT_TRUE(pool.Add(jobs.emplace_back([&] { ++done; })).ok());
+      EXPECT_TRUE(Add(pool, jobs.emplace_back([&] { ++done; })).ok());
     }
   }
   EXPECT_EQ(done, 500);
@@ -63,7 +69,7 @@ TEST(ThreadPoolTest, OneThreadTakesThemInOrder) {
     ThreadPool pool(1);
     for (int i = 0; i < 5; ++i) {
       EXPECT_TRUE(
-          pool.Add(jobs.emplace_back([&, i] { log.push_back(i); })).ok());
+          Add(pool, jobs.emplace_back([&, i] { log.push_back(i); })).ok());
     }
   }
   EXPECT_THAT(log, ElementsAre(0, 1, 2, 3, 4));
@@ -91,7 +97,7 @@ TEST(ThreadPoolTest, AtMostSoManyAtATime) {
         std::lock_guard lock(mutex);
         --running;
       });
-      EXPECT_TRUE(pool.Add(job).ok());
+      EXPECT_TRUE(Add(pool, job).ok());
     }
   }
   EXPECT_EQ(most_running, kMost);
@@ -103,7 +109,7 @@ TEST(ThreadPoolTest, NoneCountsAsOne) {
   FunctionJob job([&] { done = true; });
   {
     ThreadPool pool(0);
-    EXPECT_TRUE(pool.Add(job).ok());
+    EXPECT_TRUE(Add(pool, job).ok());
   }
   EXPECT_TRUE(done);
 }
@@ -122,7 +128,7 @@ TEST(ThreadPoolTest, WhatHasNotBegunCanBeRemoved) {
   {
     ThreadPool pool(1);
     for (FunctionJob* const job : {&first, &second, &third}) {
-      EXPECT_TRUE(pool.Add(*job).ok());
+      EXPECT_TRUE(Add(pool, *job).ok());
     }
     begun.wait();
     EXPECT_FALSE(pool.Remove(first));
@@ -150,7 +156,7 @@ std::vector<int> BlockedInAPool() {
   FunctionJob job([&] { signals = BlockedSignals(); });
   {
     ThreadPool pool(1);
-    EXPECT_TRUE(pool.Add(job).ok());
+    EXPECT_TRUE(Add(pool, job).ok());
   }
   return signals;
 }
@@ -184,7 +190,7 @@ TEST(ThreadPoolDeathTest, R32AFaultIsTheProgramsToHandle) {
       }
     });
     ThreadPool pool(1);
-    (void)pool.Add(job);
+    (void)Add(pool, job);
   };
   for (const int signal :
        {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP}) {
@@ -200,13 +206,13 @@ TEST(ThreadPoolTest, WithoutAnyThreadItSaysSo) {
     ThreadPool pool(2);
     {
       NoMoreThreads no_more;
-      const absl::Status added = pool.Add(refused);
+      const absl::Status added = Add(pool, refused);
       EXPECT_EQ(added.code(), absl::StatusCode::kResourceExhausted);
       EXPECT_THAT(std::string(added.message()),
                   HasSubstr("greenback::RunInThread(): cannot start a thread"));
       EXPECT_FALSE(pool.Remove(refused));
     }
-    EXPECT_TRUE(pool.Add(job).ok());
+    EXPECT_TRUE(Add(pool, job).ok());
   }
   EXPECT_TRUE(done);
 }
@@ -224,10 +230,10 @@ TEST(ThreadPoolTest, TheThreadsThereAreDoWhatNoFurtherOneCouldBeStartedFor) {
   FunctionJob second([&] { second_thread = std::this_thread::get_id(); });
   {
     ThreadPool pool(2);
-    EXPECT_TRUE(pool.Add(first).ok());
+    EXPECT_TRUE(Add(pool, first).ok());
     begun.wait();
     NoMoreThreads no_more;
-    EXPECT_TRUE(pool.Add(second).ok());
+    EXPECT_TRUE(Add(pool, second).ok());
     go_on.count_down();
   }
   EXPECT_NE(second_thread, std::thread::id());
