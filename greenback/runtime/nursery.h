@@ -73,7 +73,9 @@ class Nursery final : private internal::TaskOwner {
   // the task ends, and it does not run before the caller suspends.
   //
   // Once the body and all children have ended the nursery is closed: to spawn
-  // is an error then (std::logic_error, or a message and abort).
+  // is an error then (std::logic_error, or a message and abort). When there is
+  // no memory for the task, std::bad_alloc: nothing is spawned, and `fn` and
+  // `args` may have been moved from.
   template <class Fn, class... Args>
   Task& StartSoon(Fn&& fn, Args&&... args);
 

@@ -23,7 +23,10 @@
 // abort): in a task, await the coroutine instead.
 //
 // Errors: when not even the first stack is to be had, StackExhausted (without
-// exceptions: its text and abort).
+// exceptions: its text and abort). When memory ends, in the run or before it has
+// begun, std::bad_alloc comes out, alone or in an ExceptionGroup; everything is
+// destroyed then as after any failure, and the thread may call Run() again.
+// Without exceptions the program ends by std::terminate().
 #ifndef GREENBACK_RUNTIME_RUN_H_
 #define GREENBACK_RUNTIME_RUN_H_
 
