@@ -697,9 +697,10 @@ TEST(CoDeathTest, AwaitedAfterItWasMovedFromIsAClearError) {
 // ------------------------------------------------------------ awaited twice
 
 Co<int> One() { co_return 1; }
-Co<int> Waits(Signal& signal) { co_return co_await signal; }
 
 #if defined(__cpp_exceptions)
+
+Co<int> Waits(Signal& signal) { co_return co_await signal; }
 
 constexpr char kAwaitedTwice[] =
     "greenback::Co: awaited twice; a Co runs once: call its function again for "

@@ -651,8 +651,16 @@ TEST_F(ProcessTest, AnExitCodeThatTheKernelHasDroppedIsAnError) {
 }  // namespace
 }  // namespace greenback
 
-// In place of the C library's.
-extern "C" ssize_t read(int descriptor, void* buffer, size_t size) {
+// In place of the C library's functions, which may be inline in its headers.
+extern "C" {
+ssize_t Read(int descriptor, void* buffer, size_t size) __asm__("read");
+ssize_t Write(int descriptor, const void* buffer, size_t size) __asm__("write");
+long Syscall(long number, ...) __asm__("syscall");
+int Kill(pid_t pid, int signal) __asm__("kill");
+pid_t WaitPid(pid_t pid, int* status, int options) __asm__("waitpid");
+}
+
+ssize_t Read(int descriptor, void* buffer, size_t size) {
   if (greenback::IsEndlessPipe(descriptor)) {
     if (greenback::calls_in_a_row > greenback::kMostCallsInARow) {
       errno = EAGAIN;
@@ -664,7 +672,7 @@ extern "C" ssize_t read(int descriptor, void* buffer, size_t size) {
   return syscall(SYS_read, descriptor, buffer, size);
 }
 
-extern "C" long syscall(long number, ...) noexcept {
+long Syscall(long number, ...) {
   va_list list;
   va_start(list, number);
   long arguments[6];
@@ -685,17 +693,17 @@ extern "C" long syscall(long number, ...) noexcept {
               arguments[4], arguments[5]);
 }
 
-extern "C" int kill(pid_t pid, int signal) noexcept {
+int Kill(pid_t pid, int signal) {
   ++greenback::calls_by_number;
   return static_cast<int>(syscall(SYS_kill, pid, signal));
 }
 
-extern "C" pid_t waitpid(pid_t pid, int* status, int options) {
+pid_t WaitPid(pid_t pid, int* status, int options) {
   ++greenback::calls_by_number;
   return static_cast<pid_t>(syscall(SYS_wait4, pid, status, options, nullptr));
 }
 
-extern "C" ssize_t write(int descriptor, const void* buffer, size_t size) {
+ssize_t Write(int descriptor, const void* buffer, size_t size) {
   if (greenback::IsEndlessPipe(descriptor)) {
     if (greenback::calls_in_a_row > greenback::kMostCallsInARow) {
       errno = EAGAIN;

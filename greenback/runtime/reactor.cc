@@ -1,5 +1,6 @@
 #include "greenback/runtime/reactor.h"
 
+#include <algorithm>
 #include <boost/asio/execution/allocator.hpp>
 #include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/post.hpp>
@@ -111,8 +112,8 @@ void Reactor::Wait(absl::Duration timeout) {
     }
     GREENBACK_CATCH_ALL {
       // No memory for the timer. The loop has nobody to tell, and need not.
-      context_->io.run_one_for(absl::ToChronoNanoseconds(timeout) +
-                               std::chrono::milliseconds(1));
+      context_->io.run_one_for(
+          absl::ToChronoNanoseconds(std::min(timeout, absl::Minutes(1))));
       return;
     }
   }

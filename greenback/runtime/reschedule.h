@@ -138,8 +138,9 @@ class [[nodiscard]] WaitAwaiter final : public ValueWait<T> {
 // the task still sleeps, `abort_fn()` is called, once, and decides. It may call
 // Reschedule() itself, and must not throw; Await() is refused in it, since it
 // is called in the middle of the cancellation, perhaps in another task's step.
-// The task must be woken exactly once unless it gives kSucceeded. One wait at a
-// time for each task.
+// It is called as well when the coroutine that waits is destroyed; kFailed then
+// prints a message and aborts. The task must be woken exactly once unless it
+// gives kSucceeded. One wait at a time for each task.
 template <class T = void, class AbortFn>
 auto WaitTaskRescheduled(
     AbortFn abort_fn,
