@@ -44,8 +44,8 @@ thread_local constinit ThreadSignals thread_signals;
 // A line put together without anything that is unsafe in a signal handler.
 class Line {
  public:
-  Line& operator<<(const char* text) {
-    const size_t length = std::strlen(text);
+  Line& operator<<(const char* text) { return Append(text, std::strlen(text)); }
+  Line& Append(const char* text, size_t length) {
     const size_t room = sizeof(text_) - 1 - size_;
     const size_t taken = length < room ? length : room;
     std::memcpy(text_ + size_, text, taken);
@@ -72,6 +72,8 @@ class Line {
   size_t size_ = 0;
 };
 
+constexpr size_t kMostOfAName = 300;
+
 void Report(const StackBounds& bounds) {
   RunningTask task;
   if (DescribeRunningTask describe = describe_running_task.load()) {
@@ -80,7 +82,9 @@ void Report(const StackBounds& bounds) {
   Line line;
   line << "greenback: fiber stack overflow in ";
   if (task.name) {
-    line << "task \"" << task.name << "\"";
+    // A name may be a function's; what follows has to fit behind it.
+    line << "task \"";
+    line.Append(task.name, strnlen(task.name, kMostOfAName)) << "\"";
   } else {
     line << "no task";
   }
