@@ -23,6 +23,25 @@
 #ifndef GREENBACK_CONTEXT_JUMP_H_
 #define GREENBACK_CONTEXT_JUMP_H_
 
+// What would go wrong later, without a word or with a puzzling one.
+#if defined(__has_feature)
+#if __has_feature(safe_stack)
+#error \
+    "greenback does not support -fsanitize=safe-stack: the second stack that it gives each thread does not follow a switch"
+#endif
+#if __has_feature(shadow_call_stack)
+#error \
+    "greenback does not support -fsanitize=shadow-call-stack: the stack of return addresses that it gives each thread does not follow a switch"
+#endif
+#endif
+#if defined(__x86_64__) && !defined(__LP64__)
+#error "greenback does not support the x32 ABI (-mx32): compile with -m64"
+#endif
+#if defined(__x86_64__) && !(defined(__SSE2__) && defined(__MMX__))
+#error \
+    "greenback does not support -mno-sse, -mno-mmx and -mgeneral-regs-only: a switch keeps the floating-point control words"
+#endif
+
 #include <cstdint>
 
 #if !defined(GREENBACK_FCONTEXT)
@@ -80,6 +99,11 @@
 #define GREENBACK_IN(reg) reg "," reg
 #endif
 #endif
+// An assembler's input, or with -masm=intel an error.
+#define GREENBACK_ATT_SYNTAX(input)                                        \
+  "{" input                                                                \
+  "|.error \"greenback does not support -masm=intel: compile without it\"" \
+  "}"
 #if defined(__clang__) && __clang_major__ >= 18
 #define GREENBACK_CALL_CLOBBERS_APX                                            \
   "r16", "r17", "r18", "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26", \
@@ -127,12 +151,13 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
   Place* data = here;
   void* address;
   asm volatile(
-      "leaq 1f(%%rip), %%rax\n\t"
-      "jmpq *greenback_context_jump_fcontext@GOTPCREL(%%rip)\n"
-      "1:\n\t"
-      "endbr64\n\t"
-      "movq %%rax, %%rdi\n\t"
-      "movq %%rdx, %%rsi"
+      GREENBACK_ATT_SYNTAX(
+          "leaq 1f(%%rip), %%rax\n\t"
+          "jmpq *greenback_context_jump_fcontext@GOTPCREL(%%rip)\n"
+          "1:\n\t"
+          "endbr64\n\t"
+          "movq %%rax, %%rdi\n\t"
+          "movq %%rdx, %%rsi")
       : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(fcontext),
         "+" GREENBACK_IN("S")(data) GREENBACK_OUTPUTS
       : GREENBACK_INPUTS
@@ -178,14 +203,17 @@ struct Place {
 #else
 #define GREENBACK_CFI(directives) directives
 #endif
-#define GREENBACK_BETWEEN_FLOWS(rules, instructions) \
-  ".pushsection .text.greenback_context_jump, \"ax\", %%progbits\n\t"  \
-  ".type greenback_context_jump_%=, %%function\n"                                                                      \
-  "greenback_context_jump_%=:\n\t" GREENBACK_CFI(                          \
-      ".cfi_startproc\n\t" rules) instructions                            \
-      GREENBACK_CFI(".cfi_endproc\n\t")                                    \
-  ".size greenback_context_jump_%=, . - greenback_context_jump_%=\n\t"      \
+// clang-format off
+#define GREENBACK_BETWEEN_FLOWS(rules, instructions)                          \
+  ".pushsection .text.greenback_context_jump, \"ax\", %%progbits\n\t"         \
+  ".type greenback_context_jump_%=, %%function\n"                             \
+  "greenback_context_jump_%=:\n\t"                                            \
+  GREENBACK_CFI(".cfi_startproc\n\t" rules)                                   \
+  instructions                                                                \
+  GREENBACK_CFI(".cfi_endproc\n\t")                                           \
+  ".size greenback_context_jump_%=, . - greenback_context_jump_%=\n\t"        \
   ".popsection\n"
+// clang-format on
 
 inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
   // A new flow finds both arguments where a function has them.
@@ -194,13 +222,14 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
 #if defined(__x86_64__)
   void* address;
   asm volatile(
+      // clang-format off
+      GREENBACK_ATT_SYNTAX(
       "leaq 1f(%%rip), %%rax\n\t"
       "movq %%rsp, (%%rdi)\n\t"
       "movq %%rbp, 8(%%rdi)\n\t"
       "movq %%rbx, 16(%%rdi)\n\t"
       "movq %%rax, 24(%%rdi)\n\t"
       "jmp greenback_context_jump_%=\n\t"
-      // clang-format off
       GREENBACK_BETWEEN_FLOWS(
           // The caller's stack pointer is (%rsi); rip, rbp and rbx lie there.
           ".cfi_escape 0x0f, 3, 0x74, 0, 0x06\n\t"
@@ -211,9 +240,9 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
           "movq 8(%%rsi), %%rbp\n\t"
           "movq 16(%%rsi), %%rbx\n\t"
           "jmpq *24(%%rsi)\n\t")
-      // clang-format on
       "1:\n\t"
-      "endbr64"
+      "endbr64")
+      // clang-format on
       : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(here),
         "+" GREENBACK_IN("S")(there) GREENBACK_OUTPUTS
       : GREENBACK_INPUTS
@@ -308,6 +337,7 @@ struct ControlWords {
 #undef GREENBACK_IN
 #undef GREENBACK_4_VECTORS
 #undef GREENBACK_4_MASKS
+#undef GREENBACK_ATT_SYNTAX
 #undef GREENBACK_CFI
 #undef GREENBACK_BETWEEN_FLOWS
 

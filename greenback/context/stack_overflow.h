@@ -7,6 +7,10 @@
 //   greenback: fiber stack overflow in task "import", stack size 1048576
 //   bytes; raise RunOptions::stack_size
 //
+// A frame larger than the guard (64 KiB; StackPoolOptions::guard_size) may step
+// over it and write to another fiber's stack. Code compiled with
+// -fstack-clash-protection does not: every overflow there hits the guard.
+//
 // Code with a recursion of its own can ask instead of overflowing:
 //
 //   if (greenback::StackRemaining() < 64 << 10) return TooDeeplyNested();

@@ -10,7 +10,7 @@ refusal.
 load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 
-def _try_to_compile(ctx, toolchain, context, name, defines):
+def _try_to_compile(ctx, toolchain, context, name, defines, copts):
     """What the compiler says, with its exit code in the last line: a file. Never fails."""
     features = cc_common.configure_features(
         ctx = ctx,
@@ -22,7 +22,7 @@ def _try_to_compile(ctx, toolchain, context, name, defines):
         feature_configuration = features,
         cc_toolchain = toolchain,
         source_file = ctx.file.src.path,
-        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + [
+        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + copts + [
             "-fsyntax-only",
             "-fno-diagnostics-color",
         ],
@@ -68,8 +68,8 @@ def _must_not_compile_test_impl(ctx):
     expected = ctx.actions.declare_file(ctx.label.name + ".expected")
     ctx.actions.write(expected, ctx.attr.error + "\n")
     files = [
-        _try_to_compile(ctx, toolchain, context, "right", []),
-        _try_to_compile(ctx, toolchain, context, "wrong", ["MUST_NOT_COMPILE"]),
+        _try_to_compile(ctx, toolchain, context, "right", [], []),
+        _try_to_compile(ctx, toolchain, context, "wrong", ["MUST_NOT_COMPILE"], ctx.attr.wrong_copts),
         expected,
     ]
     script = ctx.actions.declare_file(ctx.label.name + ".sh")
@@ -92,6 +92,7 @@ _must_not_compile_test = rule(
         "src": attr.label(allow_single_file = [".cc"], mandatory = True),
         "deps": attr.label_list(providers = [CcInfo]),
         "error": attr.string(mandatory = True),
+        "wrong_copts": attr.string_list(),
         "_check": attr.label(
             default = "//tests/must_not_compile:check.sh",
             allow_single_file = True,
@@ -113,7 +114,8 @@ def must_not_compile_test(name, error, src = None, deps = [], **kwargs):
       error: what the one line with an error must contain, word for word.
       src: the source; by default `name` without "_test", and ".cc".
       deps: what it includes.
-      **kwargs: what every test has.
+      **kwargs: what every test has, and `wrong_copts`: flags that come with
+        MUST_NOT_COMPILE.
     """
     _must_not_compile_test(
         name = name,
