@@ -198,10 +198,10 @@ void StepTask::Promote() {
   PromoteBestowed();
 }
 
-// The task may be destroyed when its step has ended, or has parked where another
-// thread resumes it. So it is not touched after a switch: what is called then is
-// static, and knows a task by a point that has fired, where its frames still
-// wait.
+// The task may be destroyed when its step has ended, or has parked where
+// another thread resumes it. So it is not touched after a switch: what is
+// called then is static, and knows a task by a point that has fired, where its
+// frames still wait.
 inline __attribute__((always_inline)) void StepTask::Run(
     ThreadState& state, StepThread& thread, StepFiber* fiber,
     context::SavedContext* from) {

@@ -16,8 +16,9 @@
 //
 // Threads: the steps of a task follow one another, each on any thread. Only
 // what a step does after it has started what it waits for may overlap the next
-// step: it parks. Idle fibers are kept by thread, until its thread-local objects
-// are destroyed; steps may still run then, as static objects are destroyed later.
+// step: it parks. Idle fibers are kept by thread, until its thread-local
+// objects are destroyed; steps may still run then, as static objects are
+// destroyed later.
 #ifndef GREENBACK_STEP_TASK_H_
 #define GREENBACK_STEP_TASK_H_
 

@@ -168,14 +168,15 @@ class BoxedExecutor {
   }
   template <class Property>
   requires(boost::asio::can_require_v<const AnyExecutor&, Property>)  //
-      BoxedExecutor require(const Property& property) const {
+      auto require(const Property& property) const {
     return BoxedExecutor(
         AnyExecutor(boost::asio::require(executor(), property)));
   }
   template <class Property>
   requires(boost::asio::can_prefer_v<const AnyExecutor&, Property>)  //
-      BoxedExecutor prefer(const Property& property) const {
-    return BoxedExecutor(AnyExecutor(boost::asio::prefer(executor(), property)));
+      auto prefer(const Property& property) const {
+    return BoxedExecutor(
+        AnyExecutor(boost::asio::prefer(executor(), property)));
   }
 
   const AnyExecutor& executor() const noexcept { return box_->executor; }
