@@ -36,6 +36,13 @@ std::atomic<bool> all_fail_then{false};
 std::atomic<bool> has_failed{false};
 std::atomic<long> live_allocations{0};
 
+// What a child process tells of itself, also when it dies.
+struct Progress {
+  std::atomic<long> allocation;
+  std::atomic<bool> has_failed;
+};
+Progress* progress = nullptr;  // in a child process
+
 bool MustFail() {
   // Threads may come here together; one of them makes it 1.
   long left = allocations_until_failure.load(std::memory_order_relaxed);
@@ -52,6 +59,7 @@ bool MustFail() {
     }
   }
   has_failed = true;
+  if (progress != nullptr) progress->has_failed = true;
   return true;
 }
 
@@ -163,12 +171,6 @@ constexpr unsigned kSecondsBeforeItHangs = 10;
 constexpr int kWrong = 1;
 constexpr int kNoneLeft = 2;  // to fail
 
-// What a child process tells of itself, also when it dies.
-struct Progress {
-  std::atomic<long> allocation;
-  std::atomic<bool> failed;  // the allocation
-};
-
 [[noreturn]] void Wrong(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());
   _exit(kWrong);
@@ -249,8 +251,7 @@ bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
 }
 
 // In a child process: tries allocations from `n` on.
-[[noreturn]] void TryAllocations(void (*scenario)(), long n, Mode mode,
-                                 Progress& progress) {
+[[noreturn]] void TryAllocations(void (*scenario)(), long n, Mode mode) {
   if (mode != Mode::kCold) {
     // Twice: what is kept has its size then.
     for (int i = 0; i < 2; ++i) {
@@ -260,7 +261,8 @@ bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
   }
   const Resources before;
   while (true) {
-    progress.allocation = n;
+    progress->has_failed = false;
+    progress->allocation = n;
     alarm(kSecondsBeforeItHangs);
     if (!Check(scenario, n, mode, before)) _exit(kNoneLeft);
     if (mode == Mode::kCold) _exit(0);
@@ -281,7 +283,7 @@ std::string TakeText(FILE* file) {
 }
 
 // How a child process ended, if that is wrong; else empty.
-std::string WhatIsWrong(int status) {
+std::string WhatIsWrong(int status, [[maybe_unused]] bool has_failed) {
   if (WIFEXITED(status)) {
     const int code = WEXITSTATUS(status);
     if (code == 0 || code == kNoneLeft) return "";
@@ -289,7 +291,7 @@ std::string WhatIsWrong(int status) {
   }
 #if !defined(__cpp_exceptions)
   // std::terminate().
-  if (WTERMSIG(status) == SIGABRT) return "";
+  if (WTERMSIG(status) == SIGABRT && has_failed) return "";
 #endif
   return WTERMSIG(status) == SIGALRM
              ? "it hangs"
@@ -301,28 +303,29 @@ void TryMode(void (*scenario)(), Mode mode) {
   void* const shared = mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(shared, MAP_FAILED);
-  Progress& progress = *new (shared) Progress();
+  Progress& told = *new (shared) Progress();
   FILE* const output = std::tmpfile();
   ASSERT_NE(output, nullptr);
   long n = 1;
   int wrong = 0;
   while (true) {
-    progress.allocation = 0;
+    told.allocation = 0;
     std::fflush(nullptr);
     const pid_t child = fork();
     if (child == 0) {
       dup2(fileno(output), STDERR_FILENO);
-      TryAllocations(scenario, n, mode, progress);
+      progress = &told;
+      TryAllocations(scenario, n, mode);
     }
     ASSERT_GT(child, 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
-    const std::string what = WhatIsWrong(status);
+    const std::string what = WhatIsWrong(status, told.has_failed);
     const std::string text = TakeText(output);
-    ASSERT_NE(progress.allocation, 0)
+    ASSERT_NE(told.allocation, 0)
         << "it fails without a failure: " << what << "\n"
         << text;
-    n = progress.allocation;
+    n = told.allocation;
     if (!what.empty()) {
       ++wrong;
       ADD_FAILURE()
