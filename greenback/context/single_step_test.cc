@@ -146,7 +146,8 @@ __attribute__((noinline)) void StepThroughThreeSwitches(Flows& flows) {
 
 TEST(SingleStepTest, R42_UnwindingFindsTheCallerOrStops) {
   if (sanitizer::kAddress || sanitizer::kThread) {
-    GTEST_SKIP() << "a sanitizer's functions would be walked by its own code";
+    GTEST_SKIP()
+        << "the handler would run inside of the sanitizer's own functions";
   }
   if (sanitizer::kValgrind) GTEST_SKIP() << "Valgrind does not single-step";
   thread_base =

@@ -19,9 +19,6 @@ __attribute__((noinline)) void UseALargeFrame() {
 }
 
 TEST(StackClashDeathTest, R43_AFrameLargerThanTheGuardIsAnOverflow) {
-  if (sanitizer::kAddress || sanitizer::kThread) {
-    GTEST_SKIP() << "sanitizers report the fault themselves";
-  }
   if (sanitizer::kValgrind) {
     GTEST_SKIP() << "Valgrind takes the frame for another stack";
   }
