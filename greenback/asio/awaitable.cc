@@ -3,6 +3,7 @@
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -83,7 +84,13 @@ void AsioCoroutineWait::End() {
   }
 }
 
-void AsioCoroutineWait::OnCancel() { signal_.emit(task_->cancellation_type()); }
+void AsioCoroutineWait::OnCancel() {
+  try {
+    signal_.emit(task_->cancellation_type());
+  } catch (const std::bad_alloc&) {
+    // As in AsioWait::Emit().
+  }
+}
 
 bool InRun() noexcept {
   const PortalTask* const task = ThisThread().current_task;

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -185,7 +186,15 @@ void AsioWait::Emit() {
   // What has ended may have taken its I/O object along.
   if (state_->ended()) return;
   emitted_ = true;
+#if defined(__cpp_exceptions)
+  try {
+    state_->signal().emit(boost::asio::cancellation_type::all);
+  } catch (const std::bad_alloc&) {
+    // The others that are cancelled along are no less so.
+  }
+#else
   state_->signal().emit(boost::asio::cancellation_type::all);
+#endif
 }
 
 bool AsioPostAwaiter::Post() {

@@ -38,8 +38,9 @@
 // emitted to it, and the wait goes on until it has ended. If it then reports
 // `operation_aborted`, that comes out as any other error would, and the scope's
 // cancelled_caught() is true. An operation that had succeeded, or cannot be
-// called off, gives its result. A chain is called off at the link that is under
-// way; what `fn` starts next is its own affair.
+// called off, gives its result; so does one that Asio has no memory to call off.
+// A chain is called off at the link that is under way; what `fn` starts next is
+// its own affair.
 // Threads: in a task of a run, the handler is bound to the run's thread. So
 // the operation may belong to another io_context or a thread_pool: its end, and
 // each step of a composed operation, comes to the run's thread, and there the
@@ -191,6 +192,7 @@ class AsioHandler<R(Args...)> {
           static_cast<State*>(state), 1);
     }
     std::optional<Results> results;  // empty: never called
+    std::exception_ptr error;        // of keeping the results
   };
 
   explicit AsioHandler(State* state) : state_(state) {}
@@ -201,7 +203,8 @@ class AsioHandler<R(Args...)> {
   }
 
   void operator()(Args... args) {
-    state_->results.emplace(std::forward<Args>(args)...);
+    GREENBACK_TRY { state_->results.emplace(std::forward<Args>(args)...); }
+    GREENBACK_CATCH_ALL { state_->error = std::current_exception(); }
     End();
   }
 
@@ -373,6 +376,7 @@ class AsioOperationAwaiter {
   auto await_resume() {
     wait_->End();
     if (initiation_error_) std::rethrow_exception(initiation_error_);
+    if (state_->error) std::rethrow_exception(state_->error);
     Results results = state_->results ? *std::move(state_->results)
                                       : AbandonedResults<Results>();
     if (wait_->emitted() && ReportsAbort(results)) wait_->NoteCancelled();
@@ -388,9 +392,11 @@ class AsioOperationAwaiter {
     wait_.emplace();
     state_ = std::make_unique<State>(waiter, point, wait_->loop(),
                                      wait_->asio_task());
-    wait_->Begin(*state_);
     GREENBACK_TRY {
-      std::forward<Operation>(operation_)(Handler(state_.get()));
+      // It ends the wait when nothing calls it, also when Begin() throws.
+      Handler handler(state_.get());
+      wait_->Begin(*state_);
+      std::forward<Operation>(operation_)(std::move(handler));
     }
     GREENBACK_CATCH_ALL { initiation_error_ = std::current_exception(); }
     wait_->Initiated();
