@@ -351,8 +351,9 @@ void TryMode(void (*scenario)(), Mode mode) {
 
 }  // namespace
 
-void FailEachAllocation(void (*scenario)()) {
+void FailEachAllocation(void (*scenario)(), bool all_that_follow) {
   for (const Mode mode : kModes) {
+    if (mode == Mode::kFromThereOn && !all_that_follow) continue;
     if (only_allocation == 0) {
       TryMode(scenario, mode);
     } else if (only_mode == Name(mode)) {

@@ -1,0 +1,93 @@
+// Memory ends at any allocation of what greenback does with Boost.Asio; see
+// allocation_failures.h.
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
+#include <chrono>
+#include <exception>
+#include <string>
+
+#include "absl/time/time.h"
+#include "greenback/asio/asio.h"
+#include "greenback/greenback.h"
+#include "greenback/runtime/testing/test_awaitables.h"
+#include "gtest/gtest.h"
+#include "tests/allocation_failures.h"
+
+namespace greenback {
+namespace {
+
+namespace net = boost::asio;
+
+// ------------------------------------------------------------- in a run
+
+TEST(AsioAllocationFailureTest, R33_OperationsInARun) {
+  FailEachAllocation([] {
+    int done = 0;
+    greenback::Run([&]() -> Co<void> {
+      const Counted counted;
+      (void)co_await EnsurePortal();
+      net::steady_timer timer(asio::RunExecutor());
+      timer.expires_after(std::chrono::microseconds(10));
+      Await(timer.async_wait(net::deferred));
+      timer.expires_after(std::chrono::microseconds(10));
+      co_await timer.async_wait(net::deferred);
+      Await(net::post(net::deferred));
+      co_await net::post(net::deferred);
+      ++done;
+      CancelScope scope = MoveOnAfter(absl::Microseconds(10));
+      timer.expires_after(std::chrono::hours(1));
+      auto [error] = Await(timer.async_wait(net::as_tuple(net::deferred)));
+      if (error == net::error::operation_aborted) ++done;
+    });
+    GREENBACK_EXPECT_DONE(done == 2);
+  });
+}
+
+// ------------------------------------------------- in an io_context
+
+// Runs the coroutine that `make()` gives, as a task with a portal.
+template <class Make>
+void RunAsioTask(Make make) {
+  net::io_context io;
+  net::cancellation_signal signal;
+  std::exception_ptr error;
+  asio::CoSpawn(
+      io,
+      [&]() -> net::awaitable<void> {
+        const Counted counted;
+        (void)co_await asio::EnsurePortal();
+        co_await make();
+      },
+      net::bind_cancellation_slot(
+          signal.slot(), [&](std::exception_ptr ended) { error = ended; }));
+  io.run();
+  if (error) std::rethrow_exception(error);
+}
+
+TEST(AsioAllocationFailureTest, R33_OperationsInATaskOfAsios) {
+  FailEachAllocation(
+      [] {
+        int done = 0;
+        RunAsioTask([&]() -> net::awaitable<void> {
+          net::steady_timer timer(asio::CurrentExecutor());
+          timer.expires_after(std::chrono::microseconds(10));
+          Await(timer.async_wait(net::deferred));
+          Await(net::post(net::deferred));
+          ++done;
+          co_return;
+        });
+        GREENBACK_EXPECT_DONE(done == 1);
+      },
+      /*all_that_follow=*/false);
+}
+
+}  // namespace
+}  // namespace greenback
