@@ -83,6 +83,30 @@ TEST(RunExecutorTest, CallbacksRunBetweenSteps) {
   });
 }
 
+#if defined(__cpp_exceptions)
+// As what is posted by RunToken::RunSoon() does, also when the run is over.
+TEST(RunExecutorTest, R33_WhatACallbackThrowsIsThrownByRun) {
+  for (const bool at_the_end : {false, true}) {
+    bool was_cancelled = false;
+    bool went_on = false;
+    int thrown = 0;
+    try {
+      greenback::Run([&]() -> Co<void> {
+        boost::asio::post(RunExecutor(), [] { throw 7; });
+        boost::asio::post(RunExecutor(), [&] { went_on = true; });
+        if (at_the_end) co_return;
+        was_cancelled = absl::IsCancelled(co_await SleepForever());
+      });
+    } catch (int value) {
+      thrown = value;
+    }
+    EXPECT_EQ(thrown, 7);
+    EXPECT_TRUE(went_on);
+    EXPECT_EQ(was_cancelled, !at_the_end);
+  }
+}
+#endif
+
 // The run does not have to become idle, nor to know of what was started.
 TEST(RunExecutorTest, CallbacksAreNotStarvedByTasksThatNeverWait) {
   greenback::Run([]() -> Co<void> {

@@ -88,6 +88,10 @@ Loop::Loop(context::StackPoolOptions stacks, Clock* clock)
 
 Loop::~Loop() = default;
 
+void Loop::Fail(std::exception_ptr error) noexcept {
+  std::rethrow_exception(std::move(error));
+}
+
 absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
   ReportStackOverflows();
   absl::Status made = MakeIdleFiber();

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -78,7 +79,7 @@ class Loop {
   Loop(context::StackPoolOptions stacks, Clock* clock);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
-  ~Loop();
+  virtual ~Loop();
 
   // The loop of the run on this thread, or null.
   static Loop* Current() { return static_cast<Loop*>(ThisThread().loop); }
@@ -127,6 +128,10 @@ class Loop {
   PortalTask* current_task() const { return thread_state_->current_task; }
   Clock& clock() { return *clock_; }
   Reactor& reactor() { return reactor_; }
+
+  // A callback that the loop has called, and no task, has thrown. By default
+  // that ends the program: std::terminate().
+  virtual void Fail(std::exception_ptr error) noexcept;
 
   // Null: nobody is told.
   LoopObserver* observer() const { return observer_; }
@@ -202,7 +207,9 @@ class Loop {
   uint64_t timer_order_ = 0;
   std::unique_ptr<Clock> own_clock_;
   Clock* clock_;
-  Reactor reactor_;
+  Reactor reactor_{[](std::exception_ptr error) noexcept {
+    Current()->Fail(std::move(error));
+  }};
 };
 
 }  // namespace internal

@@ -74,7 +74,8 @@ struct DrainEnd {
 
 }  // namespace
 
-Reactor::Reactor() : context_(std::make_unique<ReactorContext>()) {}
+Reactor::Reactor(void (*failed)(std::exception_ptr error) noexcept)
+    : failed_(failed), context_(std::make_unique<ReactorContext>()) {}
 
 Reactor::~Reactor() {
   std::lock_guard wait_for_posters(posting_);
@@ -90,14 +91,25 @@ void Reactor::Drain() {
   // those that are there.
   bool done = false;
   boost::asio::post(context_->io, DrainEnd{&done, &context_->drain_end});
-  while (!done && (context_->io.poll_one() != 0 || RestartIfStopped())) {
+  while (!done && (PollOne() || RestartIfStopped())) {
   }
+}
+
+template <class Poll>
+bool Reactor::RunHandler(Poll poll) {
+  GREENBACK_TRY { return poll() != 0; }
+  GREENBACK_CATCH_ALL { failed_(std::current_exception()); }
+  return true;
+}
+
+bool Reactor::PollOne() {
+  return RunHandler([this] { return context_->io.poll_one(); });
 }
 
 void Reactor::RunReady() {
   posted_.store(false, std::memory_order_relaxed);
   for (int i = 0; i < kMostHandlersAtOnce; ++i) {
-    if (context_->io.poll_one() == 0 && !RestartIfStopped()) return;
+    if (!PollOne() && !RestartIfStopped()) return;
   }
   posted_.store(true, std::memory_order_relaxed);  // there may be more
 }
@@ -112,13 +124,16 @@ void Reactor::Wait(absl::Duration timeout) {
     }
     GREENBACK_CATCH_ALL {
       // No memory for the timer. The loop has nobody to tell, and need not.
-      context_->io.run_one_for(
-          absl::ToChronoNanoseconds(std::min(timeout, absl::Minutes(1))));
+      const auto longest =
+          absl::ToChronoNanoseconds(std::min(timeout, absl::Minutes(1)));
+      RunHandler([&] { return context_->io.run_one_for(longest); });
       return;
     }
   }
   // Only where it is stopped has it nothing to wait for.
-  while (context_->io.run_one() == 0) RestartIfStopped();
+  while (!RunHandler([this] { return context_->io.run_one(); })) {
+    RestartIfStopped();
+  }
   if (timeout != absl::InfiniteDuration()) context_->timer.cancel();
 }
 

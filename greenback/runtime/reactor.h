@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -21,7 +22,8 @@ class ReactorContext;  // the io_context and its timer
 
 class Reactor {
  public:
-  Reactor();
+  // `failed` takes what a handler throws.
+  explicit Reactor(void (*failed)(std::exception_ptr error) noexcept);
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
   ~Reactor();
@@ -55,6 +57,10 @@ class Reactor {
 
  private:
   void RunReady();
+  // Runs a handler by poll(), which returns how many it has run; whether it has.
+  template <class Poll>
+  bool RunHandler(Poll poll);
+  bool PollOne();
   // The program can stop the io_context, which would then wait for nothing: a
   // run ends with its main task alone. Whether it was stopped.
   bool RestartIfStopped();
@@ -62,6 +68,7 @@ class Reactor {
   void PostRunPosted();
   void RunPosted();
 
+  void (*const failed_)(std::exception_ptr error) noexcept;
   std::unique_ptr<ReactorContext> context_;
   size_t operations_ = 0;
   bool keep_polling_ = false;

@@ -82,9 +82,9 @@ class RunState final : public Loop, private TaskOwner {
   // thrown; else the failure of a system task.
   absl::Status Outcome(std::exception_ptr main_error);
 
-  // A loop callback or a system task has failed: cancels everything, and comes
-  // out of Run().
-  void Fail(std::exception_ptr error) noexcept;
+  // A loop callback, one of Asio's, or a system task has failed: cancels
+  // everything, and comes out of Run().
+  void Fail(std::exception_ptr error) noexcept override;
 
   // Null before the run has begun, and after it has ended.
   Nursery* system_nursery() const { return system_nursery_; }
