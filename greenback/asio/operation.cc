@@ -88,6 +88,30 @@ boost::asio::any_io_executor AsioWaitState::ExecutorFor(
   return RunThreadExecutor(*loop_);
 }
 
+void AsioWaitState::Emit() {
+  emits_later_ = loop_ != nullptr;
+  signal_.emit(boost::asio::cancellation_type::all);
+}
+
+void AsioWaitState::DeleteLater(void (*destroy)(AsioWaitState* state)) {
+  // Of a run that has ended, nothing emits any more.
+  if (Loop::Current() != loop_) return destroy(this);
+  deletion_.state = this;
+  deletion_.destroy = destroy;
+  // Twice, as what is posted may be run by a handler that is there already, and
+  // in front of the one that emits.
+  deletion_.run = [](Posted& posted, Posted::End end) {
+    auto& first = static_cast<Deletion&>(posted);
+    if (end == Posted::End::kDrop) return first.destroy(first.state);
+    first.run = [](Posted& posted, Posted::End) {
+      auto& second = static_cast<Deletion&>(posted);
+      second.destroy(second.state);
+    };
+    first.state->loop_->RunSoonFromAnyThread(posted);
+  };
+  loop_->RunSoonFromAnyThread(static_cast<Posted&>(deletion_));
+}
+
 bool AsioWaiter::End() {
   // It may go on, and this object go, as soon as the phase is set.
   const std::coroutine_handle<> coroutine = coroutine_;
@@ -188,12 +212,12 @@ void AsioWait::Emit() {
   emitted_ = true;
 #if defined(__cpp_exceptions)
   try {
-    state_->signal().emit(boost::asio::cancellation_type::all);
+    state_->Emit();
   } catch (const std::bad_alloc&) {
     // The others that are cancelled along are no less so.
   }
 #else
-  state_->signal().emit(boost::asio::cancellation_type::all);
+  state_->Emit();
 #endif
 }
 

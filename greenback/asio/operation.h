@@ -166,10 +166,34 @@ class AsioWaitState : public AsioWaiter {
   // `candidate`.
   boost::asio::any_io_executor ExecutorFor(
       const boost::asio::any_io_executor& candidate) const;
+  // Has Asio call the operation off. In a run it may do so later: what it has
+  // put into the signal then emits from a handler, and does not keep the signal.
+  void Emit();
   boost::asio::cancellation_signal& signal() { return signal_; }
 
+  // `state` goes, when nothing of what Emit() has begun refers to it.
+  template <class State>
+  static void Delete(State* state) {
+    if (!state->emits_later_) [[likely]] {
+      delete state;
+    } else {
+      state->DeleteLater([](AsioWaitState* state) {
+        delete static_cast<State*>(state);
+      });
+    }
+  }
+
  private:
+  struct Deletion : Posted {
+    AsioWaitState* state;
+    void (*destroy)(AsioWaitState* state);
+  };
+
+  void DeleteLater(void (*destroy)(AsioWaitState* state));
+
   boost::asio::cancellation_signal signal_;
+  Deletion deletion_;
+  bool emits_later_ = false;
   Loop* const loop_;
   const AsioTask* const asio_task_;
 };
@@ -217,7 +241,7 @@ class AsioHandler<R(Args...)> {
  private:
   void End() {
     State* const state = std::exchange(state_, nullptr);
-    if (state->End()) delete state;
+    if (state->End()) AsioWaitState::Delete(state);
   }
 
   State* state_;
@@ -362,8 +386,11 @@ class AsioOperationAwaiter {
   AsioOperationAwaiter(const AsioOperationAwaiter&) = delete;
   AsioOperationAwaiter& operator=(const AsioOperationAwaiter&) = delete;
   ~AsioOperationAwaiter() {
-    // From now on the handler's.
-    if (state_ != nullptr && state_->Leave()) state_.release();
+    if (state_ == nullptr) return;
+    wait_.reset();
+    State* const state = state_.release();
+    // Else it is the handler's from now on.
+    if (!state->Leave()) AsioWaitState::Delete(state);
   }
 
   bool await_ready() const noexcept { return false; }

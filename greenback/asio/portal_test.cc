@@ -1027,6 +1027,32 @@ __attribute__((noinline)) std::thread::id ThisThreadId() {
 }
 
 // Two threads take a handler each in turn.
+// Asio posts the cancellation of a coroutine that co_spawn() has spawned, with a
+// pointer to a signal of its handler's. Here the coroutine, and what waits for
+// it, end in front of that.
+TEST(AsioPortalTest, R12_AnAwaitableInARunEndsBeforeItsCancellationArrives) {
+  greenback::Run([]() -> Co<void> {
+    (void)co_await EnsurePortal();
+    Event begun;
+    CancelScope* scope = nullptr;
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      nursery.StartSoon([&]() -> Co<void> {
+        (void)co_await EnsurePortal();
+        CancelScope inner;
+        scope = &inner;
+        const auto body = [&]() -> awaitable<int> {
+          begun.Set();
+          co_await boost::asio::post(boost::asio::use_awaitable);
+          co_return 7;
+        };
+        EXPECT_EQ(Await(body()), 7);
+      });
+      (void)co_await begun.Wait();
+      scope->Cancel();
+    });
+  });
+}
+
 TEST(AsioPortalTest, R05_GoesOnOnAnotherThread) {
   constexpr int kTasks = 3;
   constexpr int kRounds = 500;
