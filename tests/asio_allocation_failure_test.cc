@@ -9,6 +9,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <exception>
@@ -46,6 +48,25 @@ TEST(AsioAllocationFailureTest, R33_OperationsInARun) {
       timer.expires_after(std::chrono::hours(1));
       auto [error] = Await(timer.async_wait(net::as_tuple(net::deferred)));
       if (error == net::error::operation_aborted) ++done;
+    });
+    GREENBACK_EXPECT_DONE(done == 2);
+  });
+}
+
+TEST(AsioAllocationFailureTest, R33_AwaitablesInARun) {
+  FailEachAllocation([] {
+    int done = 0;
+    greenback::Run([&]() -> Co<void> {
+      const Counted counted;
+      (void)co_await EnsurePortal();
+      const auto wait = []() -> net::awaitable<std::string> {
+        net::steady_timer timer(co_await net::this_coro::executor,
+                                std::chrono::microseconds(10));
+        co_await timer.async_wait(net::use_awaitable);
+        co_return std::string(100, 'x');
+      };
+      if (Await(wait()).size() == 100) ++done;
+      if ((co_await wait()).size() == 100) ++done;
     });
     GREENBACK_EXPECT_DONE(done == 2);
   });
