@@ -94,15 +94,36 @@ void RunAsioTask(Make make) {
 }
 
 TEST(AsioAllocationFailureTest, R33_OperationsInATaskOfAsios) {
+  FailEachAllocation([] {
+    int done = 0;
+    RunAsioTask([&]() -> net::awaitable<void> {
+      net::steady_timer timer(asio::CurrentExecutor());
+      timer.expires_after(std::chrono::microseconds(10));
+      Await(timer.async_wait(net::deferred));
+      Await(net::post(net::deferred));
+      ++done;
+      co_return;
+    });
+    GREENBACK_EXPECT_DONE(done == 1);
+  });
+}
+
+// Asio throws what an initiation does through its thread of coroutines. To keep
+// the frames that it leaves there needs memory, and it is a destructor that
+// does.
+TEST(AsioAllocationFailureTest, R33_AwaitablesInATaskOfAsios) {
   FailEachAllocation(
       [] {
         int done = 0;
         RunAsioTask([&]() -> net::awaitable<void> {
-          net::steady_timer timer(asio::CurrentExecutor());
-          timer.expires_after(std::chrono::microseconds(10));
-          Await(timer.async_wait(net::deferred));
-          Await(net::post(net::deferred));
-          ++done;
+          const Counted counted;
+          const auto wait = []() -> net::awaitable<std::string> {
+            net::steady_timer timer(co_await net::this_coro::executor,
+                                    std::chrono::microseconds(10));
+            co_await timer.async_wait(net::use_awaitable);
+            co_return std::string(100, 'x');
+          };
+          if (Await(wait()).size() == 100) ++done;
           co_return;
         });
         GREENBACK_EXPECT_DONE(done == 1);
