@@ -332,20 +332,23 @@ template <class R>
 struct KeptResult {
   using type = R;
 };
+// In place of a value that cannot be moved: refused where it would be made.
+template <class R>
+struct Immovable {
+  template <class Result>
+  requires(std::same_as<std::remove_cvref_t<Result>, std::remove_cv_t<R>>)  //
+      Immovable(Result&&) {
+    static_assert(std::is_move_constructible_v<R>,
+                  "the result is an rvalue reference, perhaps into what is "
+                  "destroyed before it is used, to something that cannot be "
+                  "moved; co_await it in a coroutine, or give an lvalue "
+                  "reference");
+  }
+};
 template <class R>
 struct KeptResult<R&&> {
-  static constexpr bool kMovable = std::is_move_constructible_v<R>;
-  static_assert(kMovable,
-                "the result is an rvalue reference, perhaps into what is "
-                "destroyed before it is used, to something that cannot be "
-                "moved; co_await it in a coroutine, or give an lvalue "
-                "reference");
-  // For the compiler to go on with.
-  struct Immovable {
-    template <class Wanted>
-    Immovable(Wanted&&);
-  };
-  using type = std::conditional_t<kMovable, std::remove_cv_t<R>, Immovable>;
+  using type = std::conditional_t<std::is_move_constructible_v<R>,
+                                  std::remove_cv_t<R>, Immovable<R>>;
 };
 
 template <class T>
