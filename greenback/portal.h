@@ -17,6 +17,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <source_location>
@@ -119,9 +120,9 @@ class AwaitedOnce {
       ReportTwice(what);
   }
 
- private:
   [[noreturn]] static void ReportTwice(const char* what);
 
+ private:
   bool used_up_ = false;
 };
 
@@ -159,21 +160,28 @@ class [[nodiscard]] SyncRun {
   SyncRun(SyncRun&& other)
       : fn_(std::move(other.fn_)),
         args_(std::move(other.args_)),
-        once_(std::move(other.once_)) {}
+        state_(std::exchange(other.state_, State::kBegun)) {}
 
+  // Looks whether it is used up, and leaves the error to await_suspend(): so a
+  // task does not pay for that.
   bool await_ready() const noexcept {
+    if (state_ != State::kFresh) [[unlikely]] {
+      state_ = State::kUsedUp;
+      return false;
+    }
+    state_ = State::kBegun;
     task_ = ThisThread().current_task;
     return task_ != nullptr;
   }
   bool await_suspend(std::coroutine_handle<> coroutine) {
-    once_.UseUp("WithPortalRunSync");
+    if (state_ == State::kUsedUp) [[unlikely]]
+      AwaitedOnce::ReportTwice("WithPortalRunSync");
     foreign_.emplace();
     return foreign_->Start(*this, coroutine);
   }
   Result await_resume() {
     if (task_ == nullptr) [[unlikely]]
       return foreign_->Take();
-    once_.UseUp("WithPortalRunSync");
     const PortalForCall portal(*task_);
     return (*this)();
   }
@@ -182,10 +190,14 @@ class [[nodiscard]] SyncRun {
   Result operator()() { return std::apply(std::move(fn_), std::move(args_)); }
 
  private:
+  // kBegun: awaited, or moved from. kUsedUp: and then awaited.
+  enum class State : uint8_t { kFresh, kBegun, kUsedUp };
+
   Fn fn_;
   std::tuple<Args...> args_;
-  mutable PortalTask* task_ = nullptr;  // await_ready() is const for others
-  AwaitedOnce once_;
+  // await_ready() is const for others.
+  mutable PortalTask* task_ = nullptr;
+  mutable State state_ = State::kFresh;
   std::optional<ForeignCall<Result>> foreign_;  // goes first
 };
 
