@@ -55,12 +55,12 @@ class PortalTrees final : public Instrument {
   bool IsInTree(const Nursery& innermost) const {
     for (const Nursery* nursery = &innermost; nursery != nullptr;
          nursery = nursery->parent_task().parent_nursery()) {
-      const auto [first, last] = depths_.equal_range(&nursery->parent_task());
+      const Task* const parent = &nursery->parent_task();
       const size_t depth = NurseryAccess::Depth(*nursery);
-      if (std::any_of(first, last, [depth](const auto& entry) {
-            return depth >= entry.second;
-          })) {
-        return true;
+      // Not equal_range(), which counts them all: the first will often do.
+      for (auto tree = depths_.find(parent);
+           tree != depths_.end() && tree->first == parent; ++tree) {
+        if (depth >= tree->second) return true;
       }
     }
     return false;
