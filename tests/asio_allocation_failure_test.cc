@@ -53,12 +53,18 @@ TEST(AsioAllocationFailureTest, R33_OperationsInARun) {
   });
 }
 
+// Asio has room for a timer already: where it has none for one that a coroutine
+// of its own starts, it leaves that coroutine's cancellation with a pointer to
+// the timer, which is destroyed (Boost 1.81).
 TEST(AsioAllocationFailureTest, R33_AwaitablesInARun) {
   FailEachAllocation([] {
     int done = 0;
     greenback::Run([&]() -> Co<void> {
       const Counted counted;
       (void)co_await EnsurePortal();
+      net::steady_timer first(asio::RunExecutor());
+      first.expires_after(std::chrono::microseconds(1));
+      Await(first.async_wait(net::deferred));
       const auto wait = []() -> net::awaitable<std::string> {
         net::steady_timer timer(co_await net::this_coro::executor,
                                 std::chrono::microseconds(10));
