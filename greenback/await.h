@@ -67,7 +67,9 @@ namespace internal {
 // docs/principle.md.
 template <class T>
 inline __attribute__((always_inline)) void LetEscape(T& object) {
-  asm volatile("" : : "r"(std::addressof(object)) : "memory");
+  if constexpr (!HoldsNoFrame<T>) {
+    asm volatile("" : : "r"(std::addressof(object)) : "memory");
+  }
 }
 
 // A result that can say that something could not be started.

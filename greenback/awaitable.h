@@ -187,6 +187,11 @@ struct ParkPoint;
 template <class T>
 concept HomeAwaiter = std::remove_cvref_t<T>::kGreenbackHomeAwaiter;
 
+// Awaiters of greenback's that hold no coroutine, and in which nobody looks
+// while an Await() waits, say so: they are not hidden from the optimiser.
+template <class T>
+concept HoldsNoFrame = std::remove_cvref_t<T>::kGreenbackHoldsNoFrame;
+
 // An awaiter of greenback's that need not be told whom to resume: it puts
 // `point` itself where its host, or PortalAccess::Wake(), finds it. False:
 // there is nothing to wait for.

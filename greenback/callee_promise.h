@@ -25,7 +25,7 @@ class CalleePromise : public TransferringPromise {
 
   // Awaitables that are not greenback's own may resume from anywhere.
   template <class A>
-  auto await_transform(A&& awaitable) {
+  decltype(auto) await_transform(A&& awaitable) {
     return ComeHome(std::forward<A>(awaitable));
   }
 

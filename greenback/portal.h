@@ -92,7 +92,7 @@ class PortalForCall {
   }
   PortalForCall(const PortalForCall&) = delete;
   PortalForCall& operator=(const PortalForCall&) = delete;
-  ~PortalForCall() {
+  __attribute__((always_inline)) ~PortalForCall() {
     PortalAccess::Set(task_, before_);
     // A checkpoint that passed meanwhile found the portal open, so the bestowed
     // one still waits for its own.
@@ -160,26 +160,22 @@ class [[nodiscard]] SyncRun {
   SyncRun(SyncRun&& other)
       : fn_(std::move(other.fn_)),
         args_(std::move(other.args_)),
-        state_(std::exchange(other.state_, State::kBegun)) {}
+        task_(std::exchange(other.task_, MovedFrom())) {}
 
-  // Looks whether it is used up, and leaves the error to await_suspend(): so a
-  // task does not pay for that.
+  // Leaves the error to await_suspend(), so that a task does not pay for it.
   bool await_ready() const noexcept {
-    if (state_ != State::kFresh) [[unlikely]] {
-      state_ = State::kUsedUp;
+    if (is_used_up()) [[unlikely]]
       return false;
-    }
-    state_ = State::kBegun;
     task_ = ThisThread().current_task;
     return task_ != nullptr;
   }
   bool await_suspend(std::coroutine_handle<> coroutine) {
-    if (state_ == State::kUsedUp) [[unlikely]]
+    if (is_used_up()) [[unlikely]]
       AwaitedOnce::ReportTwice("WithPortalRunSync");
     foreign_.emplace();
     return foreign_->Start(*this, coroutine);
   }
-  Result await_resume() {
+  __attribute__((always_inline)) Result await_resume() {
     if (task_ == nullptr) [[unlikely]]
       return foreign_->Take();
     const PortalForCall portal(*task_);
@@ -190,14 +186,14 @@ class [[nodiscard]] SyncRun {
   Result operator()() { return std::apply(std::move(fn_), std::move(args_)); }
 
  private:
-  // kBegun: awaited, or moved from. kUsedUp: and then awaited.
-  enum class State : uint8_t { kFresh, kBegun, kUsedUp };
+  // A value of task_ that is no task.
+  PortalTask* MovedFrom() { return reinterpret_cast<PortalTask*>(this); }
+  bool is_used_up() const { return task_ != nullptr || foreign_.has_value(); }
 
   Fn fn_;
   std::tuple<Args...> args_;
-  // await_ready() is const for others.
+  // await_ready() is const for others. Null: not awaited, or not in a task.
   mutable PortalTask* task_ = nullptr;
-  mutable State state_ = State::kFresh;
   std::optional<ForeignCall<Result>> foreign_;  // goes first
 };
 

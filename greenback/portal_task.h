@@ -41,8 +41,8 @@ struct StepThread;
 // Something in its host's queue: a coroutine or a fiber to go on with. Lives in
 // what waits.
 struct ReadyNode {
-  ReadyNode* next = nullptr;
-  PortalTask* task = nullptr;
+  ReadyNode* next;   // set when it is queued
+  PortalTask* task;  // set before
   // The coroutine, or the waker of the fiber.
   std::coroutine_handle<> handle;
   ParkPoint* point = nullptr;  // of the fiber

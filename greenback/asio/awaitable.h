@@ -408,7 +408,7 @@ class AsioDriver {
     void return_void() const noexcept {}
     void unhandled_exception() noexcept { std::terminate(); }
     template <class A>
-    auto await_transform(A&& awaitable) {
+    decltype(auto) await_transform(A&& awaitable) {
       return ComeHome(std::forward<A>(awaitable));
     }
 

@@ -36,9 +36,10 @@ class ScheduleAwaiter {
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
   static constexpr bool kGreenbackRunAwaiter = true;
+  static constexpr bool kGreenbackHoldsNoFrame = true;
 
-  ScheduleAwaiter() = default;
-  ScheduleAwaiter(const ScheduleAwaiter&) = default;  // before it is awaited
+  ScheduleAwaiter() {}  // = default would clear all of it first
+  ScheduleAwaiter(const ScheduleAwaiter&) {}  // before it is awaited
   // The coroutine that waits may be destroyed.
   ~ScheduleAwaiter() {
     if (node_.handle != nullptr) [[unlikely]]
@@ -71,6 +72,8 @@ class ScheduleAwaiter {
 
 class CheckpointAwaiter : public ScheduleAwaiter {
  public:
+  CheckpointAwaiter() {}
+
   absl::Status await_resume() {
     absl::Status status =
         TaskAccess::CancellationPoint(static_cast<Task&>(*node_.task));
@@ -81,6 +84,8 @@ class CheckpointAwaiter : public ScheduleAwaiter {
 
 class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
  public:
+  CheckpointIfCancelledAwaiter() {}
+
   // False outside a task of a run, so that await_suspend() says why.
   bool await_ready() const noexcept {
     PortalTask* const task = ThisThread().current_task;

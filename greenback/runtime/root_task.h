@@ -50,7 +50,7 @@ class RootTask {
     // The bodies of root tasks catch everything.
     void unhandled_exception() noexcept { std::terminate(); }
     template <class A>
-    auto await_transform(A&& awaitable) {
+    decltype(auto) await_transform(A&& awaitable) {
       return ComeHome(std::forward<A>(awaitable));
     }
 
