@@ -27,7 +27,7 @@
 #include "absl/strings/str_format.h"
 #include "greenback/context/stack_pool.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/loop.h"
 
 ABSL_FLAG(int, parked, 10'000, "tasks to park in Await(), three calls deep");
 ABSL_FLAG(int, idle, 0, "tasks with a portal that wait in a coroutine");

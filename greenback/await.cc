@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "greenback/context/exceptions.h"
 #include "greenback/context/run_on_fiber.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
 
 namespace greenback::internal {

@@ -47,10 +47,10 @@
 #include "absl/status/statusor.h"
 #include "greenback/abandoned.h"  // IWYU pragma: export
 #include "greenback/awaitable.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/portal_task.h"
-#include "greenback/transfer.h"
-#include "greenback/waker.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/transfer.h"
+#include "greenback/host/waker.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback {
 

@@ -14,7 +14,7 @@
 #include "gmock/gmock.h"
 #include "greenback/context/context.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/loop.h"
 #include "gtest/gtest.h"
 
 namespace greenback {

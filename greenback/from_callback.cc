@@ -8,9 +8,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
-#include "greenback/portal_task.h"
 
 namespace greenback::internal {
 namespace {

@@ -70,10 +70,10 @@
 #include "absl/status/status.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/in_place.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/internal/in_place.h"
 #include "greenback/no_await_scope.h"
-#include "greenback/portal_task.h"
 
 namespace greenback {
 

@@ -23,7 +23,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/mock_clock.h"
 #include "greenback/runtime/testing/run_nursery.h"
 #include "greenback/runtime/testing/test_awaitables.h"

@@ -9,12 +9,13 @@
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/from_callback.h"
+#include "greenback/host/portal_task.h"
 #include "greenback/no_await_lock.h"
 #include "greenback/no_await_scope.h"
 #include "greenback/portal.h"
 #include "greenback/portal_error.h"
-#include "greenback/portal_task.h"
 #include "greenback/runtime/runtime.h"
+#include "greenback/task_local.h"
 // IWYU pragma: end_exports
 
 #endif  // GREENBACK_GREENBACK_H_

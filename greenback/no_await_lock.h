@@ -33,7 +33,7 @@
 #include <source_location>
 #include <utility>
 
-#include "greenback/portal_task.h"
+#include "greenback/host/portal_task.h"
 
 namespace greenback {
 

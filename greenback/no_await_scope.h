@@ -37,7 +37,7 @@
 
 #include <source_location>
 
-#include "greenback/portal_task.h"
+#include "greenback/host/portal_task.h"
 
 namespace greenback {
 

@@ -1,7 +1,7 @@
 #include "greenback/portal.h"
 
 #include "absl/strings/str_cat.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
 
 namespace greenback {

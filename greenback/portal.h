@@ -28,12 +28,12 @@
 #include "absl/status/status.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
-#include "greenback/foreign_call.h"
-#include "greenback/home_awaiter.h"
-#include "greenback/in_place.h"
+#include "greenback/host/foreign_call.h"
+#include "greenback/host/home_awaiter.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/transfer.h"
+#include "greenback/internal/in_place.h"
 #include "greenback/no_await_scope.h"  // IWYU pragma: export
-#include "greenback/portal_task.h"
-#include "greenback/transfer.h"
 
 namespace greenback {
 

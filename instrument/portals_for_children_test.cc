@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
 #include "greenback/runtime/testing/elsewhere_task.h"
 #include "greenback/runtime/testing/run_nursery.h"

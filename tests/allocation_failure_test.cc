@@ -822,9 +822,7 @@ TEST(AllocationFailureTest, R33_TreesOfPortals) {
     greenback::Run([&]() -> Co<void> {
       {
         PortalsForChildren portals;
-        {
-          PortalsForChildren nested;
-        }
+        { PortalsForChildren nested; }
         (void)co_await OpenNursery(count);
       }
       co_await WithPortalRunTree(

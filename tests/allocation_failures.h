@@ -21,8 +21,8 @@
 // many descriptors as before, nothing is leaked, and the thread can Run().
 //
 // Replaces operator new, and has a main().
-#ifndef TESTS_ALLOCATION_FAILURES_H_
-#define TESTS_ALLOCATION_FAILURES_H_
+#ifndef GREENBACK_TESTS_ALLOCATION_FAILURES_H_
+#define GREENBACK_TESTS_ALLOCATION_FAILURES_H_
 
 #include <exception>
 
@@ -43,4 +43,4 @@ bool SaysNoMemory(const std::exception_ptr& error);
 
 }  // namespace greenback
 
-#endif  // TESTS_ALLOCATION_FAILURES_H_
+#endif  // GREENBACK_TESTS_ALLOCATION_FAILURES_H_

@@ -11,7 +11,7 @@
 #include "absl/time/time.h"
 #include "greenback/awaitable.h"
 #include "greenback/greenback.h"
-#include "greenback/home_awaiter.h"
+#include "greenback/host/home_awaiter.h"
 #include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 #include "util/async_generator.h"

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/loop.h"
 #include "gtest/gtest.h"
 
 namespace greenback {

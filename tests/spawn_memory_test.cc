@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/run_nursery.h"
 #include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"

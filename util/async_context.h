@@ -54,7 +54,7 @@
 #include "absl/status/status.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 #include "util/context_manager.h"     // IWYU pragma: export
 #include "util/exit_reason.h"         // IWYU pragma: export
 #include "util/lost_failure.h"        // IWYU pragma: export

@@ -82,8 +82,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/callee_promise.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/host/callee_promise.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
 
 namespace greenback {

@@ -65,7 +65,7 @@
 #include "absl/status/statusor.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback {
 

@@ -42,7 +42,7 @@
 #include "absl/status/statusor.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
-#include "greenback/in_place.h"
+#include "greenback/internal/in_place.h"
 #include "util/exit_reason.h"
 
 namespace greenback {

@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/portal_task.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/host/portal_task.h"
 
 namespace greenback {
 namespace {

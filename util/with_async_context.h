@@ -59,8 +59,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "greenback/awaitable.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/in_place.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/internal/in_place.h"
 #include "util/context_manager.h"  // IWYU pragma: export
 #include "util/exit_reason.h"      // IWYU pragma: export
 

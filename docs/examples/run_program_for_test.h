@@ -1,7 +1,7 @@
 // Runs a program for a test that compares what it prints. Knows nothing of
 // greenback, on purpose.
-#ifndef DOCS_EXAMPLES_RUN_PROGRAM_FOR_TEST_H_
-#define DOCS_EXAMPLES_RUN_PROGRAM_FOR_TEST_H_
+#ifndef GREENBACK_DOCS_EXAMPLES_RUN_PROGRAM_FOR_TEST_H_
+#define GREENBACK_DOCS_EXAMPLES_RUN_PROGRAM_FOR_TEST_H_
 
 #include <functional>
 #include <string>
@@ -49,4 +49,4 @@ class FakeSleep {
 
 }  // namespace docs
 
-#endif  // DOCS_EXAMPLES_RUN_PROGRAM_FOR_TEST_H_
+#endif  // GREENBACK_DOCS_EXAMPLES_RUN_PROGRAM_FOR_TEST_H_

@@ -168,10 +168,10 @@ void Example(const std::string& file) {
 namespace task_local {
 void Log(const std::string& text);
 Co<absl::Status> Handle();
-// EXAMPLE greenback/runtime/task_local.h 1
+// EXAMPLE greenback/task_local.h 1
 void Example(greenback::Nursery& nursery) {
-  // EXAMPLE greenback/runtime/task_local.h 2
-  // EXAMPLE greenback/runtime/task_local.h 3
+  // EXAMPLE greenback/task_local.h 2
+  // EXAMPLE greenback/task_local.h 3
 }
 }  // namespace task_local
 

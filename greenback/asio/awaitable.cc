@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
 
 namespace greenback::internal {

@@ -50,15 +50,15 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/asio/asio_task.h"
-#include "greenback/asio/awaitable_thread.h"
+#include "greenback/asio/internal/asio_task.h"
+#include "greenback/asio/internal/awaitable_thread.h"
 #include "greenback/asio/operation.h"
 #include "greenback/asio/run_executor.h"
 #include "greenback/awaitable.h"
-#include "greenback/home_awaiter.h"
-#include "greenback/in_place.h"
-#include "greenback/portal_task.h"
-#include "greenback/transfer.h"
+#include "greenback/host/home_awaiter.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/transfer.h"
+#include "greenback/internal/in_place.h"
 
 namespace greenback {
 namespace internal {

@@ -13,11 +13,11 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/asio/asio_task.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/runtime/loop.h"
-#include "greenback/runtime/reactor.h"
-#include "greenback/runtime/reactor_context.h"
+#include "greenback/asio/internal/asio_task.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/runtime/internal/loop.h"
+#include "greenback/runtime/internal/reactor.h"
+#include "greenback/runtime/internal/reactor_context.h"
 
 namespace greenback::internal {
 namespace {

@@ -38,28 +38,27 @@
 // emitted to it, and the wait goes on until it has ended. If it then reports
 // `operation_aborted`, that comes out as any other error would, and the scope's
 // cancelled_caught() is true. An operation that had succeeded, or cannot be
-// called off, gives its result; so does one that Asio has no memory to call off.
-// A chain is called off at the link that is under way; what `fn` starts next is
-// its own affair.
-// Threads: in a task of a run, the handler is bound to the run's thread. So
-// the operation may belong to another io_context or a thread_pool: its end, and
-// each step of a composed operation, comes to the run's thread, and there the
-// cancellation is emitted, which is safe for all of Asio's I/O objects. (Not
-// for what runs its steps elsewhere all the same: a handler that the program
-// has bound with bind_executor(), or the members of a parallel_group on other
-// threads when they are composed operations. Cancelling these is a data race in
-// Asio; make their I/O objects on RunExecutor().) In a task of Asio's
-// (portal.h) the same holds of the coroutine's executor. In other coroutines
-// the handler has no executor of its own and runs where the I/O object's
-// executor says. Resumed by: the task's host, on the task's thread. Ownership:
-// an operation that is awaited as an rvalue is moved from; an lvalue is copied,
-// and can be awaited again. I/O objects and buffers must live until the wait
-// has ended. One small allocation for each operation, besides Asio's own.
-// Errors: what the initiation throws comes out at the await. A handler that is
-// destroyed without being called (its io_context is gone) counts as an error
-// operation_aborted, also for signatures without an error. When the awaiting
-// coroutine is destroyed first, the operation goes on and its result is
-// dropped.
+// called off, gives its result; so does one that Asio has no memory to call
+// off. A chain is called off at the link that is under way; what `fn` starts
+// next is its own affair. Threads: in a task of a run, the handler is bound to
+// the run's thread. So the operation may belong to another io_context or a
+// thread_pool: its end, and each step of a composed operation, comes to the
+// run's thread, and there the cancellation is emitted, which is safe for all of
+// Asio's I/O objects. (Not for what runs its steps elsewhere all the same: a
+// handler that the program has bound with bind_executor(), or the members of a
+// parallel_group on other threads when they are composed operations. Cancelling
+// these is a data race in Asio; make their I/O objects on RunExecutor().) In a
+// task of Asio's (portal.h) the same holds of the coroutine's executor. In
+// other coroutines the handler has no executor of its own and runs where the
+// I/O object's executor says. Resumed by: the task's host, on the task's
+// thread. Ownership: an operation that is awaited as an rvalue is moved from;
+// an lvalue is copied, and can be awaited again. I/O objects and buffers must
+// live until the wait has ended. One small allocation for each operation,
+// besides Asio's own. Errors: what the initiation throws comes out at the
+// await. A handler that is destroyed without being called (its io_context is
+// gone) counts as an error operation_aborted, also for signatures without an
+// error. When the awaiting coroutine is destroyed first, the operation goes on
+// and its result is dropped.
 #ifndef GREENBACK_ASIO_OPERATION_H_
 #define GREENBACK_ASIO_OPERATION_H_
 
@@ -85,13 +84,13 @@
 
 #include "greenback/abandoned.h"
 #include "greenback/awaitable.h"
-#include "greenback/callee_promise.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/home_awaiter.h"
-#include "greenback/in_place.h"
-#include "greenback/portal_task.h"
-#include "greenback/step_task.h"
-#include "greenback/transfer.h"
+#include "greenback/host/callee_promise.h"
+#include "greenback/host/home_awaiter.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/step_task.h"
+#include "greenback/host/transfer.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/internal/in_place.h"
 
 namespace greenback {
 namespace internal {
@@ -167,7 +166,8 @@ class AsioWaitState : public AsioWaiter {
   boost::asio::any_io_executor ExecutorFor(
       const boost::asio::any_io_executor& candidate) const;
   // Has Asio call the operation off. In a run it may do so later: what it has
-  // put into the signal then emits from a handler, and does not keep the signal.
+  // put into the signal then emits from a handler, and does not keep the
+  // signal.
   void Emit();
   boost::asio::cancellation_signal& signal() { return signal_; }
 
@@ -177,9 +177,8 @@ class AsioWaitState : public AsioWaiter {
     if (!state->emits_later_) [[likely]] {
       delete state;
     } else {
-      state->DeleteLater([](AsioWaitState* state) {
-        delete static_cast<State*>(state);
-      });
+      state->DeleteLater(
+          [](AsioWaitState* state) { delete static_cast<State*>(state); });
     }
   }
 

@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "greenback/asio/run_executor.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
 
 namespace greenback {

@@ -67,14 +67,14 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "greenback/asio/asio_task.h"
 #include "greenback/asio/awaitable.h"
-#include "greenback/asio/awaitable_thread.h"
+#include "greenback/asio/internal/asio_task.h"
+#include "greenback/asio/internal/awaitable_thread.h"
 #include "greenback/asio/portal_executor.h"
 #include "greenback/awaitable.h"
+#include "greenback/host/portal_task.h"
 #include "greenback/portal.h"
-#include "greenback/portal_task.h"
-#include "greenback/runtime/task_local.h"
+#include "greenback/task_local.h"
 
 namespace greenback {
 namespace internal {

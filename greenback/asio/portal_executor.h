@@ -29,8 +29,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/asio/asio_task.h"
-#include "greenback/portal_task.h"
+#include "greenback/asio/internal/asio_task.h"
+#include "greenback/host/portal_task.h"
 
 namespace greenback {
 namespace internal {

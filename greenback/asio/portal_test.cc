@@ -1027,9 +1027,9 @@ __attribute__((noinline)) std::thread::id ThisThreadId() {
 }
 
 // Two threads take a handler each in turn.
-// Asio posts the cancellation of a coroutine that co_spawn() has spawned, with a
-// pointer to a signal of its handler's. Here the coroutine, and what waits for
-// it, end in front of that.
+// Asio posts the cancellation of a coroutine that co_spawn() has spawned, with
+// a pointer to a signal of its handler's. Here the coroutine, and what waits
+// for it, end in front of that.
 TEST(AsioPortalTest, R12_AnAwaitableInARunEndsBeforeItsCancellationArrives) {
   greenback::Run([]() -> Co<void> {
     (void)co_await EnsurePortal();

@@ -1,8 +1,8 @@
 #include "greenback/asio/run_executor.h"
 
-#include "greenback/runtime/loop.h"
-#include "greenback/runtime/reactor.h"
-#include "greenback/runtime/reactor_context.h"
+#include "greenback/runtime/internal/loop.h"
+#include "greenback/runtime/internal/reactor.h"
+#include "greenback/runtime/internal/reactor_context.h"
 
 namespace greenback::asio {
 

@@ -17,10 +17,10 @@
 // Asio's timers go by the system's clock, whatever RunOptions::clock is.
 //
 // Callbacks may be given to Asio as well: they run on the run's thread between
-// steps, in no task, so that they can set an Event, and cannot Await(). What one
-// throws cancels the run, and is thrown by Run(). A run ends with its main task;
-// operations that nobody awaits then end uncalled. To stop() the io_context does
-// not end it, and does nothing else: the loop restarts it.
+// steps, in no task, so that they can set an Event, and cannot Await(). What
+// one throws cancels the run, and is thrown by Run(). A run ends with its main
+// task; operations that nobody awaits then end uncalled. To stop() the
+// io_context does not end it, and does nothing else: the loop restarts it.
 //
 // From the first call on, the run looks after Asio at every 64th step also when
 // tasks are always ready (a few ns for each checkpoint).

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "greenback/context/fiber_for_test.h"
+#include "greenback/context/internal/fiber_for_test.h"
 #include "gtest/gtest.h"
 
 namespace greenback::context {

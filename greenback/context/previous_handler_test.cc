@@ -21,10 +21,10 @@
 #include <thread>
 #include <vector>
 
-#include "greenback/context/child_for_test.h"
-#include "greenback/context/fiber_for_test.h"
+#include "greenback/context/internal/child_for_test.h"
+#include "greenback/context/internal/fiber_for_test.h"
+#include "greenback/context/internal/sanitizer.h"
 #include "greenback/context/run_on_fiber.h"
-#include "greenback/context/sanitizer.h"
 #include "greenback/context/stack_overflow.h"
 #include "greenback/context/stack_pool.h"
 #include "gtest/gtest.h"
@@ -336,30 +336,28 @@ TEST_P(PreviousHandlerTest, R28_ItsMaskMayHoldTheSignalItself) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Flags, PreviousHandlerTest, ::testing::ValuesIn([] {
-                           std::vector<int> all;
-                           for (const int siginfo : {0, SA_SIGINFO}) {
-                             for (const int onstack : {0, SA_ONSTACK}) {
-                               for (const int nodefer : {0, SA_NODEFER}) {
-                                 for (const int resethand :
-                                      {0, static_cast<int>(SA_RESETHAND)}) {
-                                   all.push_back(siginfo | onstack | nodefer |
-                                                 resethand);
-                                 }
-                               }
-                             }
-                           }
-                           return all;
-                         }()),
-                         [](const ::testing::TestParamInfo<int>& flags) {
-                           std::string name;
-                           if (flags.param & SA_SIGINFO) name += "Siginfo";
-                           if (flags.param & SA_ONSTACK) name += "Onstack";
-                           if (flags.param & SA_NODEFER) name += "Nodefer";
-                           if (flags.param & static_cast<int>(SA_RESETHAND))
-                             name += "Resethand";
-                           return name.empty() ? std::string("None") : name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Flags, PreviousHandlerTest, ::testing::ValuesIn([] {
+      std::vector<int> all;
+      for (const int siginfo : {0, SA_SIGINFO}) {
+        for (const int onstack : {0, SA_ONSTACK}) {
+          for (const int nodefer : {0, SA_NODEFER}) {
+            for (const int resethand : {0, static_cast<int>(SA_RESETHAND)}) {
+              all.push_back(siginfo | onstack | nodefer | resethand);
+            }
+          }
+        }
+      }
+      return all;
+    }()),
+    [](const ::testing::TestParamInfo<int>& flags) {
+      std::string name;
+      if (flags.param & SA_SIGINFO) name += "Siginfo";
+      if (flags.param & SA_ONSTACK) name += "Onstack";
+      if (flags.param & SA_NODEFER) name += "Nodefer";
+      if (flags.param & static_cast<int>(SA_RESETHAND)) name += "Resethand";
+      return name.empty() ? std::string("None") : name;
+    });
 
 TEST(PreviousActionTest, R28_IgnoredAndDefault) {
   SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS();

@@ -3,9 +3,9 @@
 #include <exception>
 #include <utility>
 
-#include "greenback/context/exceptions.h"
 #include "greenback/context/stack_overflow.h"
 #include "greenback/context/switch.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback::context::internal {
 namespace {

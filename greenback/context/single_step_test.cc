@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "greenback/context/sanitizer.h"
+#include "greenback/context/internal/sanitizer.h"
 #include "greenback/context/stack_pool.h"
 #include "greenback/context/switch.h"
 #include "gtest/gtest.h"
@@ -111,7 +111,8 @@ void FiberMain(void* argument) {
   Flows& flows = *static_cast<Flows*>(argument);
   Switch(flows.fiber, flows.thread);
   asm volatile("");
-  SwitchThen(flows.fiber, flows.thread, [](void*) {}, nullptr);
+  SwitchThen(
+      flows.fiber, flows.thread, [](void*) {}, nullptr);
   FinalSwitch(flows.thread);
 }
 

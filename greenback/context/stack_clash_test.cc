@@ -2,8 +2,8 @@
 // -fstack-clash-protection: it touches each page on its way, the guard's too.
 #include <cstddef>
 
+#include "greenback/context/internal/sanitizer.h"
 #include "greenback/context/run_on_fiber.h"
-#include "greenback/context/sanitizer.h"
 #include "greenback/context/stack_pool.h"
 #include "gtest/gtest.h"
 

@@ -10,10 +10,10 @@
 #include <thread>
 #include <vector>
 
-#include "greenback/context/child_for_test.h"
-#include "greenback/context/fiber_for_test.h"
+#include "greenback/context/internal/child_for_test.h"
+#include "greenback/context/internal/fiber_for_test.h"
+#include "greenback/context/internal/sanitizer.h"
 #include "greenback/context/run_on_fiber.h"
-#include "greenback/context/sanitizer.h"
 #include "greenback/context/stack_pool.h"
 #include "gtest/gtest.h"
 

@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "greenback/context/sanitizer.h"
+#include "greenback/context/internal/sanitizer.h"
 
 // Newer than the C library's headers.
 #ifndef MADV_GUARD_INSTALL

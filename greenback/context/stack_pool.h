@@ -61,9 +61,9 @@ struct StackPoolOptions {
   // Bytes below each stack that no access survives, rounded up to whole pages;
   // at least one page, at most 1 GiB, or Acquire() fails. More than a page by
   // default, since a function with large locals may step over a page without
-  // touching it. A function whose locals are larger than the guard may step over
-  // that into another fiber's stack: compile code that has such functions with
-  // -fstack-clash-protection, which touches every page.
+  // touching it. A function whose locals are larger than the guard may step
+  // over that into another fiber's stack: compile code that has such functions
+  // with -fstack-clash-protection, which touches every page.
   size_t guard_size = size_t{64} << 10;
 
   // Stacks that may be out at the same time.

@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "greenback/context/sanitizer.h"
+#include "greenback/context/internal/sanitizer.h"
 #include "greenback/context/switch.h"
 #include "gtest/gtest.h"
 

@@ -5,8 +5,8 @@
 #include <new>
 
 #include "greenback/context/exception_state.h"
-#include "greenback/context/jump.h"
-#include "greenback/context/sanitizer.h"
+#include "greenback/context/internal/jump.h"
+#include "greenback/context/internal/sanitizer.h"
 #if GREENBACK_FCONTEXT
 #include <boost/context/detail/fcontext.hpp>
 #endif
@@ -54,8 +54,9 @@ Place* There(Arrival arrival) { return arrival.there; }
 // pointers stop, whatever the stack held above it. It is where a jump arrives;
 // its arguments, in registers, pass through to greenback_context_start(), and
 // what to call comes back in two. It is called from here, since a frame of C++
-// in between may use the frame pointer as it likes. In front of it is a nop that
-// does not run: unwinders that come from a jump to it look for a call there.
+// in between may use the frame pointer as it likes. In front of it is a nop
+// that does not run: unwinders that come from a jump to it look for a call
+// there.
 extern "C" {
 greenback::context::internal::First greenback_context_start(
     greenback::context::internal::Arrival arrival);
@@ -149,8 +150,8 @@ greenback_context_start(greenback::context::internal::Arrival arrival) {
   using greenback::context::internal::Start;
   Jump& jump =
       static_cast<Jump&>(*greenback::context::internal::Other(arrival));
-  const Start& start = static_cast<const Start&>(
-      *greenback::context::internal::There(arrival));
+  const Start& start =
+      static_cast<const Start&>(*greenback::context::internal::There(arrival));
   start.control.Load(jump.control);
   *jump.exceptions = {};
   Jump::Arrive(nullptr, jump);

@@ -28,8 +28,8 @@
 #include <cassert>
 
 #include "greenback/context/exception_state.h"
-#include "greenback/context/jump.h"
-#include "greenback/context/sanitizer.h"
+#include "greenback/context/internal/jump.h"
+#include "greenback/context/internal/sanitizer.h"
 #include "greenback/context/stack_pool.h"
 
 namespace greenback::context {

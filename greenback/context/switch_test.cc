@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "greenback/context/fiber_for_test.h"
-#include "greenback/context/sanitizer.h"
+#include "greenback/context/internal/fiber_for_test.h"
+#include "greenback/context/internal/sanitizer.h"
 #include "greenback/context/stack_pool.h"
 #include "gtest/gtest.h"
 

@@ -19,7 +19,7 @@
 #define GREENBACK_RUNTIME_CANCEL_SCOPE_H_
 
 #include "absl/time/time.h"
-#include "greenback/runtime/cancel_state.h"
+#include "greenback/runtime/internal/cancel_state.h"
 #include "greenback/runtime/task.h"
 
 namespace greenback {

@@ -24,8 +24,8 @@
 #include <coroutine>
 
 #include "absl/status/status.h"
-#include "greenback/portal_task.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/task.h"
 
 namespace greenback {

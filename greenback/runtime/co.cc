@@ -1,6 +1,6 @@
 #include "greenback/runtime/co.h"
 
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
 
 namespace greenback::internal {

@@ -31,9 +31,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/callee_promise.h"
-#include "greenback/in_place.h"
-#include "greenback/portal_task.h"
+#include "greenback/host/callee_promise.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/internal/in_place.h"
 
 namespace greenback {
 

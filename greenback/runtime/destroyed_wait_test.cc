@@ -112,9 +112,7 @@ Co<void> CheckForgets(Make make, Provoke provoke) {
     EXPECT_THAT(log, ElementsAre("second", "fourth", "sixth"));
     // All gone: neither a wake-up nor a cancellation finds anybody.
     log.clear();
-    {
-      Owned seventh = WaitIn(make, log, "seventh");
-    }
+    { Owned seventh = WaitIn(make, log, "seventh"); }
     provoke();
     scope.Cancel();
     co_await SomeSteps();
@@ -210,9 +208,7 @@ TEST(DestroyedWaitTest, R36WaitTaskRescheduledIsCalledOff) {
         return Abort::kSucceeded;
       });
     };
-    {
-      Owned waits = WaitIn(wait, log, "over");
-    }
+    { Owned waits = WaitIn(wait, log, "over"); }
     EXPECT_THAT(log, ElementsAre("called off"));
     // The task can wait again, and be woken.
     Owned waits = WaitIn(wait, log, "over");
@@ -259,8 +255,11 @@ TEST(DestroyedWaitTest, R36AProcessIsKilledAndReaped) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     {
-      Owned waits =
-          WaitIn([] { return RunProcess({"sleep", "1000"}); }, log, "over");
+      Owned waits = WaitIn(
+          [] {
+            return RunProcess({"sleep", "1000"});
+          },
+          log, "over");
       while (!HasChildProcess()) (void)co_await Checkpoint();
     }
     EXPECT_FALSE(HasChildProcess());
@@ -280,15 +279,11 @@ TEST(DestroyedWaitTest, R36ANurseryWithoutTasks) {
       return OpenNursery(
           [](Nursery&) -> Co<void> { (void)co_await SleepForever(); });
     };
-    {
-      Owned waits = WaitIn(open, log, "over");
-    }
+    { Owned waits = WaitIn(open, log, "over"); }
     const auto open_and_leave = [] {
       return OpenNursery([](Nursery&) -> Co<void> { co_return; });
     };
-    {
-      Owned ready = WaitIn(open_and_leave, log, "over");
-    }
+    { Owned ready = WaitIn(open_and_leave, log, "over"); }
     co_await SomeSteps();
     EXPECT_THAT(log, ElementsAre());
   });

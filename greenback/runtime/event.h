@@ -15,7 +15,7 @@
 #include <cstddef>
 
 #include "absl/status/status.h"
-#include "greenback/runtime/cancel_state.h"
+#include "greenback/runtime/internal/cancel_state.h"
 
 namespace greenback {
 

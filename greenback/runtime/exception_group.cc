@@ -1,7 +1,7 @@
 #include "greenback/runtime/exception_group.h"
 
 #include "absl/strings/str_cat.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback {
 

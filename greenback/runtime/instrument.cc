@@ -5,7 +5,7 @@
 #include <exception>
 #include <utility>
 
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback {
 namespace internal {

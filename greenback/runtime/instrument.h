@@ -40,8 +40,8 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
-#include "greenback/portal_task.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/task.h"
 
 namespace greenback {

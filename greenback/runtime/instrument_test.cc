@@ -27,7 +27,7 @@
 #include "greenback/runtime/clock.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/event.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/run_token.h"

@@ -33,12 +33,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "greenback/awaitable.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/intrusive_list.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/internal/intrusive_list.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/exception_group.h"  // IWYU pragma: export
-#include "greenback/runtime/root_task.h"
+#include "greenback/runtime/internal/root_task.h"
 #include "greenback/runtime/task.h"
 
 namespace greenback {

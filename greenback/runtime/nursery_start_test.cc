@@ -23,11 +23,11 @@
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/sleep.h"
 #include "greenback/runtime/task.h"
-#include "greenback/runtime/task_local.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
 #include "greenback/runtime/testing/mock_clock.h"
 #include "greenback/runtime/testing/run_nursery.h"
 #include "greenback/runtime/testing/test_awaitables.h"
+#include "greenback/task_local.h"
 #include "gtest/gtest.h"
 
 namespace greenback {

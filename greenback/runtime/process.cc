@@ -27,12 +27,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "greenback/runtime/cancel_scope.h"
-#include "greenback/runtime/cancel_state.h"
 #include "greenback/runtime/checkpoint.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/cancel_state.h"
+#include "greenback/runtime/internal/loop.h"
+#include "greenback/runtime/internal/reactor.h"
+#include "greenback/runtime/internal/reactor_context.h"
 #include "greenback/runtime/nursery.h"
-#include "greenback/runtime/reactor.h"
-#include "greenback/runtime/reactor_context.h"
 #include "greenback/runtime/task.h"
 
 extern char** environ;

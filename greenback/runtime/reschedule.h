@@ -33,8 +33,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/runtime/cancel_state.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/runtime/internal/cancel_state.h"
 #include "greenback/runtime/task.h"
 
 namespace greenback {

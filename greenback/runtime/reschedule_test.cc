@@ -18,7 +18,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "greenback/await.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/portal.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/checkpoint.h"

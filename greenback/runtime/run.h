@@ -23,10 +23,10 @@
 // abort): in a task, await the coroutine instead.
 //
 // Errors: when not even the first stack is to be had, StackExhausted (without
-// exceptions: its text and abort). When memory ends, in the run or before it has
-// begun, std::bad_alloc comes out, alone or in an ExceptionGroup; everything is
-// destroyed then as after any failure, and the thread may call Run() again.
-// Without exceptions the program ends by std::terminate().
+// exceptions: its text and abort). When memory ends, in the run or before it
+// has begun, std::bad_alloc comes out, alone or in an ExceptionGroup;
+// everything is destroyed then as after any failure, and the thread may call
+// Run() again. Without exceptions the program ends by std::terminate().
 #ifndef GREENBACK_RUNTIME_RUN_H_
 #define GREENBACK_RUNTIME_RUN_H_
 
@@ -39,12 +39,12 @@
 #include "absl/status/status.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/in_place.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/internal/in_place.h"
 #include "greenback/runtime/co.h"
+#include "greenback/runtime/internal/run_state.h"
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run_options.h"  // IWYU pragma: export
-#include "greenback/runtime/run_state.h"
 
 namespace greenback {
 

@@ -1,7 +1,7 @@
 #include "greenback/runtime/run_in_thread.h"
 
-#include "greenback/runtime/loop.h"
-#include "greenback/runtime/run_state.h"
+#include "greenback/runtime/internal/loop.h"
+#include "greenback/runtime/internal/run_state.h"
 #include "greenback/runtime/task.h"
 
 namespace greenback::internal {

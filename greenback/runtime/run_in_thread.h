@@ -21,11 +21,11 @@
 // `fn` and `args` are kept until the end; what they refer to must live as long
 // as the awaiting task waits.
 //
-// Threads: up to RunOptions::max_threads for each run (0 counts as 1), which end
-// with it. They begin with the signal mask of the run's thread, as all threads
-// do that it starts, and so do the processes that `fn` starts. A program that
-// wants its signals on certain threads blocks them in the others, the run's
-// included, before it calls Run().
+// Threads: up to RunOptions::max_threads for each run (0 counts as 1), which
+// end with it. They begin with the signal mask of the run's thread, as all
+// threads do that it starts, and so do the processes that `fn` starts. A
+// program that wants its signals on certain threads blocks them in the others,
+// the run's included, before it calls Run().
 #ifndef GREENBACK_RUNTIME_RUN_IN_THREAD_H_
 #define GREENBACK_RUNTIME_RUN_IN_THREAD_H_
 
@@ -42,11 +42,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "greenback/await.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/runtime/cancel_state.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/runtime/co.h"
-#include "greenback/runtime/task_local.h"
-#include "greenback/runtime/thread_pool.h"
+#include "greenback/runtime/internal/cancel_state.h"
+#include "greenback/runtime/internal/thread_pool.h"
+#include "greenback/task_local.h"
 
 namespace greenback {
 

@@ -29,10 +29,10 @@
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/run_token.h"
-#include "greenback/runtime/task_local.h"
 #include "greenback/runtime/testing/no_more_threads.h"
 #include "greenback/runtime/testing/run_nursery.h"
 #include "greenback/runtime/testing/test_awaitables.h"
+#include "greenback/task_local.h"
 #include "gtest/gtest.h"
 
 namespace greenback {

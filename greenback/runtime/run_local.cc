@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "greenback/runtime/run_state.h"
+#include "greenback/runtime/internal/run_state.h"
 
 namespace greenback::internal {
 

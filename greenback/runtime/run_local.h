@@ -24,7 +24,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/runtime/task_local.h"
+#include "greenback/task_local.h"
 
 namespace greenback {
 

@@ -15,8 +15,8 @@ class Instrument;
 
 struct RunOptions {
   // Usable bytes of a fiber's stack, at least: from 16 KiB to 1 TiB, or the run
-  // fails with StackExhausted. Address space, committed as it is used. Each task
-  // that is parked in Await() has one, and so has the loop.
+  // fails with StackExhausted. Address space, committed as it is used. Each
+  // task that is parked in Await() has one, and so has the loop.
   size_t stack_size = size_t{1} << 20;
 
   // Fibers that may exist at the same time; an Await() that would need one more

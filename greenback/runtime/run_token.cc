@@ -3,8 +3,8 @@
 #include <exception>
 #include <mutex>
 
-#include "greenback/context/exceptions.h"
-#include "greenback/runtime/run_state.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/runtime/internal/run_state.h"
 
 namespace greenback {
 

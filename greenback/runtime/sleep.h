@@ -13,9 +13,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "greenback/runtime/cancel_state.h"
 #include "greenback/runtime/clock.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/cancel_state.h"
+#include "greenback/runtime/internal/loop.h"
 
 namespace greenback {
 

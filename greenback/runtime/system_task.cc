@@ -2,8 +2,8 @@
 
 #include <stdexcept>
 
-#include "greenback/context/exceptions.h"
-#include "greenback/runtime/run_state.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/runtime/internal/run_state.h"
 
 namespace greenback::internal {
 

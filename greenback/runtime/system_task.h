@@ -22,7 +22,7 @@
 
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/task.h"
-#include "greenback/runtime/task_local.h"
+#include "greenback/task_local.h"
 
 namespace greenback {
 

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "greenback/context/exceptions.h"
-#include "greenback/runtime/task_local.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/task_local.h"
 
 namespace greenback {
 

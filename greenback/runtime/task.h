@@ -22,10 +22,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "greenback/intrusive_list.h"
-#include "greenback/portal_task.h"
-#include "greenback/runtime/cancel_state.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/internal/intrusive_list.h"
+#include "greenback/runtime/internal/cancel_state.h"
+#include "greenback/runtime/internal/loop.h"
 
 namespace greenback {
 

@@ -1,6 +1,6 @@
 // The command line, and the error line, that both programs have.
-#ifndef DOCS_EXAMPLES_FACTORIAL_ARGUMENTS_H_
-#define DOCS_EXAMPLES_FACTORIAL_ARGUMENTS_H_
+#ifndef GREENBACK_DOCS_EXAMPLES_FACTORIAL_ARGUMENTS_H_
+#define GREENBACK_DOCS_EXAMPLES_FACTORIAL_ARGUMENTS_H_
 
 #include <cstdint>
 #include <vector>
@@ -26,4 +26,4 @@ int ExitCode(const absl::Status& status);
 
 }  // namespace factorial
 
-#endif  // DOCS_EXAMPLES_FACTORIAL_ARGUMENTS_H_
+#endif  // GREENBACK_DOCS_EXAMPLES_FACTORIAL_ARGUMENTS_H_

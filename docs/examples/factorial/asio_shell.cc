@@ -15,7 +15,7 @@
 #include "greenback/asio/operation.h"
 #include "greenback/asio/portal.h"
 #include "greenback/await.h"
-#include "greenback/runtime/task_local.h"
+#include "greenback/task_local.h"
 
 namespace factorial {
 namespace {

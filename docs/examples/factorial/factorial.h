@@ -1,8 +1,8 @@
 // The example's subject: plain, recursive, synchronous functions that know
 // neither tasks nor fibers. The blocking program and the asynchronous one link
 // the same object file.
-#ifndef DOCS_EXAMPLES_FACTORIAL_FACTORIAL_H_
-#define DOCS_EXAMPLES_FACTORIAL_FACTORIAL_H_
+#ifndef GREENBACK_DOCS_EXAMPLES_FACTORIAL_FACTORIAL_H_
+#define GREENBACK_DOCS_EXAMPLES_FACTORIAL_FACTORIAL_H_
 
 #include <cstdint>
 
@@ -19,4 +19,4 @@ absl::Status PrintValue(int64_t n);
 
 }  // namespace factorial
 
-#endif  // DOCS_EXAMPLES_FACTORIAL_FACTORIAL_H_
+#endif  // GREENBACK_DOCS_EXAMPLES_FACTORIAL_FACTORIAL_H_

@@ -1,8 +1,8 @@
 // The bottom of the example: runs a command in a shell. There are two of it,
 // and a program links one: blocking_shell.cc holds up the thread until the
 // command has ended, async_shell.cc only the task.
-#ifndef DOCS_EXAMPLES_FACTORIAL_SHELL_H_
-#define DOCS_EXAMPLES_FACTORIAL_SHELL_H_
+#ifndef GREENBACK_DOCS_EXAMPLES_FACTORIAL_SHELL_H_
+#define GREENBACK_DOCS_EXAMPLES_FACTORIAL_SHELL_H_
 
 #include <string>
 
@@ -21,4 +21,4 @@ void SlowDown(const std::string& who, double seconds);
 
 }  // namespace factorial
 
-#endif  // DOCS_EXAMPLES_FACTORIAL_SHELL_H_
+#endif  // GREENBACK_DOCS_EXAMPLES_FACTORIAL_SHELL_H_

@@ -1,7 +1,7 @@
 #include "greenback/runtime/testing/assert_checkpoints.h"
 
-#include "greenback/runtime/cancel_state.h"
-#include "greenback/runtime/loop.h"
+#include "greenback/runtime/internal/cancel_state.h"
+#include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/task.h"
 #include "gtest/gtest.h"
 

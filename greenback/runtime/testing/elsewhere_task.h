@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "greenback/portal_task.h"
+#include "greenback/host/portal_task.h"
 
 namespace greenback {
 

@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 #include "absl/strings/str_cat.h"
-#include "greenback/context/exceptions.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback {
 

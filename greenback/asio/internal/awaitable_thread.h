@@ -1,0 +1,332 @@
+// What greenback takes from the inside of boost::asio::awaitable. Internal.
+//
+// A coroutine that was spawned with Asio's own co_spawn() becomes a task by an
+// exchange of its executor, in mid-run: for which Asio has no way. Everything
+// that goes beyond Asio's documentation is in this file:
+//
+//  - a coroutine may co_await a function of its frame, which is called when the
+//    coroutine is suspended (Asio's completion tokens do that);
+//  - detach_thread(), attach_thread(), entry_point() and awaitable_thread are
+//    public, in namespace detail;
+//  - the executor, the cancellation state and the top of the stack of frames
+//    are private members of the entry point's frame, a friend of which is the
+//    template that is specialised here;
+//  - has_context_switched_ is the one thing in that frame that a coroutine can
+//    get at without being suspended, and tells entry points apart.
+#ifndef GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_
+#define GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_
+
+#include <boost/version.hpp>
+
+#if BOOST_VERSION / 100 != 1081 && !defined(GREENBACK_ASIO_UNTESTED_BOOST)
+#error \
+    "greenback/asio/portal.h uses the inside of boost::asio::awaitable and has been tested with Boost 1.81 only; define GREENBACK_ASIO_UNTESTED_BOOST to try another version, and run //greenback/asio:all"
+#endif
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/query.hpp>
+#include <boost/asio/require.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
+#include <concepts>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/asio/internal/asio_task.h"
+#include "greenback/asio/portal_executor.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/task_local.h"
+
+namespace greenback::internal {
+
+struct FrameAccess;
+
+using AsioEntryPoint = boost::asio::detail::awaitable_thread_entry_point;
+template <class Executor>
+using AsioEntry =
+    boost::asio::detail::awaitable_frame<AsioEntryPoint, Executor>;
+template <class Executor>
+using AsioFrame = boost::asio::detail::awaitable_frame_base<Executor>;
+template <class Executor>
+using AsioThread = boost::asio::detail::awaitable_thread<Executor>;
+// Owns a suspended coroutine; goes on with it when it is called.
+template <class Executor>
+using AsioResumer =
+    boost::asio::detail::awaitable_async_op_handler<void(), Executor>;
+template <class Executor>
+using AsioPrivate =
+    boost::asio::detail::awaitable_async_op_handler<FrameAccess, Executor>;
+
+// co_await AsioIdentity(): a reference to something in the entry point's frame.
+using AsioIdentity = boost::asio::detail::awaitable_thread_has_context_switched;
+
+}  // namespace greenback::internal
+
+template <class Executor>
+class boost::asio::detail::awaitable_async_op_handler<
+    greenback::internal::FrameAccess, Executor> {
+  using Entry = greenback::internal::AsioEntry<Executor>;
+  using Frame = greenback::internal::AsioFrame<Executor>;
+
+  struct Peek : Frame {
+    static bool IsAttached(Frame& frame) {
+      return frame.*(&Peek::attached_thread_) != nullptr;
+    }
+  };
+
+ public:
+  static Executor& ExecutorOf(Entry& entry) { return entry.u_.executor_; }
+  static cancellation_state& CancellationOf(Entry& entry) {
+    return entry.cancellation_state_;
+  }
+  static cancellation_slot& ParentSlotOf(Entry& entry) {
+    return entry.parent_cancellation_slot_;
+  }
+  static bool& ThrowsIfCancelled(Entry& entry) {
+    return entry.throw_if_cancelled_;
+  }
+  static bool& ContextSwitched(Entry& entry) {
+    return entry.has_context_switched_;
+  }
+  // Whether the code of the coroutine runs (or has ended), other than an
+  // operation that it has started.
+  static bool Runs(Entry& entry) {
+    return entry.top_of_stack_ == nullptr ||
+           Peek::IsAttached(*entry.top_of_stack_);
+  }
+};
+
+namespace greenback::internal {
+
+// Its address stands for the type.
+template <class Executor>
+inline constexpr char kAsioExecutorType = 0;
+
+template <class Executor>
+bool IsCoroutineOf(const AsioTask& task) {
+  return task.coroutine().type == &kAsioExecutorType<Executor>;
+}
+
+template <class Executor>
+AsioTask::Coroutine DescribeCoroutine(AsioEntry<Executor>& entry) {
+  return {
+      .switched = &AsioPrivate<Executor>::ContextSwitched(entry),
+      .entry = &entry,
+      .type = &kAsioExecutorType<Executor>,
+      .runs =
+          [](void* entry) {
+            return AsioPrivate<Executor>::Runs(
+                *static_cast<AsioEntry<Executor>*>(entry));
+          },
+      .cancellation = [](void* entry) -> boost::asio::cancellation_state& {
+        return AsioPrivate<Executor>::CancellationOf(
+            *static_cast<AsioEntry<Executor>*>(entry));
+      },
+  };
+}
+
+// An any_io_executor on the heap, with all its properties. A PortalExecutor of
+// one finds room inside an any_io_executor, which copies it then whenever it is
+// copied itself.
+class BoxedExecutor {
+  using AnyExecutor = boost::asio::any_io_executor;
+
+ public:
+  // A template: whatever can become an any_io_executor must not be tried.
+  template <std::same_as<AnyExecutor> Executor>
+  explicit BoxedExecutor(const Executor& executor) : box_(new Box(executor)) {}
+  BoxedExecutor(const BoxedExecutor&) noexcept = default;
+  BoxedExecutor& operator=(const BoxedExecutor&) noexcept = default;
+
+  friend bool operator==(const BoxedExecutor& a,
+                         const BoxedExecutor& b) noexcept {
+    return a.box_ == b.box_ || a.executor() == b.executor();
+  }
+  friend bool operator!=(const BoxedExecutor& a,
+                         const BoxedExecutor& b) noexcept {
+    return !(a == b);
+  }
+
+  template <class Fn>
+  void execute(Fn&& fn) const {
+    executor().execute(std::forward<Fn>(fn));
+  }
+  // All of them, or something that Asio relies on is lost: a pool's join() does
+  // not wait for an executor that cannot track outstanding work.
+  template <class Property>
+  requires(boost::asio::can_query_v<const AnyExecutor&, Property>)  //
+      decltype(auto) query(const Property& property) const {
+    return boost::asio::query(executor(), property);
+  }
+  template <class Property>
+  requires(boost::asio::can_require_v<const AnyExecutor&, Property>)  //
+      auto require(const Property& property) const {
+    return BoxedExecutor(
+        AnyExecutor(boost::asio::require(executor(), property)));
+  }
+  template <class Property>
+  requires(boost::asio::can_prefer_v<const AnyExecutor&, Property>)  //
+      auto prefer(const Property& property) const {
+    return BoxedExecutor(
+        AnyExecutor(boost::asio::prefer(executor(), property)));
+  }
+
+  const AnyExecutor& executor() const noexcept { return box_->executor; }
+
+ private:
+  struct Box : boost::intrusive_ref_counter<Box> {
+    explicit Box(const AnyExecutor& boxed) : executor(boxed) {}
+    const AnyExecutor executor;
+  };
+  boost::intrusive_ptr<const Box> box_;
+};
+
+template <class Executor>
+inline constexpr bool kIsPortalExecutor = false;
+template <class Inner>
+inline constexpr bool kIsPortalExecutor<asio::PortalExecutor<Inner>> = true;
+
+// The executors that coroutines have while they are tasks: of a task, of what
+// a task awaits, and of none.
+template <class Executor>
+class AsioExecutors {
+  static_assert(
+      kIsPortalExecutor<Executor>,
+      "greenback: the Executor of boost::asio::awaitable<T, Executor> "
+      "must be any_io_executor (the default) or a "
+      "greenback::asio::PortalExecutor, to hold a portal");
+
+ public:
+  static AsioTaskPtr MakeTask(const char* name, const Executor& executor) {
+    using Inner = typename Executor::inner_executor_type;
+    return AsioTaskPtr(new AsioTaskOn<Inner>(name, executor.inner_executor()));
+  }
+  static Executor Of(AsioTask& task, const Executor& executor) {
+    return Executor(executor.inner_executor(), AsioTaskPtr(&task));
+  }
+  static Executor Below(AsioTask& task, const Executor& executor) {
+    return Executor::Below(executor.inner_executor(), task);
+  }
+  static Executor Without(const Executor& executor) {
+    return Executor(executor.inner_executor());
+  }
+};
+
+template <>
+class AsioExecutors<boost::asio::any_io_executor> {
+  using Executor = boost::asio::any_io_executor;
+  using OfIoContext = boost::asio::io_context::executor_type;
+  using OfThreadPool = boost::asio::thread_pool::executor_type;
+
+  template <class Inner>
+  static const Inner* Find(const Executor& executor) {
+    using Portal = asio::PortalExecutor<Inner>;
+    if (const auto* portal = executor.target<Portal>()) {
+      return &portal->inner_executor();
+    }
+    return executor.target<Inner>();
+  }
+  // Calls use(executor), with the type that is inside where it is a known one.
+  template <class Use>
+  static auto With(const Executor& executor, Use use) {
+    if (const auto* io = Find<OfIoContext>(executor)) return use(*io);
+    if (const auto* pool = Find<OfThreadPool>(executor)) return use(*pool);
+    if (const auto* boxed = Find<BoxedExecutor>(executor)) return use(*boxed);
+    return use(BoxedExecutor(executor));
+  }
+
+ public:
+  static AsioTaskPtr MakeTask(const char* name, const Executor& executor) {
+    return With(executor, [name]<class Inner>(const Inner& inner) {
+      return AsioTaskPtr(new AsioTaskOn<Inner>(name, inner));
+    });
+  }
+  static Executor Of(AsioTask& task, const Executor& executor) {
+    return With(executor, [&task]<class Inner>(const Inner& inner) {
+      using Portal = asio::PortalExecutor<Inner>;
+      // Else its copies are not made by its copy constructor.
+      static_assert(sizeof(Portal) <= 3 * sizeof(void*));
+      return Executor(Portal(inner, AsioTaskPtr(&task)));
+    });
+  }
+  static Executor Below(AsioTask& task, const Executor& executor) {
+    return With(executor, [&task]<class Inner>(const Inner& inner) {
+      return Executor(asio::PortalExecutor<Inner>::Below(inner, task));
+    });
+  }
+  static Executor Without(const Executor& executor) {
+    return With(executor, []<class Inner>(const Inner& inner) {
+      return Executor(asio::PortalExecutor<Inner>(inner));
+    });
+  }
+};
+
+// The running task, if what it runs is the coroutine that has got `identity`
+// for AsioIdentity().
+inline AsioTask* RunningTaskOf(const bool& identity) {
+  AsioTask* const task = AsioTask::Current();
+  return task != nullptr && task->coroutine().switched == &identity ? task
+                                                                    : nullptr;
+}
+
+// co_await BecomeTask(...): in a coroutine that is no task, makes it one. Goes
+// on in a step of the task: at once, or (`post`) as a schedule point.
+template <class Executor>
+class BecomeTask {
+ public:
+  // `locals`: what the task inherits.
+  BecomeTask(const char* name, bool post,
+             std::shared_ptr<Locals> locals = CurrentLocals())
+      : name_(name), post_(post), locals_(std::move(locals)) {}
+
+  AsioThread<Executor>* operator()(AsioFrame<Executor>* frame) const {
+    using Private = AsioPrivate<Executor>;
+    AsioThread<Executor>* const thread = frame->detach_thread();
+    AsioEntry<Executor>& entry = *thread->entry_point();
+    Executor& executor = Private::ExecutorOf(entry);
+    const AsioTask* const running = AsioTask::Current();
+    if (running == nullptr || running->coroutine().entry != &entry) {
+      const AsioTaskPtr task =
+          AsioExecutors<Executor>::MakeTask(name_, executor);
+      task->set_coroutine(DescribeCoroutine<Executor>(entry));
+      PortalAccess::Locals(*task) = locals_;
+      executor = AsioExecutors<Executor>::Of(*task, executor);
+    }
+    Executor where = executor;
+    typename AsioResumer<Executor>::result_type none;
+    AsioResumer<Executor> resumer(thread, none);
+    if (post_) {
+      boost::asio::require(std::move(where),
+                           boost::asio::execution::blocking.never)
+          .execute(std::move(resumer));
+    } else {
+      // It has only moved to a fiber: co_spawn() has not to know.
+      Private::ContextSwitched(entry) = switched_;
+      std::move(where).execute(std::move(resumer));
+    }
+    return nullptr;
+  }
+
+  BecomeTask& KeepSwitched(bool switched) {
+    switched_ = switched;
+    return *this;
+  }
+
+ private:
+  const char* const name_;
+  const bool post_;
+  const std::shared_ptr<Locals> locals_;
+  bool switched_ = true;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_

@@ -1,0 +1,35 @@
+#include "greenback/host/foreign_call.h"
+
+#include <atomic>
+
+#include "greenback/host/portal_task.h"
+
+namespace greenback::internal {
+
+ForeignTask::ForeignTask() : StepTask("a coroutine of another library") {
+  PortalAccess::Set(*this, PortalAccess::Portal::kOpen);
+  set_has_parked(&has_parked_);
+}
+
+void ForeignTask::End() {
+  if (!has_parked_) {
+    // Nobody else knows of it: Suspend() comes after this, on this thread.
+    phase_.store(Phase::kEnded, std::memory_order_relaxed);
+    return;
+  }
+  if (phase_.exchange(Phase::kEnded, std::memory_order_acq_rel) ==
+      Phase::kSuspended) {
+    ResumeAfterStep(coroutine_);
+  }
+}
+
+void ForeignTask::ScheduleCheckpoint(ReadyNode& node) {
+  checkpoint_.Reset();
+  ParkPoint& point = checkpoint_.Emplace([this] { return ParkPoint(this); });
+  point.node.handle = node.handle;
+  point.node.point = nullptr;  // resumed as a coroutine, waker or not
+  point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
+  PortalAccess::Wake(point);
+}
+
+}  // namespace greenback::internal

@@ -1,0 +1,113 @@
+// ForeignCall<R>: a WithPortalRun[Sync]() in a coroutine that no host of
+// greenback's runs. Internal to portal.h.
+//
+// The call is a task of its own, which lives as long as the call does, and its
+// one step runs on a fiber. While that is parked the coroutine stays suspended.
+// There is no loop to come home to: who completes what is awaited goes on with
+// the fiber at once, on its own thread, and when the call has ended resumes the
+// coroutine, as it is among coroutines.
+#ifndef GREENBACK_HOST_FOREIGN_CALL_H_
+#define GREENBACK_HOST_FOREIGN_CALL_H_
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "greenback/abandoned.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/step_task.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/internal/in_place.h"
+
+namespace greenback::internal {
+
+class ForeignTask : public StepTask {
+ public:
+  absl::string_view name() const override { return "foreign coroutine"; }
+
+ protected:
+  ForeignTask();
+  ~ForeignTask() override = default;
+
+  // The one step has ended: `coroutine_` goes on, unless it never stopped.
+  void End();
+  // After the step began. False: it has ended already.
+  bool Suspend() {
+    Phase running = phase_.load(std::memory_order_acquire);
+    return running == Phase::kRunning &&
+           phase_.compare_exchange_strong(running, Phase::kSuspended,
+                                          std::memory_order_acq_rel);
+  }
+
+  std::coroutine_handle<> coroutine_;
+
+ private:
+  enum class Phase : uint8_t { kRunning, kSuspended, kEnded };
+
+  void ScheduleContinue(ParkPoint& point) noexcept override { Continue(point); }
+  // There are no others to let run: what is left of this step comes first.
+  void ScheduleCheckpoint(ReadyNode& node) override;
+  absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
+  bool AddCancelHook(CancelHook& hook) override {
+    hooks_.Add(hook);
+    return true;
+  }
+
+  std::atomic<Phase> phase_{Phase::kRunning};
+  bool has_parked_ = false;        // known to the step alone
+  CancelHooks hooks_;              // nobody cancels
+  InPlace<ParkPoint> checkpoint_;  // the latest
+};
+
+template <class R>
+class ForeignCall final : public ForeignTask {
+ public:
+  ForeignCall() {}  // = default would let emplace() clear all of it first
+  // The coroutine is destroyed while it waits here.
+  ~ForeignCall() override {
+    if (is_parked()) Abandon();
+  }
+
+  // Begins with fn(), which lives until the call has ended. False: it has ended
+  // already; else `coroutine` is resumed when it does.
+  template <class Fn>
+  bool Start(Fn& fn, std::coroutine_handle<> coroutine) {
+    coroutine_ = coroutine;
+    Step([this, &fn] {
+      GREENBACK_TRY {
+        if constexpr (std::is_void_v<R>) {
+          fn();
+        } else {
+          result_.Emplace([&fn]() -> R { return fn(); });
+        }
+      }
+#if defined(__cpp_exceptions)
+      catch (const Abandoned&) {
+        return;  // there is nobody to tell
+      }
+#endif
+      GREENBACK_CATCH_ALL { error_ = std::current_exception(); }
+      if (PortalAccess::Get(*this) != PortalAccess::Portal::kAbandoned) End();
+    });
+    return Suspend();
+  }
+
+  R Take() {
+    if (error_) std::rethrow_exception(std::move(error_));
+    if constexpr (!std::is_void_v<R>) return std::forward<R>(*result_);
+  }
+
+ private:
+  struct Nothing {};
+  InPlace<std::conditional_t<std::is_void_v<R>, Nothing, R>> result_;
+  std::exception_ptr error_;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_HOST_FOREIGN_CALL_H_

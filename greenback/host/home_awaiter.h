@@ -1,0 +1,143 @@
+// ComeHome(awaitable): awaits something of another library natively, and goes
+// on where the task belongs. Internal to greenback's coroutine types.
+//
+// Greenback's own awaiters resume a task from its host's queue. Others resume
+// their continuation where they please: on a thread of theirs, or in the middle
+// of another task's step. So they are given a waker, as Await() gives them one,
+// and the task's host then resumes the coroutine. Outside a task there is no
+// home, and the coroutine goes on where it is resumed.
+#ifndef GREENBACK_HOST_HOME_AWAITER_H_
+#define GREENBACK_HOST_HOME_AWAITER_H_
+
+#include <atomic>
+#include <coroutine>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/awaitable.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/transfer.h"
+#include "greenback/host/waker.h"
+
+namespace greenback::internal {
+
+// The point of a coroutine that waits. When the coroutine is destroyed after
+// the point has fired, it is not resumed.
+struct CoroutinePoint : ParkPoint {
+  using ParkPoint::ParkPoint;
+  CoroutinePoint(const CoroutinePoint&) = delete;
+  CoroutinePoint& operator=(const CoroutinePoint&) = delete;
+  ~CoroutinePoint() {
+    if (node.handle != nullptr && task != nullptr &&
+        state.load(std::memory_order_acquire) == kFired) [[unlikely]] {
+      PortalAccess::Withdraw(node);
+    }
+  }
+};
+
+template <class A>
+class ForeignAwaiter {
+  using Inner = decltype(GetAwaiter(std::declval<A>()));
+
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  explicit ForeignAwaiter(A&& awaitable)
+      : inner_(GetAwaiter(std::forward<A>(awaitable))) {}
+
+  bool await_ready() const noexcept(kReadyIsNoexcept<Inner>) {
+    return CallReady<Inner>(const_cast<AwaiterLvalue<Inner>>(inner_));
+  }
+
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) {
+    point_.emplace(ThisThread().current_task);
+    point_->node.handle = caller;
+    point_->node.point = nullptr;  // a coroutine waits here, not a fiber
+    waker_.emplace(*point_);
+    const std::coroutine_handle<> next = Suspend(waker_->handle(), caller);
+    if (next == caller) return TransferTo(caller);
+    ParkPoint::State running = ParkPoint::kRunning;
+    if (point_->state.compare_exchange_strong(running, ParkPoint::kParked,
+                                              std::memory_order_acq_rel)) {
+      return TransferTo(next);
+    }
+    ResumeAndTransfer(next);  // has fired already
+    return TransferTo(caller);
+  }
+
+  decltype(auto) await_resume() {
+    if (point_) point_->node.handle = nullptr;
+    waker_.reset();
+    return CallResume<Inner>(inner_);
+  }
+
+ private:
+  // Suspends on the awaitable. Gives what it wants to run next: `caller` when
+  // it is done already.
+  std::coroutine_handle<> Suspend(std::coroutine_handle<> continuation,
+                                  std::coroutine_handle<> caller) {
+    using Result = decltype(CallSuspend<Inner>(inner_, continuation));
+    if constexpr (std::is_void_v<Result>) {
+      CallSuspend<Inner>(inner_, continuation);
+      return std::noop_coroutine();
+    } else if constexpr (std::is_same_v<Result, bool>) {
+      return CallSuspend<Inner>(inner_, continuation) ? std::noop_coroutine()
+                                                      : caller;
+    } else {
+      return CallSuspend<Inner>(inner_, continuation);
+    }
+  }
+
+  std::optional<CoroutinePoint> point_;
+  std::optional<WakerLease> waker_;
+  Inner inner_;  // goes first: nobody uses a waker that has been given back
+};
+
+#if !defined(__clang__)
+// Stands for an awaiter that is somewhere else. g++ 12 copies an awaiter that
+// await_transform hands on by reference. (clang does not, and keeps more of the
+// awaiter in registers when it is not reached by way of this.)
+template <class A>
+class AwaiterRef {
+  static_assert(std::is_reference_v<A>);
+
+ public:
+  explicit AwaiterRef(A awaiter) : awaiter_(std::addressof(awaiter)) {}
+  bool await_ready() const noexcept(kReadyIsNoexcept<A>) {
+    return CallReady<A>(*awaiter_);
+  }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> handle) {
+    return CallSuspend<A>(*awaiter_, handle);
+  }
+  __attribute__((always_inline)) decltype(auto) await_resume() {
+    return CallResume<A>(*awaiter_);
+  }
+
+ private:
+  std::remove_reference_t<A>* awaiter_;
+};
+#endif
+
+// What a greenback coroutine awaits in place of `awaitable`.
+template <class A>
+decltype(auto) ComeHome(A&& awaitable) {
+  using Inner = decltype(GetAwaiter(std::declval<A>()));
+  if constexpr (!CheckAwaitable<A>()) {
+    return NoAwaiter<A>();
+  } else if constexpr (!HomeAwaiter<Inner>) {
+    return ForeignAwaiter<A>(std::forward<A>(awaitable));
+#if !defined(__clang__)
+  } else if constexpr (std::is_reference_v<Inner>) {
+    return AwaiterRef<Inner>(GetAwaiter(std::forward<A>(awaitable)));
+#endif
+  } else {
+    return GetAwaiter(std::forward<A>(awaitable));
+  }
+}
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_HOST_HOME_AWAITER_H_

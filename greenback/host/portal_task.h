@@ -1,0 +1,344 @@
+// PortalTask: a task as portals see it, and what a host (the thing that runs
+// tasks) does to give its tasks portals.
+//
+// Users meet it as the argument of HasPortal() and BestowPortal(); the
+// runtime's Task is one. To write a host:
+//
+//  - derive a task type, and implement the private virtual functions below;
+//  - around each step of a task, point ThisThread().current_task at it;
+//  - call PromoteBestowed() on a task before its next step when
+//    OnSelfBestowed() has asked for it.
+//
+// Threads: a task runs on one thread at a time. Everything here is called by
+// the thread that runs the task, but Wake().
+#ifndef GREENBACK_HOST_PORTAL_TASK_H_
+#define GREENBACK_HOST_PORTAL_TASK_H_
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <type_traits>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "greenback/context/switch.h"
+#include "greenback/internal/intrusive_list.h"
+#include "greenback/portal_error.h"
+
+namespace greenback {
+
+class PortalTask;
+
+namespace internal {
+
+struct ParkPoint;
+struct StartWhenParked;
+struct StepThread;
+
+// Something in its host's queue: a coroutine or a fiber to go on with. Lives in
+// what waits.
+struct ReadyNode {
+  ReadyNode* next;   // set when it is queued
+  PortalTask* task;  // set before
+  // The coroutine, or the waker of the fiber.
+  std::coroutine_handle<> handle;
+  ParkPoint* point = nullptr;  // of the fiber
+};
+
+// Something that another thread has handed to the thread of a host, to be run
+// there. Lives in what hands it over, so that this cannot fail. Set when it is
+// posted, and not before.
+struct Posted {
+  enum class End { kRun, kDrop };
+
+  Posted* next;
+  // Once, on the host's thread; `posted` is not touched afterwards. kDrop: the
+  // host has ended.
+  void (*run)(Posted& posted, End end);
+};
+
+// One Await() that waits: what it and its host know of each other. Lives on the
+// stack that waits.
+struct ParkPoint : Posted {
+  enum State : uint8_t { kRunning, kParked, kFired };
+
+  explicit ParkPoint(PortalTask* waiting) : task(waiting) {
+    node.task = waiting;
+    node.point = this;
+  }
+
+  PortalTask* const task;
+  // kFired before kParked: the awaitable completed before there was a need to
+  // park. Hosts of one thread use relaxed loads and stores.
+  std::atomic<State> state{kRunning};
+  context::SavedContext context;     // while parked
+  void* host_fiber = nullptr;        // the host's record of the parked fiber
+  ReadyNode node;                    // for a host that queues the woken fiber
+  ParkPoint* outer = nullptr;        // see AwaitPoint
+  StartWhenParked* start = nullptr;  // of a StepTask: see there
+  bool* has_parked = nullptr;        // likewise; set when it parks
+  // When the waiting stack goes on, it calls below(argument), if that is set,
+  // and then waits once more.
+  void (*below)(void*) = nullptr;
+  void* below_argument = nullptr;
+  // Nothing was awaited to its end: the host has gone, and the fiber goes on to
+  // be unwound.
+  bool abandoned = false;
+};
+
+// Something that waits, and wants to know when its task is cancelled. Lives in
+// an awaiter, for the time of one wait.
+class CancelHook : public ListItem<CancelHook> {
+ protected:
+  CancelHook() = default;
+  ~CancelHook() = default;
+
+ private:
+  friend class CancelHooks;
+
+  // The task is cancelled, and the hook has been taken out: what is awaited may
+  // be called off. Called on the thread that runs the task.
+  virtual void OnCancel() = 0;
+};
+
+// The hooks of a task.
+class CancelHooks {
+ public:
+  void Add(CancelHook& hook) { hooks_.PushFront(hook); }
+  bool empty() const { return hooks_.first() == nullptr; }
+  // Does nothing when it was taken out already.
+  static void Remove(CancelHook& hook) { hook.LeaveList(); }
+  // Takes each out and tells it.
+  void Cancel() {
+    while (CancelHook* const hook = hooks_.first()) {
+      Remove(*hook);
+      hook->OnCancel();
+    }
+  }
+
+ private:
+  IntrusiveList<CancelHook> hooks_;
+};
+
+// What a task has of a NoAwaitScope, in its list until the scope ends, or the
+// task does.
+struct NoAwaitItem : ListItem<NoAwaitItem> {
+  explicit NoAwaitItem(const std::source_location& made) : where(made) {}
+
+  // The scope begins: in the running task, if there is one.
+  void Begin();
+
+  std::source_location where;
+};
+
+// The values of task-local variables; see runtime/task_local.h.
+struct Locals;
+
+struct PortalAccess;
+
+}  // namespace internal
+
+class PortalTask {
+ public:
+  PortalTask(const PortalTask&) = delete;
+  PortalTask& operator=(const PortalTask&) = delete;
+
+  // For messages; not empty, and followed by a null character.
+  virtual absl::string_view name() const = 0;
+  // What runs the task, as messages call it.
+  const char* host() const { return host_; }
+
+ protected:
+  // `host` is kept as a pointer: a literal. `loop` is for the runtime's tasks,
+  // which are known by it; others have none.
+  explicit PortalTask(const char* host, void* loop = nullptr)
+      : host_(host), loop_(loop) {}
+  virtual ~PortalTask() { no_await_.Clear(); }
+
+  // What was bestowed on the running task becomes usable.
+  void PromoteBestowed() {
+    if (portal_ == Portal::kBestowed) portal_ = Portal::kOpen;
+  }
+
+  // A coroutine is destroyed that `node` would resume, which was given to
+  // ScheduleCheckpoint() or is that of a point that Wake() was called for: the
+  // host forgets it. By default, for a host that cannot: says so, and aborts.
+  virtual void Withdraw(internal::ReadyNode& node) noexcept;
+
+ private:
+  friend struct internal::PortalAccess;
+
+  // Abandoned: nothing will be awaited any more, whatever is opened.
+  enum class Portal : uint8_t { kNone, kBestowed, kOpen, kAbandoned };
+
+  // Makes sure that a following Park() cannot fail; ResourceExhausted that
+  // names the setting otherwise. Called before anything is awaited, with the
+  // point of the Await(), if there is one already.
+  virtual absl::Status ReserveFiber(internal::ParkPoint* point) = 0;
+
+  // The calling stack is about to be left, until Wake() is called for `point`.
+  // Gives what the thread goes on with meanwhile; null: with this, there is
+  // nothing to wait for any more.
+  virtual context::SavedContext* Park(internal::ParkPoint& point) = 0;
+
+  // What was awaited has completed: `point` fires. Called once for each point,
+  // on any thread, also before or during Park().
+  virtual void Wake(internal::ParkPoint& point) noexcept = 0;
+
+  // Puts `node` (with its handle set) at the end of the host's queue: the
+  // suspending half of a checkpoint.
+  virtual void ScheduleCheckpoint(internal::ReadyNode& node) = 0;
+  // The resuming half: OK, or kCancelled when the task is.
+  virtual absl::Status FinishCheckpoint() = 0;
+
+  // Until the wait ends, and CancelHooks::Remove() takes it out again, `hook`
+  // learns when the task is cancelled. False, and nothing is added, when it is
+  // cancelled already.
+  virtual bool AddCancelHook(internal::CancelHook& hook) = 0;
+
+  // The running task had a portal bestowed on itself: see PromoteBestowed().
+  virtual void OnSelfBestowed() = 0;
+
+  const char* const host_;
+  void* const loop_;
+  internal::ParkPoint* innermost_ = nullptr;  // see AwaitPoint
+  Portal portal_ = Portal::kNone;
+  // The latest first.
+  internal::IntrusiveList<internal::NoAwaitItem> no_await_;
+  std::shared_ptr<internal::Locals> locals_;  // null: none is set
+};
+
+namespace internal {
+
+// What greenback knows of the running thread.
+struct ThreadState {
+  PortalTask* current_task = nullptr;  // null between steps
+  void* loop = nullptr;                // the runtime's, in a run
+  std::coroutine_handle<> next;        // see transfer.h
+  StepThread* steps = nullptr;         // see step_task.h; null before the first
+  // There is something to do when the present step is back at the top level of
+  // the runtime's loop.
+  bool attention = false;
+};
+
+// Never inlined, and the reference must not be kept across a point where the
+// flow may change threads: compilers keep the address of a thread-local in a
+// register over a switch.
+ThreadState& ThisThread() noexcept;
+
+// For hosts, once on each thread before it runs a fiber: turns the report of
+// stack overflows on, which then names the running task.
+void ReportStackOverflows() noexcept;
+
+// The private side of PortalTask, for the portal manager.
+struct PortalAccess {
+  using Portal = PortalTask::Portal;
+
+  static void* Loop(const PortalTask& task) { return task.loop_; }
+  static bool IsOpen(const PortalTask& task) {
+    return task.portal_ == Portal::kOpen;
+  }
+  static Portal Get(const PortalTask& task) { return task.portal_; }
+  static void Set(PortalTask& task, Portal portal) {
+    if (task.portal_ != Portal::kAbandoned) task.portal_ = portal;
+  }
+  static void Abandon(PortalTask& task) { task.portal_ = Portal::kAbandoned; }
+  // The latest of those that have not ended.
+  static const NoAwaitItem* NoAwait(const PortalTask& task) {
+    return task.no_await_.first();
+  }
+  static void AddNoAwait(PortalTask& task, NoAwaitItem& item) {
+    task.no_await_.PushFront(item);
+  }
+  static absl::Status ReserveFiber(PortalTask& task,
+                                   ParkPoint* point = nullptr) {
+    return task.ReserveFiber(point);
+  }
+  // Leaves the calling stack until `point` has fired. Inline, so that one
+  // return less comes after the switch; see jump.h.
+  GREENBACK_SWITCHES_INLINE static void Park(ParkPoint& point) {
+    if (context::SavedContext* const next = point.task->Park(point)) {
+      context::Switch(point.context, *next);
+    }
+  }
+  static void Wake(ParkPoint& point) noexcept { point.task->Wake(point); }
+  static void ScheduleCheckpoint(ReadyNode& node) {
+    node.task->ScheduleCheckpoint(node);
+  }
+  static void Withdraw(ReadyNode& node) noexcept { node.task->Withdraw(node); }
+  static absl::Status FinishCheckpoint(PortalTask& task) {
+    return task.FinishCheckpoint();
+  }
+  static std::shared_ptr<internal::Locals>& Locals(PortalTask& task) {
+    return task.locals_;
+  }
+  static bool AddCancelHook(PortalTask& task, CancelHook& hook) {
+    return task.AddCancelHook(hook);
+  }
+  static void OnSelfBestowed(PortalTask& task) { task.OnSelfBestowed(); }
+  static ParkPoint*& Innermost(PortalTask& task) { return task.innermost_; }
+};
+
+inline void NoAwaitItem::Begin() {
+  PortalTask* const task = ThisThread().current_task;
+  if (task != nullptr) PortalAccess::AddNoAwait(*task, *this);
+}
+
+// The point of an Await(). Its task knows of it from before anything is
+// started, when there is nobody yet to run a step of the task elsewhere.
+struct AwaitPoint : ParkPoint {
+  explicit AwaitPoint(PortalTask& waiting) : ParkPoint(&waiting) {
+    ParkPoint*& innermost = PortalAccess::Innermost(waiting);
+    outer = innermost;
+    innermost = this;
+  }
+  AwaitPoint(const AwaitPoint&) = delete;
+  AwaitPoint& operator=(const AwaitPoint&) = delete;
+  ~AwaitPoint() {
+    ParkPoint** link = &PortalAccess::Innermost(*task);
+    while (*link != this) link = &(*link)->outer;
+    *link = outer;
+  }
+};
+
+// Why Await() may not suspend here.
+struct Misuse {
+  PortalError::Reason reason;
+  std::string message;
+};
+
+// The running task if Await() may suspend it; null otherwise.
+PortalTask* TaskWithPortal() noexcept;
+
+// Awaiters that only tasks of the runtime can await say so.
+template <class T>
+concept RunAwaiter = std::remove_cvref_t<T>::kGreenbackRunAwaiter;
+
+// The running task if it may Await() an awaiter of this type.
+template <class Awaiter>
+PortalTask* TaskToAwait() noexcept {
+  PortalTask* const task = TaskWithPortal();
+  if constexpr (RunAwaiter<Awaiter>) {
+    if (task != nullptr && PortalAccess::Loop(*task) == nullptr) return nullptr;
+  }
+  return task;
+}
+
+// Whether the running task is one that is abandoned.
+bool IsAbandoned() noexcept;
+
+// Why TaskToAwait() gave null, otherwise, for an Await() at `where`.
+Misuse ExplainMisuse(const std::source_location& where);
+// Throws PortalError, or prints its text and aborts.
+[[noreturn]] void ReportMisuse(const std::source_location& where);
+
+// "file.cc:12 (Function)"
+std::string Describe(const std::source_location& where);
+
+}  // namespace internal
+}  // namespace greenback
+
+#endif  // GREENBACK_HOST_PORTAL_TASK_H_

@@ -1,0 +1,129 @@
+#include "greenback/host/waker.h"
+
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/host/transfer.h"
+
+namespace greenback::internal {
+namespace {
+
+struct Waker {
+  struct promise_type {
+    ParkPoint* point = nullptr;
+    std::coroutine_handle<promise_type> next;  // of the idle ones
+
+    Waker get_return_object() {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+
+  std::coroutine_handle<promise_type> handle;
+};
+
+struct Fire {
+  bool await_ready() noexcept { return false; }
+  void await_suspend(
+      std::coroutine_handle<Waker::promise_type> waker) noexcept {
+    // The last look at the promise: another thread may be waiting again, with
+    // this very handle, before Wake() returns.
+    ParkPoint& point = *waker.promise().point;
+    if (point.task != nullptr) {
+      PortalAccess::Wake(point);
+    } else if (point.state.exchange(ParkPoint::kFired,
+                                    std::memory_order_acq_rel) ==
+               ParkPoint::kParked) {
+      ResumeAndTransfer(point.node.handle);  // a coroutine without a host
+    }
+  }
+  void await_resume() noexcept {}
+};
+
+Waker MakeWaker() {
+  for (;;) co_await Fire{};
+}
+
+using WakerHandle = std::coroutine_handle<Waker::promise_type>;
+
+// Wakers that nobody uses at the moment. A thread that parks deep and often has
+// many; more than this are not worth keeping.
+constexpr size_t kMostKept = 256;
+
+// Trivially destructible: a static object, which is destroyed after the main
+// thread's thread-local ones, may hold the last frames with a waker. They find
+// that none is kept any more.
+struct WakerCache {
+  WakerHandle idle;
+  size_t idle_count = 0;
+  size_t most_kept = 0;  // kMostKept while there is an owner
+};
+static_assert(std::is_trivially_destructible_v<WakerCache>);
+
+// Not inlined: see ThisThread().
+__attribute__((noinline)) WakerCache& Cache() {
+  thread_local constinit WakerCache cache;
+  asm volatile("" ::: "memory");
+  return cache;
+}
+
+class WakerCacheOwner {
+ public:
+  explicit WakerCacheOwner(WakerCache& cache) : cache_(cache) {
+    cache_.most_kept = kMostKept;
+  }
+  WakerCacheOwner(const WakerCacheOwner&) = delete;
+  WakerCacheOwner& operator=(const WakerCacheOwner&) = delete;
+  ~WakerCacheOwner() {
+    cache_.most_kept = 0;
+    while (cache_.idle) {
+      std::exchange(cache_.idle, cache_.idle.promise().next).destroy();
+    }
+  }
+
+ private:
+  WakerCache& cache_;
+};
+
+// The first time on this thread, and when the cache is full or has ended.
+__attribute__((noinline)) void MakeCacheOwner(WakerCache& cache) {
+  thread_local const WakerCacheOwner owner(cache);
+}
+
+}  // namespace
+
+WakerLease::WakerLease(ParkPoint& point) {
+  WakerCache& cache = Cache();
+  WakerHandle waker = cache.idle;
+  if (waker) [[likely]] {
+    cache.idle = waker.promise().next;
+    --cache.idle_count;
+  } else {
+    waker = MakeWaker().handle;
+  }
+  waker.promise().point = &point;
+  handle_ = waker;
+  if (point.node.point != nullptr) point.node.handle = waker;
+}
+
+WakerLease::~WakerLease() {
+  const WakerHandle waker = WakerHandle::from_address(handle_.address());
+  WakerCache& cache = Cache();
+  if (cache.idle_count >= cache.most_kept) [[unlikely]] {
+    MakeCacheOwner(cache);
+    if (cache.idle_count >= cache.most_kept) {
+      waker.destroy();
+      return;
+    }
+  }
+  waker.promise().next = std::exchange(cache.idle, waker);
+  ++cache.idle_count;
+}
+
+}  // namespace greenback::internal

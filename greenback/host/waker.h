@@ -1,0 +1,35 @@
+// The waker: the coroutine handle that Await() gives to an awaitable as its
+// continuation. Internal to the portal manager.
+#ifndef GREENBACK_HOST_WAKER_H_
+#define GREENBACK_HOST_WAKER_H_
+
+#include <coroutine>
+
+#include "greenback/host/portal_task.h"
+
+namespace greenback::internal {
+
+// A waker on loan for one Await(). It is a real coroutine, not two function
+// pointers dressed up as a frame, which optimisers may see through. It does its
+// work inside an awaiter's await_suspend, where it counts as suspended again,
+// so that the next Await() may hand out the same handle at once.
+//
+// Wakers are kept for further use by the thread that gives them back, until its
+// thread-local objects are destroyed; a lease may end later.
+class WakerLease {
+ public:
+  // `point` fires when somebody resumes handle().
+  explicit WakerLease(ParkPoint& point);
+  WakerLease(const WakerLease&) = delete;
+  WakerLease& operator=(const WakerLease&) = delete;
+  ~WakerLease();
+
+  std::coroutine_handle<> handle() const { return handle_; }
+
+ private:
+  std::coroutine_handle<> handle_;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_HOST_WAKER_H_

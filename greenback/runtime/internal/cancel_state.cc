@@ -1,0 +1,179 @@
+#include "greenback/runtime/internal/cancel_state.h"
+
+#include <coroutine>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "absl/status/status.h"
+#include "greenback/no_await_scope.h"
+
+namespace greenback::internal {
+void CancellableWait::Prepare(Cancellable& waiter,
+                              std::coroutine_handle<> handle) {
+  waiter_ = &waiter;
+  node_.task = waiter.task;
+  node_.handle = handle;
+  state_ = State::kWaiting;
+  ++waiter.cancellation_points;
+}
+
+bool CancellableWait::Begin(Cancellable& waiter,
+                            std::coroutine_handle<> handle) {
+  Prepare(waiter, handle);
+  cancelled_ = waiter.is_cancelled();
+  if (cancelled_) {
+    Finish();
+    return false;
+  }
+  waiter.hooks.Add(*this);
+  return true;
+}
+
+void CancellableWait::BeginOrAbort(Cancellable& waiter,
+                                   std::coroutine_handle<> handle) {
+  Prepare(waiter, handle);
+  cancelled_ = false;
+  if (waiter.is_cancelled()) {
+    OnCancel();
+  } else {
+    waiter.hooks.Add(*this);
+  }
+}
+
+absl::Status CancellableWait::TakeResult() {
+  state_ = State::kIdle;
+  if (!cancelled_) return absl::OkStatus();
+  return waiter_->Cancelled();
+}
+
+void CancellableWait::OnCancel() {
+  if (!Abort()) return;
+  cancelled_ = true;
+  Finish();
+}
+
+void CancellableWait::Finish() {
+  CancelHooks::Remove(*this);
+  state_ = State::kReady;
+  waiter_->loop->Schedule(node_);
+}
+
+void CancellableWait::Leave(const char* what) {
+  if (Loop::Current() != waiter_->loop) {
+    DieDestroyed(*waiter_->task, what, "destroy it on the run's thread");
+  }
+  // From here on nobody cancels it.
+  CancelHooks::Remove(*this);
+  if (!Abort() && is_waiting()) {
+    DieDestroyed(*waiter_->task, what,
+                 "it cannot be called off; let the coroutine end");
+  }
+}
+
+void CancellableWait::LeaveRuntime() noexcept {
+  CancelHooks::Remove(*this);
+  Loop::Withdraw(node_);
+}
+
+void DieDestroyed(const PortalTask& task, const char* what, const char* fix) {
+  std::fprintf(stderr,
+               "greenback: in task \"%s\" a coroutine is destroyed that waits "
+               "in %s; %s\n",
+               std::string(task.name()).c_str(), what, fix);
+  std::abort();
+}
+
+void Cancellable::MoveTo(CancelState* to) {
+  LeaveList();
+  scope = to;
+  if (to != nullptr) to->tasks_.PushFront(*this);
+}
+
+absl::Status Cancellable::Cancelled() {
+  CancelState* cause = nullptr;
+  for (CancelState* state = scope; state != nullptr; state = state->parent_) {
+    if (state->called_) cause = state;
+    if (state->shield_) break;
+  }
+  if (cause != nullptr) cause->caught_ = true;
+  return absl::CancelledError(
+      "greenback: the task's cancel scope is cancelled");
+}
+
+CancelState::CancelState(Loop& loop, CancelState* parent)
+    : loop_(loop), parent_(parent) {
+  if (parent == nullptr) return;
+  effective_ = parent->effective_;
+  parent->children_.PushFront(*this);
+}
+
+CancelState::~CancelState() {
+  loop_.Disarm(*this);
+  LeaveList();
+}
+
+void CancelState::MoveTo(CancelState& parent) {
+  LeaveList();
+  parent_ = &parent;
+  parent.children_.PushFront(*this);
+  Update();
+}
+
+void CancelState::Cancel() {
+  if (called_) return;
+  called_ = true;
+  loop_.Disarm(*this);
+  Update();
+}
+
+void CancelState::SetShield(bool shield) {
+  if (shield_ == shield) return;
+  shield_ = shield;
+  Update();
+}
+
+void CancelState::SetDeadline(absl::Time deadline) {
+  if (called_ || deadline == absl::InfiniteFuture()) {
+    loop_.Disarm(*this);
+  } else if (deadline <= loop_.clock().Now()) {
+    deadline_ = deadline;
+    Cancel();
+  } else {
+    loop_.Arm(*this, deadline);  // there may be no memory for it
+  }
+  deadline_ = deadline;
+}
+
+void CancelState::Update() {
+  // No recursion: scopes nest as deep as coroutines do.
+  CancelState* state = this;
+  while (true) {
+    CancelState* next =
+        state->UpdateThisOne() ? state->children_.first() : nullptr;
+    while (next == nullptr) {
+      if (state == this) return;
+      next = state->next_in_list();
+      state = state->parent_;
+    }
+    state = next;
+  }
+}
+
+bool CancelState::UpdateThisOne() {
+  const bool effective =
+      called_ || (parent_ != nullptr && !shield_ && parent_->effective_);
+  if (effective == effective_) return false;
+  effective_ = effective;
+  if (effective) {
+    // What is told of it must not let tasks end, and lists change, meanwhile.
+    const NoAwaitScope no_await;
+    for (Cancellable* task = tasks_.first(); task != nullptr;
+         task = task->next_in_list()) {
+      task->hooks.Cancel();
+    }
+  }
+  return true;
+}
+
+}  // namespace greenback::internal

@@ -1,0 +1,387 @@
+#include "greenback/runtime/internal/loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "greenback/host/transfer.h"
+#include "greenback/internal/exceptions.h"
+
+namespace greenback {
+
+absl::Time CurrentTime() {
+  internal::Loop* const loop = internal::Loop::Current();
+  if (loop == nullptr) internal::DieOutsideRun("CurrentTime()");
+  return loop->clock().Now();
+}
+
+namespace internal {
+namespace {
+
+// Often enough for I/O to be prompt, seldom enough to cost a checkpoint
+// nothing.
+constexpr uint64_t kStepsBetweenPolls = 64;
+
+// Idle fibers that a loop keeps; the stacks of others go back to the pool,
+// which decides about their memory.
+constexpr size_t kMostIdleFibers = 64;
+
+class MonotonicClock final : public Clock {
+ public:
+  absl::Time Now() override {
+    return start_ +
+           absl::FromChrono(std::chrono::steady_clock::now() - steady_start_);
+  }
+  absl::Duration TimeToWait(absl::Time deadline) override {
+    return deadline == absl::InfiniteFuture() ? absl::InfiniteDuration()
+                                              : deadline - Now();
+  }
+
+ private:
+  const absl::Time start_ = absl::Now();
+  const std::chrono::steady_clock::time_point steady_start_ =
+      std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+void DieOutsideRun(const char* what) {
+  const PortalTask* const task = ThisThread().current_task;
+  if (task != nullptr) {
+    context::ThrowOrDie(
+        PortalError(PortalError::Reason::kWrongHost,
+                    absl::StrCat("greenback::", what, ": task \"", task->name(),
+                                 "\" is run by ", task->host(),
+                                 ", and this is for tasks that are run by "
+                                 "greenback::Run(); use what ",
+                                 task->host(), " has for it")));
+  }
+  context::ThrowOrDie(std::logic_error(absl::StrCat(
+      "greenback::", what,
+      ": no task of a run is running on this thread; call it below a coroutine "
+      "that greenback::Run() runs")));
+}
+
+struct Loop::Fiber {
+  Loop* loop;
+  size_t index;  // in fibers_
+  context::Stack stack;
+  context::SavedContext context;  // while idle
+};
+
+Loop::Loop(context::StackPoolOptions stacks, Clock* clock)
+    : thread_(std::this_thread::get_id()),
+      stacks_(stacks),
+      own_clock_(clock ? nullptr : std::make_unique<MonotonicClock>()),
+      clock_(clock ? clock : own_clock_.get()) {
+  // Where fibers are filed as idle there is nobody to tell.
+  idle_.reserve(kMostIdleFibers);
+}
+
+Loop::~Loop() = default;
+
+void Loop::Fail(std::exception_ptr error) noexcept {
+  std::rethrow_exception(std::move(error));
+}
+
+absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
+  ReportStackOverflows();
+  absl::Status made = MakeIdleFiber();
+  if (!made.ok()) return made;
+  thread_state_ = &ThisThread();
+  outer_state_ = *thread_state_;
+  *thread_state_ = {};
+  thread_state_->loop = this;
+  thread_state_->steps = outer_state_.steps;
+  const absl::Cleanup end = [this] { End(); };
+  begin();
+
+  running_ = idle_.back();
+  idle_.pop_back();
+  Switch(outside_, running_->context);
+  return absl::OkStatus();
+}
+
+void Loop::End() noexcept {
+  // Also where it has not begun.
+  Stop();
+  // Its last fiber has ended. The idle ones see that the loop has stopped as
+  // soon as they resume.
+  for (Fiber* fiber : idle_) Switch(outside_, fiber->context);
+  idle_.clear();
+  fibers_.clear();
+  outer_state_.steps = thread_state_->steps;
+  *thread_state_ = outer_state_;
+}
+
+void Loop::FiberMain(void* argument) {
+  Fiber* const fiber = static_cast<Fiber*>(argument);
+  fiber->loop->RunOnThisFiber();
+  context::FinalSwitch(fiber->loop->outside_);
+}
+
+void Loop::RunOnThisFiber() {
+  while (!stopped_) RunOne();
+}
+
+// Inline, at one place: see Jump::Go().
+inline __attribute__((always_inline)) void Loop::SwitchTo(ParkPoint& point) {
+  Fiber* const self = running_;
+  running_ = static_cast<Fiber*>(point.host_fiber);
+  thread_state_->current_task = point.task;
+  ++switch_count_;
+  if (idle_.size() >= kMostIdleFibers) [[unlikely]] {
+    context::FinalSwitch(point.context, RemoveFiber, self);
+  }
+  idle_.push_back(self);
+  context::Switch(self->context, point.context);
+  // Taken from the idle ones, by Park() or at the end of the run.
+}
+
+inline __attribute__((always_inline)) void Loop::RunOne() {
+  ++step_count_;
+  if (ready_ == nullptr || step_count_ >= next_poll_) [[unlikely]] {
+    PollOrWait(/*may_wait=*/true);
+  }
+  ReadyNode* const node = ready_;
+  ready_ = node->next;
+  if (ready_ == nullptr) ready_end_ = &ready_;
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->StepBegins(*node->task);
+  thread_state_->current_task = node->task;
+  ParkPoint* woken = node->point;
+  if (woken == nullptr) [[likely]] {
+    node->handle.resume();
+    if (thread_state_->attention) [[unlikely]]
+      woken = AfterStep();
+  }
+  if (woken != nullptr) [[unlikely]]
+    SwitchTo(*woken);
+  // None when it has ended or parked.
+  PortalTask* const task = std::exchange(thread_state_->current_task, nullptr);
+  if (observer_ != nullptr && task != nullptr) [[unlikely]]
+    observer_->StepEnds(*task);
+}
+
+ParkPoint* Loop::AfterStep() {
+  while (thread_state_->attention) {
+    if (std::coroutine_handle<> next = TakeFromTrampoline()) {
+      thread_state_->attention =
+          fired_in_step_ != nullptr || promotions_.first() != nullptr;
+      next.resume();
+      continue;
+    }
+    thread_state_->attention = false;
+    Promote();
+    if (fired_in_step_ == nullptr) return nullptr;
+    // What fired in its own task's step goes on at once: to its task it is the
+    // rest of the step. Only here, at the top level, is there nothing else of
+    // the step left to stand below it.
+    ParkPoint& point = *std::exchange(fired_in_step_, nullptr);
+    if (point.node.point != nullptr) return &point;
+    point.node.handle.resume();
+  }
+  return nullptr;
+}
+
+void Loop::Withdraw(ReadyNode& node) noexcept {
+  Loop* const loop = Current();
+  if (loop == nullptr) return;  // and so is its queue
+  if (loop->fired_in_step_ != nullptr && &loop->fired_in_step_->node == &node) {
+    loop->fired_in_step_ = nullptr;
+    return;
+  }
+  for (ReadyNode** link = &loop->ready_; *link != nullptr;
+       link = &(*link)->next) {
+    if (*link != &node) continue;
+    *link = node.next;
+    if (node.next == nullptr) loop->ready_end_ = link;
+    return;
+  }
+}
+
+void Loop::Promote() {
+  while (Promotion* const promotion = promotions_.first()) {
+    promotion->LeaveList();
+    promotion->promote(*promotion->task);
+  }
+}
+
+void Loop::PollOrWait(bool may_wait) {
+  next_poll_ = step_count_ + kStepsBetweenPolls;
+  // A wait for I/O alone takes what is ready first, too.
+  const bool waits_for_io = may_wait && ready_ == nullptr && timers_.empty();
+  if (reactor_.has_work() && !waits_for_io) Poll(absl::ZeroDuration());
+  if (!timers_.empty()) FireTimers();
+  while (may_wait && ready_ == nullptr) {
+    // A clock may jump when it is asked, and does not jump over what is there.
+    Poll(reactor_.has_posted()
+             ? absl::ZeroDuration()
+             : clock_->TimeToWait(timers_.empty()
+                                      ? absl::InfiniteFuture()
+                                      : timers_.begin()->first.first));
+    if (!timers_.empty()) FireTimers();
+  }
+}
+
+// Takes what I/O has become ready, after a wait of up to `timeout`.
+void Loop::Poll(absl::Duration timeout) {
+  // The deadline has passed since the timers were looked at.
+  timeout = std::max(timeout, absl::ZeroDuration());
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->IoWaitBegins(timeout);
+  reactor_.Wait(timeout);
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->IoWaitEnds(timeout);
+}
+
+void Loop::FireTimers() {
+  const absl::Time now = clock_->Now();
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
+    Timer* timer = timers_.begin()->second;
+    Disarm(*timer);
+    timer->Fire();
+  }
+}
+
+void Loop::Arm(Timer& timer, absl::Time deadline) {
+  const uint64_t order = ++timer_order_;
+  timers_.emplace(std::pair(deadline, order), &timer);
+  Disarm(timer);
+  timer.deadline = deadline;
+  timer.order = order;
+}
+
+void Loop::Disarm(Timer& timer) {
+  if (timer.order == 0) return;
+  timers_.erase({timer.deadline, timer.order});
+  timer.order = 0;
+}
+
+void Loop::PromoteAfterStep(Promotion& promotion) noexcept {
+  promotion.LeaveList();
+  promotions_.PushFront(promotion);
+  thread_state_->attention = true;
+}
+
+absl::Status Loop::MakeIdleFiber() {
+  context::StackOrError made = stacks_.Acquire();
+  if (!made.stack) {
+    // The settings of a run have names of their own.
+    return absl::ResourceExhaustedError(absl::StrReplaceAll(
+        made.error,
+        {{"StackPoolOptions::max_stacks", "RunOptions::max_fibers"},
+         {"StackPoolOptions::stack_size", "RunOptions::stack_size"}}));
+  }
+  auto fiber = std::make_unique<Fiber>(
+      Fiber{this, fibers_.size(), std::move(made.stack), {}});
+  fiber->context =
+      context::SavedContext::Create(fiber->stack, FiberMain, fiber.get());
+  Fiber* const made_fiber = fiber.get();
+  fibers_.push_back(std::move(fiber));
+  idle_.push_back(made_fiber);
+  return absl::OkStatus();
+}
+
+void Loop::RemoveFiber(void* argument) {
+  Fiber* const fiber = static_cast<Fiber*>(argument);
+  auto& fibers = fiber->loop->fibers_;
+  const size_t index = fiber->index;
+  std::swap(fibers[index], fibers.back());
+  fibers[index]->index = index;
+  fibers.pop_back();
+}
+
+// Only Park() takes an idle fiber, and each switch to a woken one files one, so
+// what is reserved here is still there when this fiber parks.
+absl::Status Loop::ReserveFiber() {
+  if (!idle_.empty()) [[likely]]
+    return absl::OkStatus();
+  return MakeIdleFiber();
+}
+
+// Whether nobody is ready but `point`, or its waker.
+bool Loop::IsAllThatIsReady(const ParkPoint& point) const {
+  return ready_ != nullptr && ready_->next == nullptr &&
+         (ready_ == &point.node ||
+          (point.node.handle && ready_->handle == point.node.handle));
+}
+
+void Loop::EndStep(PortalTask& task) {
+  thread_state_->current_task = nullptr;
+  if (observer_ != nullptr) [[unlikely]]
+    observer_->StepEnds(task);
+}
+
+context::SavedContext* Loop::Park(ParkPoint& point) {
+  bool step_ended = false;
+  // A round trip through another fiber would only lead back here.
+  if (IsAllThatIsReady(point) && !thread_state_->attention) {
+    const bool poll = ++step_count_ >= next_poll_;
+    if (poll || observer_ != nullptr) [[unlikely]] {
+      EndStep(*point.task);
+      step_ended = true;
+      if (poll) PollOrWait(/*may_wait=*/false);
+    }
+    // Whoever was told, or called, may have made others ready.
+    if (IsAllThatIsReady(point)) {
+      ready_ = nullptr;
+      ready_end_ = &ready_;
+      if (step_ended) [[unlikely]] {
+        if (observer_ != nullptr) observer_->StepBegins(*point.task);
+        thread_state_->current_task = point.task;
+      }
+      return nullptr;
+    }
+  }
+  // The step ends here for what it has left to do, too.
+  if (thread_state_->attention) [[unlikely]] {
+    thread_state_->attention = false;
+    Promote();
+    if (fired_in_step_ != nullptr) {
+      Schedule(std::exchange(fired_in_step_, nullptr)->node);
+    }
+  }
+  point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
+  point.host_fiber = running_;
+  running_ = idle_.back();
+  idle_.pop_back();
+  if (!step_ended) EndStep(*point.task);
+  ++switch_count_;
+  // SwitchTo() makes this task the current one again.
+  return &running_->context;
+}
+
+void Loop::Wake(ParkPoint& point) noexcept {
+  if (!OnThisThread()) {
+    point.run = [](Posted& posted, Posted::End end) {
+      // The run waits for its tasks, so that it is always run.
+      if (end == Posted::End::kRun) {
+        Current()->Wake(static_cast<ParkPoint&>(posted));
+      }
+    };
+    RunSoonFromAnyThread(static_cast<Posted&>(point));
+    return;
+  }
+  const bool parked =
+      point.state.load(std::memory_order_relaxed) == ParkPoint::kParked;
+  point.state.store(ParkPoint::kFired, std::memory_order_relaxed);
+  if (!parked) return;  // Await() sees it before it parks
+  if (point.task == current_task() && fired_in_step_ == nullptr) {
+    fired_in_step_ = &point;
+    thread_state_->attention = true;
+  } else {
+    Schedule(point.node);
+  }
+}
+
+}  // namespace internal
+}  // namespace greenback

@@ -1,0 +1,92 @@
+#include "greenback/runtime/internal/thread_pool.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+
+namespace greenback::internal {
+
+ThreadPool::ThreadPool(size_t max_threads)
+    : max_threads_(std::max<size_t>(max_threads, 1)) {}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
+}
+
+absl::Status ThreadPool::Reserve() {
+  std::lock_guard lock(mutex_);
+  if (idle_ <= job_count_ && threads_.size() < max_threads_) {
+    const int error = StartThread();
+    // The threads that there are will come to it.
+    if (error != 0 && threads_.empty()) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("greenback::RunInThread(): cannot start a thread: ",
+                       std::strerror(error), "; see ulimit -u"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ThreadPool::Add(Job& job) noexcept {
+  std::lock_guard lock(mutex_);
+  job.next_ = nullptr;
+  *jobs_end_ = &job;
+  jobs_end_ = &job.next_;
+  ++job_count_;
+  changed_.notify_one();
+}
+
+bool ThreadPool::Remove(Job& job) {
+  std::lock_guard lock(mutex_);
+  Job** link = &first_job_;
+  while (*link != nullptr && *link != &job) link = &(*link)->next_;
+  if (*link == nullptr) return false;
+  Take(link);
+  return true;
+}
+
+void ThreadPool::Take(Job** link) {
+  Job* const job = *link;
+  *link = job->next_;
+  if (*link == nullptr) jobs_end_ = link;
+  --job_count_;
+}
+
+// Not std::thread, whose failure to start is an exception. The signal mask is
+// inherited: a thread that blocked more would hand that on to the processes
+// that a function starts, and with SIGSEGV blocked a fault kills the program
+// past its handler.
+int ThreadPool::StartThread() {
+  threads_.push_back({});  // when it runs, there must be room for it
+  const int error = pthread_create(&threads_.back(), nullptr, ThreadMain, this);
+  if (error != 0) threads_.pop_back();
+  return error;
+}
+
+void* ThreadPool::ThreadMain(void* pool) {
+  static_cast<ThreadPool*>(pool)->RunJobs();
+  return nullptr;
+}
+
+void ThreadPool::RunJobs() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    ++idle_;
+    changed_.wait(lock, [this] { return stopping_ || first_job_ != nullptr; });
+    --idle_;
+    Job* const job = first_job_;
+    if (job == nullptr) return;
+    Take(&first_job_);
+    lock.unlock();
+    job->Work();
+    lock.lock();
+  }
+}
+
+}  // namespace greenback::internal

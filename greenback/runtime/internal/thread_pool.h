@@ -1,0 +1,66 @@
+// ThreadPool: the threads of a run's RunInThread(). Internal.
+//
+// Threads are started when there is work and none is idle, up to a number, and
+// joined at the end of the run, when all work is done.
+#ifndef GREENBACK_RUNTIME_INTERNAL_THREAD_POOL_H_
+#define GREENBACK_RUNTIME_INTERNAL_THREAD_POOL_H_
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace greenback::internal {
+
+class ThreadPool {
+ public:
+  class Job {
+   public:
+    virtual void Work() = 0;
+
+   protected:
+    ~Job() = default;
+
+   private:
+    friend class ThreadPool;
+    Job* next_ = nullptr;
+  };
+
+  explicit ThreadPool(size_t max_threads);
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool();
+
+  // Before Add(): sees to it that there is a thread for one job more, or will
+  // be. ResourceExhausted when there is none and none can be started.
+  absl::Status Reserve();
+  // A thread calls job.Work().
+  void Add(Job& job) noexcept;
+  // Whether `job` was still waiting for a thread, and now will not be called.
+  bool Remove(Job& job);
+
+ private:
+  static void* ThreadMain(void* pool);
+  void RunJobs();
+  int StartThread();
+  // The job that `link` points to leaves the list.
+  void Take(Job** link);
+
+  const size_t max_threads_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Job* first_job_ = nullptr;
+  Job** jobs_end_ = &first_job_;
+  size_t job_count_ = 0;
+  std::vector<pthread_t> threads_;
+  size_t idle_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_RUNTIME_INTERNAL_THREAD_POOL_H_
