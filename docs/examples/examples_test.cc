@@ -52,4 +52,11 @@ TEST(ExamplesTest, PortalTree) {
               ElementsAre("north: 6", "north: 8", "south: 12"));
 }
 
+// The tea waits for a stove.
+TEST(ExamplesTest, Semaphore) {
+  EXPECT_THAT(Print("semaphore"),
+              ElementsAre("soup is on", "rice is on", "soup is done",
+                          "tea is on", "tea is done", "rice is done"));
+}
+
 }  // namespace
