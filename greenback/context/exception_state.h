@@ -1,14 +1,14 @@
 // The exceptions that a flow of control has in flight: what
 // std::current_exception() and std::uncaught_exceptions() look at.
 //
-// The C++ ABI keeps both per thread. A switch that leaves them alone shows one
-// task the exception of another: `throw;` rethrows a stranger's, and a
-// destructor that asks whether it runs because of an exception is told wrong.
-// So each flow takes its state along:
+// The C++ ABI keeps both per thread. A switch that did not save them would show
+// one task the exception of another: `throw;` would rethrow the other task's
+// exception, and a destructor that asks whether it runs because of an exception
+// would get the wrong answer. So each flow keeps its own state:
 //
 //   ExceptionState mine = *ThreadExceptionState();
-//   *ThreadExceptionState() = {};            // whoever runs now has none
-//   ...                                      // run somebody else
+//   *ThreadExceptionState() = {};            // the next flow starts with none
+//   ...                                      // another flow runs
 //   *ThreadExceptionState() = mine;          // perhaps on another thread
 //
 // An ExceptionState owns nothing: the exceptions belong to the frames that
@@ -29,10 +29,10 @@ struct ExceptionState {
 #endif
 };
 
-// The running thread's. Do not keep the pointer across a switch: the flow may
-// go on on another thread. This is a call into another translation unit on
-// purpose; the ABI's own accessor is declared `const`, so that compilers use
-// one thread's answer on another.
+// The state of the running thread. Do not keep the pointer across a switch: the
+// flow may be resumed on another thread. This is deliberately a call into
+// another translation unit; the ABI's own accessor is declared `const`, so
+// compilers reuse one thread's answer on another.
 ExceptionState* ThreadExceptionState() noexcept;
 
 }  // namespace greenback::context

@@ -1,4 +1,4 @@
-// RunOnFiber(fn): borrows a stack, runs `fn` on it, comes back.
+// RunOnFiber(fn): borrows a stack, runs `fn` on it, and returns its result.
 //
 //   std::optional<Expr> tree = greenback::RunOnFiber(pool, [&] {
 //     return ParseRecursively(text);  // too deep for this thread's stack
@@ -7,13 +7,13 @@
 // Use it for deep recursion on a thread whose stack is small. It runs no other
 // task meanwhile: to wait, use Await(), which works inside `fn` as outside.
 //
-// Result: what `fn` returns, references included. An exception of `fn` comes
-// out of RunOnFiber(). `fn` starts with no exception in flight, also when the
-// caller is inside a `catch`.
-// Suspends: never by itself. When `fn` awaits, the caller's frames wait along,
-// and both may go on on another thread.
-// Errors: StackExhausted when the pool has no stack left (without exceptions:
-// dies with its message).
+// Result: what `fn` returns, references included. An exception of `fn`
+// propagates out of RunOnFiber(). `fn` starts with no exception in flight, even
+// if the caller is inside a `catch`.
+// Suspends: never by itself. When `fn` awaits, the caller's frames wait too,
+// and all of them may resume on another thread.
+// Errors: StackExhausted when the pool has no stack left (without exceptions it
+// prints the message and aborts).
 #ifndef GREENBACK_CONTEXT_RUN_ON_FIBER_H_
 #define GREENBACK_CONTEXT_RUN_ON_FIBER_H_
 
@@ -28,7 +28,8 @@
 
 namespace greenback {
 
-// What ran out, and which setting to raise.
+// There was no stack. The message says what ran out, and which setting to
+// raise.
 class StackExhausted : public std::bad_alloc {
  public:
   explicit StackExhausted(std::string message)
@@ -40,7 +41,7 @@ class StackExhausted : public std::bad_alloc {
 };
 
 namespace context::internal {
-// Calls call(argument) on a stack of `pool`; passes on what it throws.
+// Calls call(argument) on a stack of `pool`; its exceptions propagate.
 void RunOnFiber(StackPool& pool, void (*call)(void*), void* argument);
 }  // namespace context::internal
 
@@ -48,8 +49,8 @@ template <class Fn>
 std::invoke_result_t<Fn> RunOnFiber(context::StackPool& pool, Fn&& fn) {
   using Result = std::invoke_result_t<Fn>;
   if constexpr (std::is_void_v<Result>) {
-    // Not the address of `fn` itself: a function's is no void*, a const one's
-    // neither.
+    // Not the address of `fn` itself: the address of a function, or of a const
+    // object, does not convert to void*.
     struct Call {
       std::remove_reference_t<Fn>* fn;
     } call{std::addressof(fn)};
@@ -60,7 +61,7 @@ std::invoke_result_t<Fn> RunOnFiber(context::StackPool& pool, Fn&& fn) {
         },
         &call);
   } else {
-    // A reference travels as a pointer.
+    // A reference is passed as a pointer.
     using Slot = std::conditional_t<std::is_reference_v<Result>,
                                     std::remove_reference_t<Result>*,
                                     std::optional<Result>>;
@@ -84,7 +85,7 @@ std::invoke_result_t<Fn> RunOnFiber(context::StackPool& pool, Fn&& fn) {
   }
 }
 
-// On a stack of the process's own pool: 1 MiB.
+// The same on a stack of the process's own pool, of 1 MiB.
 template <class Fn>
 std::invoke_result_t<Fn> RunOnFiber(Fn&& fn) {
   return RunOnFiber(context::StackPool::Default(), std::forward<Fn>(fn));

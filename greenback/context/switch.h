@@ -1,5 +1,5 @@
-// The switch: leaves one flow of control where it stands and goes on with
-// another, in the same thread.
+// The switch: suspends one flow of control and resumes another, in the same
+// thread.
 //
 //   SavedContext loop, fiber;
 //   fiber = SavedContext::Create(stack, [](void* argument) {
@@ -8,20 +8,20 @@
 //   }, &loop);
 //   Switch(/*from=*/loop, /*to=*/fiber);    // returns when `fiber` ends
 //
-// This is the layer that portals stand on; use RunOnFiber() or Await() unless
-// you write a host of your own.
+// Portals are built on this layer; use RunOnFiber() or Await() unless you write
+// a host of your own.
 //
-// What goes along with a flow: its registers, its floating-point control words,
-// its exceptions in flight (exception_state.h), and what sanitizers know of it.
-// Thread-locals do not: after a switch a flow may find itself on another
-// thread, and must read them through functions that are not inlined.
+// A flow keeps its registers, its floating-point control words, its exceptions
+// in flight (exception_state.h), and its records in sanitizers. It does not
+// keep thread-locals: after a switch a flow may be on another thread, and must
+// read them through functions that are not inlined.
 //
-// Threads: a flow runs on one thread at a time, and may go on on any. Between
-// the moment somebody can see that a flow waits and the moment it has left its
-// stack, another thread must not continue it: hand the news to SwitchThen(),
-// which delivers it from the other side.
-// Errors: none; to continue a context that is not saved is undefined, and
-// asserted in debug builds.
+// Threads: a flow runs on one thread at a time, and may be resumed on any.
+// Between the moment when other threads can see that a flow waits and the
+// moment when it has left its stack, they must not resume it: pass the
+// announcement to SwitchThen(), which makes it from the other side.
+// Errors: none; resuming a context that is not saved is undefined behaviour,
+// and asserted in debug builds.
 #ifndef GREENBACK_CONTEXT_SWITCH_H_
 #define GREENBACK_CONTEXT_SWITCH_H_
 
@@ -38,14 +38,14 @@ namespace internal {
 struct Jump;
 }
 
-// Where a flow of control stands while it does not run. Owns nothing: the
-// stack must stay until the flow has ended. A flow that is never continued
-// again leaks what its frames own (and, under sanitizers, their records of it).
+// A suspended flow of control. Owns nothing: the stack must exist until the
+// flow has ended. A flow that is never resumed leaks what its frames own (and,
+// under sanitizers, their records of it).
 class SavedContext {
  public:
   SavedContext() = default;
 
-  // A flow that, when first switched to, calls entry(argument) on `stack`, with
+  // A flow that calls entry(argument) on `stack` when it is first resumed, with
   // no exception in flight. `entry` must not return or throw: it ends with
   // FinalSwitch(). Backtraces end at it.
   static SavedContext Create(const Stack& stack, void (*entry)(void*),
@@ -63,8 +63,8 @@ class SavedContext {
 
 namespace internal {
 
-// What one side of a jump hands to the other. Lives on the stack of the side
-// that leaves, so it is read before that side may go on. Written by Go().
+// What one side of a jump passes to the other. Lives on the stack of the side
+// that leaves, so it is read before that side may be resumed. Written by Go().
 struct Jump : Place {
   SavedContext* from;
   void (*left)(void*);  // null: nothing is called
@@ -85,8 +85,8 @@ void Jump::Go(SavedContext& from, SavedContext& to, bool last,
   this->from = &from;
   this->left = left;
   if (left != nullptr) this->argument = argument;
-  // Kept on the stack, not in `from`: they are this flow's own business. Member
-  // by member, as they are written: to read both in one go waits for the write.
+  // Kept on the stack, not in `from`: no other flow needs them. Member by
+  // member, as they are written: one read of both would wait for the writes.
   exceptions = ThreadExceptionState();
   void* const caught = exceptions->caught;
   const unsigned uncaught = exceptions->uncaught;
@@ -103,7 +103,7 @@ void Jump::Go(SavedContext& from, SavedContext& to, bool last,
   Jump& other = static_cast<Jump&>(*JumpTo(there, this));
 
   control.Load(other.control);
-  // The other side's thread is this flow's from now on.
+  // From now on this flow runs on the other side's thread.
   other.exceptions->caught = caught;
   other.exceptions->uncaught = uncaught;
 #if defined(__ARM_EABI_UNWINDER__)
@@ -115,30 +115,30 @@ void Jump::Go(SavedContext& from, SavedContext& to, bool last,
 void Jump::Arrive(void* fake_stack, Jump& jump) {
   jump.from->place_ = &jump;
   sanitizer::AfterJump(fake_stack, jump.from->sanitizer_);
-  // Last, as it may be the moment when the other side's stack goes.
+  // Last, since this call may release the other side's stack.
   if (jump.left) jump.left(jump.argument);
 }
 
 }  // namespace internal
 
-// Saves the running flow in `from` and goes on with `to`, which is then empty.
-// Returns when somebody switches to `from`, perhaps on another thread.
+// Saves the running flow in `from` and resumes `to`, which is then empty.
+// Returns when a flow switches to `from`, perhaps on another thread.
 GREENBACK_SWITCHES_INLINE void Switch(SavedContext& from, SavedContext& to) {
   internal::Jump jump;
   jump.Go(from, to, /*last=*/false, nullptr, nullptr);
 }
 
 // The same; `left(argument)` is called on the side of `to`, before anything
-// else there, at the moment when `from` is saved and may be continued by
-// anybody. It must not throw or switch.
+// else there, at the moment when `from` is saved and may be resumed by any
+// thread. It must not throw or switch.
 GREENBACK_SWITCHES_INLINE void SwitchThen(SavedContext& from, SavedContext& to,
                                           void (*left)(void*), void* argument) {
   internal::Jump jump;
   jump.Go(from, to, /*last=*/false, left, argument);
 }
 
-// Ends the running flow and goes on with `to`. `left(argument)`, if given, is
-// called on that side, when the stack of the ended flow may be given back.
+// Ends the running flow and resumes `to`. `left(argument)`, if given, is called
+// on that side, when the stack of the ended flow may be returned to its pool.
 [[noreturn]] void FinalSwitch(SavedContext& to, void (*left)(void*) = nullptr,
                               void* argument = nullptr);
 

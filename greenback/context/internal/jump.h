@@ -1,29 +1,29 @@
-// The jump of a switch: leaves the running flow of control where it stands, and
-// goes on with another one. Internal to switch.h.
+// The jump of a switch: suspends the running flow of control and resumes
+// another one. Internal to switch.h.
 //
-// On x86-64 and aarch64 a few instructions, inline. Not for their own sake: a
-// function that is called in one flow and returns in another puts the
-// processor's stack of return addresses out of step, and then the returns out
-// of the deepest synchronous code are all mispredicted. That costs several
-// times what the jump does.
+// On x86-64 and aarch64 it is a few instructions, inline. They are inline
+// because a function that is called in one flow and returns in another puts the
+// processor's return-stack buffer out of step, and then all returns out of the
+// deepest synchronous code are mispredicted. That costs several times what the
+// jump does.
 //
 // Elsewhere, and with GREENBACK_FCONTEXT
 // (`--define=greenback_switch=fcontext`), it is jump_fcontext() of
 // Boost.Context. Choose that where other code must find Boost's layout on a
-// waiting stack, or with a hardware shadow stack, if Boost is built for one.
-// On x86-64 that takes its return address off the stack and jumps there; so it
-// is entered by a jump, too, and nothing gets out of step; but not where a
-// shadow stack has to see the call.
+// waiting stack, or with a hardware shadow stack, if Boost is built for one. On
+// x86-64 jump_fcontext() pops its return address from the stack and jumps
+// there; so it is entered by a jump, too, and the buffer stays in step. Where a
+// shadow stack has to see the call, it is called.
 //
-// All of a program must be compiled alike. Functions that have instructions of
-// their own by a `target` attribute may switch, except where nothing can tell
-// the compiler what the jump does to their registers: with g++, functions for
-// APX in a program that is not for APX; and the tiles of AMX, which hold their
-// values until the next switch only, as they do until the next call.
+// All of a program must be compiled alike. Functions with a `target` attribute
+// may switch, except where the compiler cannot be told which of their registers
+// the jump changes: with g++, functions for APX in a program that is not
+// compiled for APX. The tiles of AMX keep their values only until the next
+// switch, as they do only until the next call.
 #ifndef GREENBACK_CONTEXT_INTERNAL_JUMP_H_
 #define GREENBACK_CONTEXT_INTERNAL_JUMP_H_
 
-// What would go wrong later, without a word or with a puzzling one.
+// Builds that would fail later, silently or with a puzzling message.
 #if defined(__has_feature)
 #if __has_feature(safe_stack)
 #error \
@@ -62,19 +62,19 @@
 #define GREENBACK_FCONTEXT_BY_JUMP 0
 #endif
 
-// What a call may change, but for the integer registers.
+// The registers that a call may change, except the integer registers.
 //
 // JumpTo() is inlined into functions that may have a `target` attribute of
-// their own, so these include the registers that only such a function can use:
-// nothing that must survive the jump may be in one. clang accepts their names
-// in every function. g++ accepts only the names that the function at hand can
-// use, and the preprocessor does not know that function. For g++ they are
-// outputs that nobody reads, with two alternatives. The first is all of the
-// registers; it is impossible without AVX-512, where the class "k" is empty.
-// The second is memory. g++ takes an alternative in which every operand is in
-// its place already before it looks at the costs ("!"), so the second one also
-// has an input that never is: a zero in rax. (There are 30 operands at most,
-// too few for the registers of APX as well.)
+// their own, so the list includes the registers that only such a function can
+// use: nothing that must survive the jump may be in one of them. clang accepts
+// their names in every function. g++ accepts only the names that the function
+// at hand can use, and the preprocessor does not know that function. For g++
+// they are outputs that are never read, with two alternatives. The first is all
+// of the registers; it is impossible without AVX-512, where the class "k" is
+// empty. The second is memory. g++ prefers an alternative in which every
+// operand is already in its place, before it compares the costs ("!"), so the
+// second one also has an input that is never in its place: a zero in rax.
+// (There are at most 30 operands, too few for the registers of APX as well.)
 #if defined(__x86_64__)
 #if defined(__clang__) || defined(__AVX512F__)
 #define GREENBACK_CALL_CLOBBERS_AVX512                                        \
@@ -121,22 +121,22 @@
 namespace greenback::context::internal {
 
 #if defined(__x86_64__) && !defined(__clang__)
-// Outputs in memory that nobody reads. Not on the stack, where they make a
-// waiting fiber larger. Functions for AVX-512 write to them.
+// Outputs in memory that are never read. Not on the stack, where they would
+// make a waiting fiber larger. Functions for AVX-512 write to them.
 __attribute__((visibility("hidden"))) inline volatile float vector_output;
 __attribute__((visibility("hidden"))) inline volatile unsigned char mask_output;
 #endif
 
 #if GREENBACK_FCONTEXT
 
-// Where a flow stands while it does not run. Lives on its stack.
+// A suspended flow. Lives on its stack.
 struct Place {
   void* fcontext;
-  Place* there;  // where the flow has left for
+  Place* there;  // the flow that was resumed in its place
 };
 
-// Saves the running flow in `here` and goes on at `there`. Returns the `here`
-// of whoever comes back.
+// Saves the running flow in `here` and resumes the one at `there`. Returns the
+// `here` of the flow that resumes this one.
 #if GREENBACK_FCONTEXT_BY_JUMP
 
 // jump_fcontext(), on the way to which nothing here touches the stack pointer:
@@ -145,7 +145,7 @@ extern "C" void greenback_context_jump_fcontext();
 
 inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
   here->there = there;
-  // On the way there the place to go and the data; on the way back, what
+  // On the way there, the target and the data; on the way back, what
   // jump_fcontext() returns.
   void* fcontext = there->fcontext;
   Place* data = here;
@@ -187,16 +187,17 @@ struct Place {
 };
 
 // The instructions that load the other flow's registers, in a section of their
-// own. Wherever a profiler or a debugger stops, the unwinder must find the
-// caller. While the stack pointer is the other flow's already, the rules of the
-// function that JumpTo() is inlined into are wrong; so these instructions are
-// outside of it, as if they were a function that the other flow has called,
-// with `rules` that find the caller in its Place. (In place of a direct jump
-// more, the rules might change inside of the function; but functions without
-// any are compiled, too, and there the assembler takes no directives for them.)
+// own. Wherever a profiler or a debugger interrupts them, the unwinder must
+// find the caller. Once the stack pointer belongs to the other flow, the unwind
+// rules of the function that JumpTo() is inlined into are wrong. So these
+// instructions are outside of that function, as if they were a function that
+// the other flow had called, with `rules` that find the caller in its Place.
+// (Changing the rules inside the function would save one direct jump; but some
+// functions are compiled without unwind rules, and there the assembler accepts
+// no directives for them.)
 //
-// clang 18 and older have one function at a time; without rules, unwinders
-// stop.
+// clang 18 and older accept only one such function at a time; without rules,
+// unwinders stop.
 #if defined(__clang__) && __clang_major__ < 19
 #define GREENBACK_CFI(directives)
 #else
@@ -215,9 +216,9 @@ struct Place {
 // clang-format on
 
 inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
-  // A new flow finds both arguments where a function has them.
-  // All other registers are forgotten, as in a call; but those which a call
-  // preserves are saved by the compiler, where they hold anything.
+  // A new flow finds both arguments where a function expects them. All other
+  // registers are clobbered, as in a call; the compiler saves those that a call
+  // would preserve, where they hold anything.
 #if defined(__x86_64__)
   void* address;
   asm volatile(
@@ -281,24 +282,23 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
 #if !defined(__ANDROID__) && !defined(__Fuchsia__)
         "x18",  // the platform's own, there
 #endif
-        // Of SVE, which a function may use that has it for a `target`. "v0" is
-        // all of z0.
+        // The registers of SVE, which a function may use that has it as its
+        // `target`. "v0" is all of z0.
         "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10",
         "p11", "p12", "p13", "p14", "p15", "cc", "memory");
   return x0;
 #endif
 }
 
-// How a flow wants floating-point numbers to be computed: rounding, traps.
-// Loading them takes longer than the jump, and they are hardly ever different;
-// but for the flags of what has happened so far, which are as lasting as after
-// any call.
+// The floating-point control words of a flow: rounding, traps. Loading them
+// takes longer than the jump, and they hardly ever differ, except for the
+// status flags, which are preserved no more than by any call.
 struct ControlWords {
 #if defined(__x86_64__)
   void Save() {
     asm volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(sse), "=m"(x87));
   }
-  // In place of `present`.
+  // Replaces `present`.
   void Load(const ControlWords& present) const {
     if (((sse ^ present.sse) & ~kFlags) != 0) [[unlikely]] {
       asm volatile("ldmxcsr %0" : : "m"(sse));
