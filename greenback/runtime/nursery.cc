@@ -119,6 +119,35 @@ void AllChildrenAwaiter::await_suspend(std::coroutine_handle<> handle) {
   NurseryAccess::WhenEmpty(nursery_, handle);
 }
 
+void AllChildrenAwaiter::await_resume() const noexcept {
+  NurseryAccess::ParentResumed(nursery_);
+}
+
+void NurseryAccess::Note(Nursery& nursery, absl::Status status) {
+  nursery.Note(std::move(status));
+}
+
+void NurseryAccess::Note(Nursery& nursery, std::exception_ptr error) noexcept {
+  nursery.Note(std::move(error));
+}
+
+absl::Status NurseryAccess::Result(Nursery& nursery) {
+  return nursery.Result();
+}
+
+size_t NurseryAccess::Depth(const Nursery& nursery) {
+  return nursery.link_.depth;
+}
+
+void NurseryAccess::ParentResumed(Nursery& nursery) noexcept {
+  nursery.parent_node_.handle = nullptr;
+}
+
+void NurseryAccess::TakeOver(Nursery& nursery, Task& child,
+                             CancelState& scope) {
+  nursery.TakeOver(child, scope);
+}
+
 void NurseryAccess::WhenEmpty(Nursery& nursery,
                               std::coroutine_handle<> handle) {
   nursery.parent_node_.task = &nursery.parent_;

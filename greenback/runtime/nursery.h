@@ -1,4 +1,4 @@
-// Nursery: where tasks are spawned, and where they are waited for.
+// Nursery: a scope in which tasks are spawned, and which waits for them.
 //
 //   absl::Status status = co_await greenback::OpenNursery(
 //       [&](greenback::Nursery& nursery) -> greenback::Co<absl::Status> {
@@ -7,53 +7,45 @@
 //         co_return absl::OkStatus();
 //       });
 //
-// OpenNursery() gives a result when the body and every task spawned into the
-// nursery have ended: a task never outlives its nursery. When one of them fails
-// (a status that is not OK, or an exception) the others are cancelled, and the
-// failure comes out of OpenNursery() once all have ended. kCancelled that the
-// nursery's own cancel scope has caused is no failure.
+// OpenNursery() returns when the body and every task spawned into the nursery
+// have ended: a task never outlives its nursery. When one of them fails (with a
+// status that is not OK, or an exception) the others are cancelled, and the
+// failure is the result of OpenNursery() once all have ended. kCancelled that
+// the nursery's own cancel scope has caused is not a failure.
 //
-// Suspends: leaving is always a schedule point; waiting for the children is not
-// cancelled itself, but what cancels the surrounding scope cancels them.
+// Suspends: leaving is always a schedule point. The wait for the children is
+// not cancelled itself, but cancelling the surrounding scope cancels them.
 // Threads: the run's.
 #ifndef GREENBACK_RUNTIME_NURSERY_H_
 #define GREENBACK_RUNTIME_NURSERY_H_
 
 #include <concepts>
-#include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <optional>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "greenback/awaitable.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/internal/intrusive_list.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/exception_group.h"  // IWYU pragma: export
-#include "greenback/runtime/internal/root_task.h"
+#include "greenback/runtime/internal/child_task.h"
 #include "greenback/runtime/task.h"
 
 namespace greenback {
 
-namespace internal {
-struct NurseryAccess;
-}
-
 template <class T = void>
 class TaskStatus;
 
-// co_await -> absl::Status: what `body` gave, or the first failure of a child
-// (the texts of further ones are appended); kCancelled when the scope around it
-// is cancelled. Exceptions come out as they are, several as one ExceptionGroup.
-// `body` is kept until the end.
+// co_await -> absl::Status: the result of `body`, or the first failure of a
+// child (the texts of further ones are appended); kCancelled when the scope
+// around it is cancelled. An exception propagates unchanged, several as one
+// ExceptionGroup. `body` lives until the end.
 template <class Body>
 Co<absl::Status> OpenNursery(Body body);
 
@@ -69,40 +61,40 @@ class Nursery final : private internal::TaskOwner {
   // `fn` and `args` are moved or copied into the task (std::ref for
   // references). The new task begins inside this nursery's cancel scope,
   // without a portal, in the context (task_local.h) of the caller, which may be
-  // any task of the run, or none. Never suspends. The reference is good until
-  // the task ends, and it does not run before the caller suspends.
+  // any task of the run, or none. Never suspends. The reference is valid until
+  // the task ends; the task does not run before the caller suspends.
   //
-  // Once the body and all children have ended the nursery is closed: to spawn
-  // is an error then (std::logic_error, or a message and abort). When there is
+  // Once the body and all children have ended the nursery is closed: spawning
+  // is then an error (std::logic_error, or a message and abort). When there is
   // no memory for the task, std::bad_alloc: nothing is spawned, and `fn` and
   // `args` may have been moved from.
   template <class Fn, class... Args>
   Task& StartSoon(Fn&& fn, Args&&... args);
 
   // co_await -> absl::Status, or absl::StatusOr<T>: spawns a task that runs
-  // `co_await fn(task_status, args...)`, and waits until it says that it is
+  // `co_await fn(task_status, args...)`, and waits until it reports that it is
   // ready to serve:
   //
   //   Co<absl::Status> Serve(TaskStatus<int> task_status, Options options) {
   //     ...
-  //     task_status.Started(port);       // Start() goes on with the port
+  //     task_status.Started(port);       // Start() returns the port
   //     ...
   //   }
   //   ...
   //   absl::StatusOr<int> port = co_await nursery.Start<int>(Serve, options);
   //
-  // Up to then the task belongs to the caller: how it fails comes out of
-  // Start(), and what cancels it is the scope around Start(), which then waits
-  // for it. From Started() on, which any task of the run may call, it is a
-  // child of this nursery; when Start() is cancelled by then, that is too late,
-  // and does nothing. FailedPrecondition when it ends without. Always a
-  // schedule point. Keeps the nursery open; on a closed one it is an error, as
-  // StartSoon() is.
+  // Up to then the task belongs to the caller: its failure is the result of
+  // Start(), and the scope around Start() cancels it and waits for it. From
+  // Started() on, which any task of the run may call, it is a child of this
+  // nursery. If Start() has been cancelled before, Started() is too late and
+  // does nothing. FailedPrecondition when the task ends without calling
+  // Started(). Always a schedule point. Keeps the nursery open; on a closed one
+  // it is an error, as StartSoon() is.
   template <class T = void, class Fn, class... Args>
   Co<std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>>
   Start(Fn fn, Args... args);
 
-  // Around the body and all children.
+  // The scope around the body and all children.
   CancelScope& cancel_scope() { return scope_; }
 
   Task& parent_task() const { return parent_; }
@@ -114,18 +106,18 @@ class Nursery final : private internal::TaskOwner {
  private:
   friend struct internal::NurseryAccess;
 
-  // How the body or a child ended. A failure cancels the rest.
+  // Records how the body or a child ended. A failure cancels the rest.
   void Note(absl::Status status);
   void Note(std::exception_ptr error) noexcept;
   internal::TaskPlace PlaceForChild(const char* caller);
   Task& Adopt(internal::RootTask child);
-  // `child` of another nursery, with its outermost scope.
+  // Takes `child` of another nursery, with its outermost scope.
   void TakeOver(Task& child, internal::CancelState& scope);
   void TaskEnded() override;
-  // The body has ended, and the parent waits. Closes when nothing is left to
-  // wait for.
+  // Called when the body has ended and the parent waits. Closes the nursery
+  // when nothing is left to wait for.
   void CloseIfEmpty();
-  // What comes out; throws if exceptions do.
+  // The result of OpenNursery(); throws if a task has thrown.
   absl::Status Result();
 
   Task& parent_;
@@ -142,139 +134,16 @@ class Nursery final : private internal::TaskOwner {
   absl::Status status_;
 };
 
-namespace internal {
-
-// Until all children have ended. A schedule point in any case.
-class AllChildrenAwaiter {
- public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
-  explicit AllChildrenAwaiter(Nursery& nursery) : nursery_(nursery) {}
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> handle);
-  void await_resume() const noexcept;
-
- private:
-  Nursery& nursery_;
-};
-
-struct NurseryAccess {
-  template <class Outcome>
-  static void Note(Nursery& nursery, Outcome outcome) {
-    nursery.Note(std::move(outcome));
-  }
-  static AllChildrenAwaiter AllChildren(Nursery& nursery) {
-    return AllChildrenAwaiter(nursery);
-  }
-  static void WhenEmpty(Nursery& nursery, std::coroutine_handle<> handle);
-  static void ParentResumed(Nursery& nursery) {
-    nursery.parent_node_.handle = nullptr;
-  }
-  static absl::Status Result(Nursery& nursery) { return nursery.Result(); }
-  // How many nurseries of its task are around it.
-  static size_t Depth(const Nursery& nursery) { return nursery.link_.depth; }
-  static void BeginStart(Nursery& nursery);
-  static void EndStart(Nursery& nursery);
-  static void TakeOver(Nursery& nursery, Task& child, CancelState& scope) {
-    nursery.TakeOver(child, scope);
-  }
-};
-
-// What a task or a nursery's body may give.
-template <class A>
-inline constexpr bool kGivesStatus =
-    std::is_same_v<std::decay_t<AwaitResult<A>>, absl::Status>;
-template <class A>
-concept TaskAwaitable = Awaitable<A> &&
-    (kGivesStatus<A> || std::is_void_v<AwaitResult<A>>);
-// Refused by a static_assert, everything else is left out of the instantiation:
-// the sentence is the only error then.
-template <class Fn, class... Args>
-concept TaskFunction = std::invocable<Fn, Args...> &&
-    TaskAwaitable<std::invoke_result_t<Fn, Args...>>;
-
-// A child task: awaits what fn(args...) gives, and notes how it failed.
-template <class Fn, class... Args>
-RootTask RunChild(TaskPlace, Fn fn, Args... args) {
-  // Which may have become another by the end, see Start().
-  const Task& task = CurrentTask();
-  GREENBACK_TRY {
-    // Parameters go after the promise, and the Task with it; what the task owns
-    // goes while it still is one.
-    Fn function = std::move(fn);
-    std::tuple<Args...> arguments(std::move(args)...);
-    if constexpr (kGivesStatus<std::invoke_result_t<Fn, Args...>>) {
-      absl::Status status =
-          co_await std::apply(std::move(function), std::move(arguments));
-      NurseryAccess::Note(*task.parent_nursery(), std::move(status));
-    } else {
-      co_await std::apply(std::move(function), std::move(arguments));
-    }
-  }
-  GREENBACK_CATCH_ALL {
-    NurseryAccess::Note(*task.parent_nursery(), std::current_exception());
-  }
-}
-
-// A task under Start(). Lives in it, around all that it does.
-class StartedChild {
- public:
-  explicit StartedChild(Nursery& target);
-  StartedChild(const StartedChild&) = delete;
-  StartedChild& operator=(const StartedChild&) = delete;
-  ~StartedChild();
-
-  // The task is ready. False when that is too late: Start() is cancelled. Else
-  // there may be a value for Start() now, and then Started() follows.
-  bool MayStart();
-  void Started();
-
- private:
-  Task& task_;
-  Nursery& target_;
-  CancelState scope_;
-  bool started_ = false;
-};
-
-// Keeps a nursery open for a task that is not in it yet.
-class PendingStart {
- public:
-  explicit PendingStart(Nursery& nursery) : nursery_(nursery) {
-    NurseryAccess::BeginStart(nursery);
-  }
-  PendingStart(const PendingStart&) = delete;
-  PendingStart& operator=(const PendingStart&) = delete;
-  ~PendingStart() { NurseryAccess::EndStart(nursery_); }
-
- private:
-  Nursery& nursery_;
-};
-
-inline void AllChildrenAwaiter::await_resume() const noexcept {
-  NurseryAccess::ParentResumed(nursery_);
-}
-
-struct Nothing {};
-// What Started() gives, on its way to Start(), where this lives.
-template <class T>
-using StartValue =
-    std::optional<std::conditional_t<std::is_void_v<T>, Nothing, T>>;
-
-// Start() is left without a value: why.
-absl::Status ExplainNotStarted(absl::Status status);
-
-}  // namespace internal
-
-// Handed to a task that Nursery::Start() spawns. A copy is as good; good until
-// the task ends.
+// Passed to a task that Nursery::Start() spawns. Copyable; valid until the task
+// ends.
 template <class T>
 class TaskStatus {
  public:
   TaskStatus(internal::StartedChild& child, internal::StartValue<T>& value)
       : child_(&child), value_(&value) {}
 
-  // The task is ready: Start() goes on with `value`. Once; again is an error
-  // (std::logic_error, or a message and abort). Never suspends.
+  // The task is ready: Start() returns `value`. Call it once; a second call is
+  // an error (std::logic_error, or a message and abort). Never suspends.
   void Started(T value) const {
     if (!child_->MayStart()) return;
     value_->emplace(std::move(value));
@@ -368,7 +237,7 @@ Nursery::Start(Fn fn, Args... args) {
         }
         co_return;
       });
-  // What failed beside the task is no less a failure.
+  // A failure besides the task's own is a failure, too.
   if (!value || !status.ok()) {
     co_return internal::ExplainNotStarted(std::move(status));
   }
