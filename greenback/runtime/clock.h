@@ -1,8 +1,8 @@
-// Clock: what time it is in a run, and how long to wait for a deadline.
+// Clock: the time in a run, and how long to wait for a deadline.
 //
-// Run() uses a clock of its own, which starts at the wall clock's time and then
-// only goes forward, at the pace of the system's monotonic clock. Give another
-// one with RunOptions::clock; testing/mock_clock.h has one that jumps.
+// By default Run() uses a clock that starts at the wall clock's time and then
+// advances with the system's monotonic clock. Set another one in
+// RunOptions::clock; testing/mock_clock.h has one that jumps.
 //
 // Called on the run's thread only.
 #ifndef GREENBACK_RUNTIME_CLOCK_H_
@@ -18,12 +18,13 @@ class Clock {
 
   virtual absl::Time Now() = 0;
 
-  // Every task waits, the earliest deadline is `deadline` (InfiniteFuture:
-  // none). How long the loop may block for I/O before it asks again.
+  // Called when every task waits; the earliest deadline is `deadline`
+  // (InfiniteFuture: none). Returns how long the loop may block for I/O before
+  // it calls this again.
   virtual absl::Duration TimeToWait(absl::Time deadline) = 0;
 };
 
-// The run's present time, by its clock. In a run only.
+// The present time by the run's clock. In a run only.
 absl::Time CurrentTime();
 
 }  // namespace greenback

@@ -1,5 +1,5 @@
-// ExceptionGroup: what comes out of a nursery in which an exception was thrown
-// and something else failed, too.
+// ExceptionGroup: thrown by a nursery in which an exception was thrown and
+// something else failed, too.
 //
 //   try {
 //     co_await greenback::OpenNursery(ServeAll);
@@ -8,8 +8,8 @@
 //   }
 //
 // With exceptions only. When there is no memory to keep one of them, a
-// std::bad_alloc stands in the group for those that were lost; when there is
-// none for the group, a std::bad_alloc comes out in its place.
+// std::bad_alloc in the group takes the place of those that were lost; when
+// there is none for the group, a std::bad_alloc is thrown in its place.
 #ifndef GREENBACK_RUNTIME_EXCEPTION_GROUP_H_
 #define GREENBACK_RUNTIME_EXCEPTION_GROUP_H_
 
@@ -24,9 +24,9 @@
 namespace greenback {
 
 #if defined(__cpp_exceptions)
-// All of the exceptions, in the order in which they were thrown. Then, if there
-// were failures that were statuses, a StatusError with all of those. Run() puts
-// the main task's exception first.
+// All of the exceptions, in the order in which they were thrown. They are
+// followed by a StatusError with all failures that were statuses, if there were
+// any. Run() puts the main task's exception first.
 class ExceptionGroup : public std::exception {
  public:
   explicit ExceptionGroup(std::vector<std::exception_ptr> exceptions);
@@ -41,7 +41,7 @@ class ExceptionGroup : public std::exception {
   std::string what_;
 };
 
-// A status where only an exception will do.
+// A status, as an exception.
 class StatusError : public std::exception {
  public:
   explicit StatusError(absl::Status status)
@@ -58,7 +58,7 @@ class StatusError : public std::exception {
 namespace internal {
 
 // Exceptions on their way to an ExceptionGroup. They are noted where a task
-// ends, and that cannot fail.
+// ends, which must not fail.
 class NotedExceptions {
  public:
   bool empty() const { return errors_.empty(); }
@@ -67,14 +67,14 @@ class NotedExceptions {
   void Add(std::exception_ptr error) noexcept;
   void Add(const NotedExceptions& others) noexcept;
 #if defined(__cpp_exceptions)
-  // As a StatusError.
+  // Adds a StatusError.
   void Add(const absl::Status& status) noexcept;
-  // If there are any: throws the only one as it is, several as a group.
+  // If there are any, throws them: a single one unchanged, several as a group.
   void ThrowIfAny();
 #endif
 
  private:
-  // There is always room for one and its replacement.
+  // Inlined, so that there is always room for one and its replacement.
   absl::InlinedVector<std::exception_ptr, 2> errors_;
 };
 

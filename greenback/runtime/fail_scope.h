@@ -1,10 +1,10 @@
-// FailAfter() and FailAt(): a stretch of a task that must end in time.
+// FailAfter() and FailAt(): a part of a task that must end in time.
 //
 //   greenback::FailScope scope = greenback::FailAfter(absl::Seconds(5));
 //   co_return scope.Check(co_await Ask(server));   // kDeadlineExceeded if late
 //
-// As MoveOnAfter() (cancel_scope.h), which is for when it is no failure that
-// the time was up: this one says so in the result. Nothing here suspends.
+// Use these when exceeding the time is a failure: the result says so. Use
+// MoveOnAfter() (cancel_scope.h) when it is not. Nothing here suspends.
 #ifndef GREENBACK_RUNTIME_FAIL_SCOPE_H_
 #define GREENBACK_RUNTIME_FAIL_SCOPE_H_
 
@@ -22,8 +22,8 @@ class [[nodiscard]] FailScope : public CancelScope {
  public:
   using CancelScope::CancelScope;
 
-  // What came out of the scope as it is, but kDeadlineExceeded in place of
-  // kCancelled once this scope has caused one, by its deadline or by Cancel().
+  // Returns the result of the scope unchanged, but kDeadlineExceeded in place
+  // of kCancelled if this scope has caused it, by its deadline or by Cancel().
   absl::Status Check(absl::Status result) const {
     return TooSlow(result) ? absl::DeadlineExceededError(
                                  "greenback: not done before the deadline")
@@ -42,7 +42,7 @@ class [[nodiscard]] FailScope : public CancelScope {
 };
 
 inline FailScope FailAt(absl::Time deadline) { return FailScope(deadline); }
-// After a time from now.
+// The same, `timeout` from now.
 inline FailScope FailAfter(absl::Duration timeout) {
   return FailScope(CurrentTime() + timeout);
 }

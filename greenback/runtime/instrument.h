@@ -1,5 +1,5 @@
-// Instrument: is told what a run does, for tracing, statistics, and portals for
-// tasks as they are spawned.
+// Instrument: observes a run, for tracing, statistics, and portals for tasks as
+// they are spawned.
 //
 //   class SlowSteps final : public greenback::Instrument {
 //    public:
@@ -13,21 +13,21 @@
 //   };
 //   ...
 //   greenback::AddInstrument(slow_steps);     // in a run
-//   options.instruments = {&slow_steps};      // or for all of a run
+//   options.instruments = {&slow_steps};      // or for the whole run
 //
-// All hooks do nothing unless overridden. They are called on the run's thread,
-// never suspend, and Await() in one is an error, since no task runs there;
-// except in task_spawned(), which is called in the step of the task that
-// spawns, if one does. Instruments are told in order of adding. One that is
-// added in a hook is told from the next call on, one that is removed is not
-// told any more.
+// All hooks do nothing unless overridden. They are called on the run's thread
+// and never suspend. Await() in a hook is an error, since no task runs there;
+// the exception is task_spawned(), which is called in the step of the task that
+// spawns, if there is one. Instruments are called in the order in which they
+// were added. One that is added in a hook is called from the next hook on; one
+// that is removed is not called any more.
 //
-// A hook that throws is not called again, nor are the instrument's others: it
-// is removed, a line on standard error says why, and the run goes on.
+// An instrument whose hook throws is removed, a line on standard error says
+// why, and the run continues.
 //
-// A step is what a task does between two returns to the loop. To park in
-// Await() ends a step, and to go on begins one. Who is added in the middle of a
-// step is told of its end without its beginning.
+// A step is what a task does between two returns to the loop. Parking in
+// Await() ends a step, and resuming begins one. An instrument added during a
+// step receives after_task_step() without the matching before_task_step().
 //
 // Cost: a run without instruments pays one predictable branch at each place
 // where they would be called.
@@ -50,30 +50,31 @@ class Instrument {
  public:
   virtual ~Instrument() = default;
 
-  // Before any task has been spawned: of the instruments in RunOptions only.
+  // Called before any task has been spawned, for instruments in RunOptions
+  // only.
   virtual void before_run() {}
-  // After the last has exited.
+  // Called after the last task has exited.
   virtual void after_run() {}
 
-  // `task` is in its nursery, and has not run yet.
+  // `task` is in its nursery and has not run yet.
   virtual void task_spawned(Task& /*task*/) {}
   // `task` has become ready, and will run.
   virtual void task_scheduled(Task& /*task*/) {}
   virtual void before_task_step(Task& /*task*/) {}
   virtual void after_task_step(Task& /*task*/) {}
-  // `task` has ended; the last that is told of it but for the end of its step.
+  // `task` has ended. Only the end of its last step is still reported.
   virtual void task_exited(Task& /*task*/) {}
 
-  // Around each look at I/O, which waits for at most `timeout`
+  // Called around each check for I/O, which waits for at most `timeout`
   // (InfiniteDuration: until something happens).
   virtual void before_io_wait(absl::Duration /*timeout*/) {}
   virtual void after_io_wait(absl::Duration /*timeout*/) {}
 };
 
-// From now until the end of the run, the run on this thread tells `instrument`.
-// Does nothing when it does so already.
+// The run on this thread calls `instrument` from now until it ends. Does
+// nothing if it does so already.
 void AddInstrument(Instrument& instrument);
-// False when it was not there: never added, or removed because it threw.
+// Returns false if it was not there: never added, or removed because it threw.
 bool RemoveInstrument(Instrument& instrument);
 
 namespace internal {
@@ -101,10 +102,10 @@ class Instruments final : public LoopObserver {
   void Compact();
 
   Loop& loop_;
-  // Null: removed while they are called.
+  // Null entries were removed during a call.
   std::vector<Instrument*> instruments_;
-  bool removed_ = false;  // one is null
-  int calls_ = 0;         // under way
+  bool removed_ = false;  // an entry is null
+  int calls_ = 0;         // in progress
 };
 
 }  // namespace internal

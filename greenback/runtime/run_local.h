@@ -2,19 +2,21 @@
 //
 //   greenback::RunLocal<ConnectionCache> connections;
 //   ...
-//   connections.Get().Find(address);       // in a run: that run's
+//   connections.Get().Find(address);       // in a run: that run's value
 //
-// For what the tasks of one run share, such as a cache or a pool, without a
-// global that two runs, on two threads or one after the other, would share.
+// Use it for what the tasks of one run share, such as a cache or a pool, in
+// place of a global that two runs, on two threads or one after the other, would
+// share.
 //
-// The value is made when the run first asks for it, and destroyed at the end of
-// the run, after all tasks and outside the run, the last made first: what a
-// value has asked for while it was made is still there when it goes.
+// The value is made when it is first requested in a run, and destroyed at the
+// end of the run, after all tasks and outside the run. Values are destroyed in
+// reverse order, so the values that T's constructor has requested still exist
+// when T is destroyed.
 //
 // Use it on the run's thread; outside a run it is an error (std::logic_error,
 // or a message and abort). Nothing here suspends, but T's constructor may
-// Await(). When several tasks make the value at the same time, the first that
-// is done counts.
+// Await(). When several tasks make the value at the same time, the first one to
+// finish is kept.
 #ifndef GREENBACK_RUNTIME_RUN_LOCAL_H_
 #define GREENBACK_RUNTIME_RUN_LOCAL_H_
 
@@ -30,9 +32,9 @@ namespace greenback {
 
 namespace internal {
 
-// What the present run keeps under `key`, or null.
+// The value that the present run keeps under `key`, or null.
 void* FindRunLocal(uint64_t key);
-// Keeps `made` if there is nothing yet. Gives what there is then.
+// Keeps `made` if there is no value yet. Returns the value that is kept.
 void* KeepRunLocal(uint64_t key, std::shared_ptr<void> made);
 
 }  // namespace internal
@@ -51,7 +53,7 @@ class RunLocal {
   RunLocal(const RunLocal&) = delete;
   RunLocal& operator=(const RunLocal&) = delete;
 
-  // Good until the end of the run.
+  // Valid until the end of the run.
   T& Get() const {
     void* value = internal::FindRunLocal(key_);
     if (value == nullptr) value = internal::KeepRunLocal(key_, make_());

@@ -1,5 +1,5 @@
-// RunOptions: what a run may use, and by which clock it goes. First argument of
-// Run().
+// RunOptions: the limits, the clock and the instruments of a run. First
+// argument of Run().
 #ifndef GREENBACK_RUNTIME_RUN_OPTIONS_H_
 #define GREENBACK_RUNTIME_RUN_OPTIONS_H_
 
@@ -14,9 +14,9 @@ namespace greenback {
 class Instrument;
 
 struct RunOptions {
-  // Usable bytes of a fiber's stack, at least: from 16 KiB to 1 TiB, or the run
-  // fails with StackExhausted. Address space, committed as it is used. Each
-  // task that is parked in Await() has one, and so has the loop.
+  // Usable bytes of a fiber's stack, at least. Outside of 16 KiB to 1 TiB the
+  // run fails with StackExhausted. This is address space, committed as it is
+  // used. Each task that is parked in Await() has a stack, and so has the loop.
   size_t stack_size = size_t{1} << 20;
 
   // Fibers that may exist at the same time; an Await() that would need one more
@@ -26,10 +26,10 @@ struct RunOptions {
   // Threads that RunInThread() uses at the same time; further calls queue.
   size_t max_threads = 40;
 
-  // Not owned; null: the system's monotonic clock.
+  // Not owned. Null means the system's monotonic clock.
   Clock* clock = nullptr;
 
-  // Not owned. Told of the whole run, system tasks included.
+  // Not owned. They observe the whole run, system tasks included.
   std::vector<Instrument*> instruments = {};
 };
 

@@ -4,9 +4,9 @@
 //   ...
 //   absl::Status posted = token.RunSoon([&] { done.Set(); });   // anywhere
 //
-// The way into a run for threads that are not its own, for callbacks of other
-// libraries, and for other runs. Wakes the loop if it waits. A token may be
-// copied, and outlive its run.
+// Use it to reach a run from other threads, from callbacks of other libraries,
+// and from other runs. It wakes the loop if that waits. A token may be copied,
+// and may outlive its run.
 #ifndef GREENBACK_RUNTIME_RUN_TOKEN_H_
 #define GREENBACK_RUNTIME_RUN_TOKEN_H_
 
@@ -24,14 +24,14 @@ struct RunLink;
 
 class RunToken {
  public:
-  // The run's thread calls `fn`, once, between two steps, where no task runs:
-  // it may set events, spawn and cancel, and must not Await(). Functions are
+  // The run's thread calls `fn` once, between two steps, where no task runs: it
+  // may set events, spawn and cancel, and must not Await(). Functions are
   // called in the order in which they were posted. If `fn` throws, the run is
-  // cancelled, and the exception comes out of Run().
+  // cancelled, and the exception propagates from Run().
   //
-  // FailedPrecondition when the run has ended: then `fn` will not be called.
-  // After OK it will be, before Run() returns. Never blocks for long, and never
-  // suspends. From any thread; not from a signal handler.
+  // FailedPrecondition when the run has ended; then `fn` will not be called.
+  // After OK it will be called, before Run() returns. Never blocks for long,
+  // and never suspends. Call it from any thread, but not in a signal handler.
   absl::Status RunSoon(std::function<void()> fn) const;
 
  private:
@@ -42,8 +42,8 @@ class RunToken {
   std::shared_ptr<internal::RunLink> link_;
 };
 
-// Of the run on this thread. Outside a run: std::logic_error, or a message and
-// abort.
+// The token of the run on this thread. Outside a run: std::logic_error, or a
+// message and abort.
 RunToken CurrentRunToken();
 
 }  // namespace greenback

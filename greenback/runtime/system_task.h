@@ -2,18 +2,18 @@
 //
 //   greenback::SpawnSystemTask(FlushLogs).set_name("log flusher");
 //
-// For what libraries need in the background: a system task is no child of the
-// task that spawns it, and nobody waits for its result. It runs until the main
-// task has ended, is cancelled then, and waited for. One that fails (other than
-// by being cancelled then) cancels the whole run, and its failure comes out of
+// Use it for background work of a library: a system task is not a child of the
+// task that spawns it, and no task waits for its result. When the main task has
+// ended, system tasks are cancelled, and the run waits for them. A system task
+// that fails otherwise cancels the whole run, and its failure propagates from
 // Run(). Use a nursery for tasks whose results matter to their parent.
 //
 // It begins without a portal, in the context (task_local.h) in which Run() was
-// called, whoever spawns it.
+// called, not in that of its spawner.
 //
-// Called in a task or a loop callback of a run that is not ending, on its
+// Call it in a task or a loop callback of a run that is not ending, on its
 // thread; otherwise: std::logic_error, or a message and abort. Never suspends.
-// `fn` and `args` are as for Nursery::StartSoon(). The reference is good until
+// `fn` and `args` are as for Nursery::StartSoon(). The reference is valid until
 // the task ends.
 #ifndef GREENBACK_RUNTIME_SYSTEM_TASK_H_
 #define GREENBACK_RUNTIME_SYSTEM_TASK_H_
@@ -28,7 +28,7 @@ namespace greenback {
 
 namespace internal {
 
-// Of the run on this thread.
+// Those of the run on this thread.
 Nursery& SystemNursery();
 Context SystemContext();
 
