@@ -287,7 +287,7 @@ bool IsUmbrella(const fs::path& header) {
   return header.stem() == header.parent_path().filename();
 }
 
-TEST(DocsTest, R39UmbrellaHeadersIncludeEveryPublicHeaderBesideThem) {
+TEST(DocsTest, R39_UmbrellaHeadersIncludeEveryPublicHeaderBesideThem) {
   const std::vector<fs::path> headers = PublicHeaders();
   int umbrellas = 0;
   for (const fs::path& umbrella : headers) {
@@ -322,7 +322,7 @@ bool HasExample(const std::string& text) {
 }
 
 // That they compile is what this test is built from; see the BUILD file.
-TEST(DocsTest, R39ExamplesOfPublicHeadersAreCompiled) {
+TEST(DocsTest, R39_ExamplesOfPublicHeadersAreCompiled) {
   std::string stages;
   for (const fs::path& stage :
        Find("docs/header_examples",

@@ -196,7 +196,7 @@ Co<void> MoveOut(TaskStatus<> status, std::vector<std::string>& log,
   co_await SpawnTree(log);
 }
 
-TEST(PortalsForChildrenTest, R37ATaskThatWasMovedOutIsNoneOfTheTree) {
+TEST(PortalsForChildrenTest, R37_ATaskThatWasMovedOutIsNoneOfTheTree) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
     Event stop;
@@ -210,7 +210,7 @@ TEST(PortalsForChildrenTest, R37ATaskThatWasMovedOutIsNoneOfTheTree) {
 }
 
 // The tree is over first, and the instrument is not told any more.
-TEST(PortalsForChildrenTest, R37ATaskThatWasMovedOutIsForgotten) {
+TEST(PortalsForChildrenTest, R37_ATaskThatWasMovedOutIsForgotten) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
     Event stop;

@@ -732,7 +732,7 @@ Owned TakeOne(AsyncGenerator<int>& generator, std::vector<int>& log) {
   log.push_back(value.value_or(-1));
 }
 
-TEST(AsyncGeneratorDestroyedTest, R36AStepThatIsDestroyedEndsTheGenerator) {
+TEST(AsyncGeneratorDestroyedTest, R36_AStepThatIsDestroyedEndsTheGenerator) {
   greenback::Run([]() -> Co<void> {
     std::vector<int> log;
     AsyncGenerator<int> generator = AfterCheckpoints(5);
@@ -750,7 +750,7 @@ TEST(AsyncGeneratorDestroyedTest, R36AStepThatIsDestroyedEndsTheGenerator) {
   });
 }
 
-TEST(AsyncGeneratorDestroyedTest, R36AStepThatIsOverLeavesItAsItIs) {
+TEST(AsyncGeneratorDestroyedTest, R36_AStepThatIsOverLeavesItAsItIs) {
   greenback::Run([]() -> Co<void> {
     std::vector<int> log;
     AsyncGenerator<int> generator = AfterCheckpoints(5);
@@ -784,7 +784,7 @@ void InAStep(bool native, Fn fn) {
   });
 }
 
-TEST(AsyncGeneratorDestroyedDeathTest, R36DestroyedInAStepOfAnotherTask) {
+TEST(AsyncGeneratorDestroyedDeathTest, R36_DestroyedInAStepOfAnotherTask) {
   for (const bool native : {true, false}) {
     EXPECT_DEATH(InAStep(native, [](auto& generator) { generator.reset(); }),
                  "AsyncGenerator: destroyed while a step is under way");
@@ -796,7 +796,7 @@ TEST(AsyncGeneratorDestroyedDeathTest, R36DestroyedInAStepOfAnotherTask) {
   }
 }
 
-TEST(AsyncGeneratorDestroyedDeathTest, R36DestroyedByItsBody) {
+TEST(AsyncGeneratorDestroyedDeathTest, R36_DestroyedByItsBody) {
   const auto run = [] {
     greenback::Run([]() -> Co<void> {
       std::unique_ptr<AsyncGenerator<int>> generator;

@@ -121,20 +121,20 @@ Co<void> CheckForgets(Make make, Provoke provoke) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-TEST(DestroyedWaitTest, R36CheckpointsForgetIt) {
+TEST(DestroyedWaitTest, R36_CheckpointsForgetIt) {
   greenback::Run([]() -> Co<void> {
     co_await CheckForgets([] { return Checkpoint(); }, [] {});
     co_await CheckForgets([] { return CancelShieldedCheckpoint(); }, [] {});
   });
 }
 
-TEST(DestroyedWaitTest, R36EnsurePortalForgetsIt) {
+TEST(DestroyedWaitTest, R36_EnsurePortalForgetsIt) {
   greenback::Run([]() -> Co<void> {
     co_await CheckForgets([] { return EnsurePortal(); }, [] {});
   });
 }
 
-TEST(DestroyedWaitTest, R36SleepForgetsIt) {
+TEST(DestroyedWaitTest, R36_SleepForgetsIt) {
   MockClock clock;
   greenback::Run(RunOptions{.clock = &clock}, [&]() -> Co<void> {
     co_await CheckForgets([] { return Sleep(absl::Seconds(1)); },
@@ -144,7 +144,7 @@ TEST(DestroyedWaitTest, R36SleepForgetsIt) {
   });
 }
 
-TEST(DestroyedWaitTest, R36EventsForgetIt) {
+TEST(DestroyedWaitTest, R36_EventsForgetIt) {
   greenback::Run([]() -> Co<void> {
     Event event;
     co_await CheckForgets([&] { return event.Wait(); }, [&] { event.Set(); });
@@ -154,7 +154,7 @@ TEST(DestroyedWaitTest, R36EventsForgetIt) {
   });
 }
 
-TEST(DestroyedWaitTest, R36AWaitThatIsOverIsForgotten) {
+TEST(DestroyedWaitTest, R36_AWaitThatIsOverIsForgotten) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     Event event;
@@ -168,7 +168,7 @@ TEST(DestroyedWaitTest, R36AWaitThatIsOverIsForgotten) {
   });
 }
 
-TEST(DestroyedWaitTest, R36ACancelledWaitIsForgotten) {
+TEST(DestroyedWaitTest, R36_ACancelledWaitIsForgotten) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     CancelScope scope;
@@ -183,7 +183,7 @@ TEST(DestroyedWaitTest, R36ACancelledWaitIsForgotten) {
 }
 
 // What is none of greenback's: the coroutine waits in the ready queue, too.
-TEST(DestroyedWaitTest, R36AWaitForSomethingElseIsForgotten) {
+TEST(DestroyedWaitTest, R36_AWaitForSomethingElseIsForgotten) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     Signal signal, other;
@@ -199,7 +199,7 @@ TEST(DestroyedWaitTest, R36AWaitForSomethingElseIsForgotten) {
   });
 }
 
-TEST(DestroyedWaitTest, R36WaitTaskRescheduledIsCalledOff) {
+TEST(DestroyedWaitTest, R36_WaitTaskRescheduledIsCalledOff) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     const auto wait = [&log] {
@@ -231,7 +231,7 @@ TEST(DestroyedWaitTest, R36WaitTaskRescheduledIsCalledOff) {
   });
 }
 
-TEST(DestroyedWaitTest, R36AFunctionThatHasNotBegunIsNeverCalled) {
+TEST(DestroyedWaitTest, R36_AFunctionThatHasNotBegunIsNeverCalled) {
   greenback::Run(RunOptions{.max_threads = 1}, []() -> Co<void> {
     std::vector<std::string> log;
     std::latch go_on(1);
@@ -250,7 +250,7 @@ TEST(DestroyedWaitTest, R36AFunctionThatHasNotBegunIsNeverCalled) {
   });
 }
 
-TEST(DestroyedWaitTest, R36AProcessIsKilledAndReaped) {
+TEST(DestroyedWaitTest, R36_AProcessIsKilledAndReaped) {
   const int descriptors = CountDescriptors();
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
@@ -272,7 +272,7 @@ TEST(DestroyedWaitTest, R36AProcessIsKilledAndReaped) {
   EXPECT_EQ(CountDescriptors(), descriptors);
 }
 
-TEST(DestroyedWaitTest, R36ANurseryWithoutTasks) {
+TEST(DestroyedWaitTest, R36_ANurseryWithoutTasks) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     const auto open = [] {
@@ -292,7 +292,7 @@ TEST(DestroyedWaitTest, R36ANurseryWithoutTasks) {
 // ----------------------------------------------------- what cannot be
 // forgotten
 
-TEST(DestroyedWaitDeathTest, R36AFunctionThatHasBegun) {
+TEST(DestroyedWaitDeathTest, R36_AFunctionThatHasBegun) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(greenback::Run([]() -> Co<void> {
                  std::vector<std::string> log;
@@ -315,7 +315,7 @@ TEST(DestroyedWaitDeathTest, R36AFunctionThatHasBegun) {
                "called off; let the coroutine end");
 }
 
-TEST(DestroyedWaitDeathTest, R36AWaitThatCannotBeCalledOff) {
+TEST(DestroyedWaitDeathTest, R36_AWaitThatCannotBeCalledOff) {
   EXPECT_DEATH(
       greenback::Run([]() -> Co<void> {
         std::vector<std::string> log;
@@ -329,7 +329,7 @@ TEST(DestroyedWaitDeathTest, R36AWaitThatCannotBeCalledOff) {
       "is destroyed that waits in WaitTaskRescheduled\\(\\); it cannot be");
 }
 
-TEST(DestroyedWaitDeathTest, R36ANurseryWithTasks) {
+TEST(DestroyedWaitDeathTest, R36_ANurseryWithTasks) {
   EXPECT_DEATH(
       greenback::Run([]() -> Co<void> {
         std::vector<std::string> log;
@@ -349,7 +349,7 @@ TEST(DestroyedWaitDeathTest, R36ANurseryWithTasks) {
 }
 
 // The other way round: the wait stays, and its task ends.
-TEST(DestroyedWaitDeathTest, R36ATaskThatEndsWhileACoroutineWaitsInIt) {
+TEST(DestroyedWaitDeathTest, R36_ATaskThatEndsWhileACoroutineWaitsInIt) {
   EXPECT_DEATH(
       RunNurseryOk([](Nursery& nursery) -> Co<void> {
         static std::vector<std::string> log;

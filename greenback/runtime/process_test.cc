@@ -309,7 +309,7 @@ TEST_F(ProcessTest, NoProgramIsInvalid) {
   EXPECT_TRUE(absl::IsInvalidArgument(ran.status())) << ran.status();
 }
 
-TEST_F(ProcessTest, R41ANullCharacterIsRefused) {
+TEST_F(ProcessTest, R41_ANullCharacterIsRefused) {
   const std::string cut("safe\0evil", 9);
   const auto message = [](ProcessOptions options) {
     const absl::Status status = RunAlone(std::move(options)).status();
@@ -330,7 +330,7 @@ TEST_F(ProcessTest, R41ANullCharacterIsRefused) {
               HasSubstr("working_directory has a null character"));
 }
 
-TEST_F(ProcessTest, R41AnEnvironmentEntryWithoutANameIsRefused) {
+TEST_F(ProcessTest, R41_AnEnvironmentEntryWithoutANameIsRefused) {
   for (const std::string entry : {"", "A", "=1"}) {
     ProcessOptions options("true");
     options.environment = {"HOME=/", entry};
@@ -346,7 +346,7 @@ TEST_F(ProcessTest, R41AnEnvironmentEntryWithoutANameIsRefused) {
 // Calls of functions that take a process by its number.
 int calls_by_number = 0;
 
-TEST_F(ProcessTest, R45AProcessIsKnownByItsPidfdAlone) {
+TEST_F(ProcessTest, R45_AProcessIsKnownByItsPidfdAlone) {
   calls_by_number = 0;
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     CancelScope scope;
@@ -365,7 +365,7 @@ TEST_F(ProcessTest, R45AProcessIsKnownByItsPidfdAlone) {
 // An error that the next calls of pidfd_open() give; 0: none is made up.
 std::vector<int> pidfd_open_errors;
 
-TEST_F(ProcessTest, R45WithoutAPidfdOfTheProcessItIsKilledAndReaped) {
+TEST_F(ProcessTest, R45_WithoutAPidfdOfTheProcessItIsKilledAndReaped) {
   pidfd_open_errors = {0, EMFILE};  // from the second call on
   const absl::Status status = RunAlone({"sleep", "1000000"}).status();
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
@@ -373,7 +373,7 @@ TEST_F(ProcessTest, R45WithoutAPidfdOfTheProcessItIsKilledAndReaped) {
   EXPECT_THAT(pidfd_open_errors, IsEmpty());
 }
 
-TEST_F(ProcessTest, R45WithoutPidfdsNothingIsStarted) {
+TEST_F(ProcessTest, R45_WithoutPidfdsNothingIsStarted) {
   pidfd_open_errors = {ENOSYS};
   const absl::Status status = RunShell("echo started >&2").status();
   EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
@@ -382,7 +382,7 @@ TEST_F(ProcessTest, R45WithoutPidfdsNothingIsStarted) {
 }
 
 // Whatever descriptor cannot be had, nothing is left, and no number is used.
-TEST_F(ProcessTest, R45WithoutDescriptorsItSaysSo) {
+TEST_F(ProcessTest, R45_WithoutDescriptorsItSaysSo) {
   calls_by_number = 0;
   int failed = 0, succeeded = 0;
   greenback::Run([&]() -> Co<void> {
@@ -457,7 +457,7 @@ absl::Status RunEndless(ProcessOptions options,
   return status;
 }
 
-TEST_F(ProcessTest, R31AProcessThatTalksWithoutEndStarvesNobody) {
+TEST_F(ProcessTest, R31_AProcessThatTalksWithoutEndStarvesNobody) {
   ProcessOptions options("sleep", "1000000");
   options.capture_stdout = true;
   const absl::Status status =
@@ -468,7 +468,7 @@ TEST_F(ProcessTest, R31AProcessThatTalksWithoutEndStarvesNobody) {
   EXPECT_EQ(most_calls_in_a_row, 1);
 }
 
-TEST_F(ProcessTest, R31AProcessThatListensWithoutEndStarvesNobody) {
+TEST_F(ProcessTest, R31_AProcessThatListensWithoutEndStarvesNobody) {
   ProcessOptions options("sleep", "1000000");
   options.input = std::string(1'000'000, 'x');
   const absl::Status status =
@@ -479,7 +479,7 @@ TEST_F(ProcessTest, R31AProcessThatListensWithoutEndStarvesNobody) {
   EXPECT_EQ(most_calls_in_a_row, 1);
 }
 
-TEST_F(ProcessTest, R31ATimeLimitOnAProcessThatTalksWithoutEndHolds) {
+TEST_F(ProcessTest, R31_ATimeLimitOnAProcessThatTalksWithoutEndHolds) {
   MockClock clock({.autojump = false});
   ProcessOptions options("sleep", "1000000");
   options.capture_stdout = true;

@@ -447,7 +447,7 @@ TEST(RescheduleTest, AbortFnIsAskedOnce) {
 
 // What has been delivered is not taken back.
 // It is called in the middle of a cancellation, which has others to tell.
-TEST(RescheduleTest, R38AwaitIsRefusedInAbortFn) {
+TEST(RescheduleTest, R38_AwaitIsRefusedInAbortFn) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
     (void)co_await EnsurePortal();

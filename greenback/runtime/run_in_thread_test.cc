@@ -632,7 +632,7 @@ TEST(RunInThreadDeathTest, OutsideARunIsAnError) {
 #endif
 }
 
-TEST(RunInThreadTest, R32AProcessThatItStartsHasTheProgramsMask) {
+TEST(RunInThreadTest, R32_AProcessThatItStartsHasTheProgramsMask) {
   greenback::Run([]() -> Co<void> {
     const absl::StatusOr<int> status = co_await RunInThread(
         [] { return std::system("kill -TERM $$; echo it lives on"); });

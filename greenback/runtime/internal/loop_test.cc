@@ -536,7 +536,7 @@ class Firer {
 constexpr int kRounds = 100'000;
 
 // R06.
-TEST(LoopThreadTest, R06AnAwaitIsWokenAtAnyMoment) {
+TEST(LoopThreadTest, R06_AnAwaitIsWokenAtAnyMoment) {
   Firer firer;
   int last = 0;
   RunWithPortal([&] {
@@ -551,7 +551,7 @@ TEST(LoopThreadTest, R06AnAwaitIsWokenAtAnyMoment) {
   EXPECT_EQ(last, kRounds);
 }
 
-TEST(LoopThreadTest, R06ANativeAwaitIsWokenAtAnyMoment) {
+TEST(LoopThreadTest, R06_ANativeAwaitIsWokenAtAnyMoment) {
   Firer firer;
   int last = 0;
   greenback::Run([&]() -> Co<void> {
@@ -566,7 +566,7 @@ TEST(LoopThreadTest, R06ANativeAwaitIsWokenAtAnyMoment) {
   EXPECT_EQ(last, kRounds);
 }
 
-TEST(LoopThreadTest, R06SeveralTasksAreWokenAtAnyMoment) {
+TEST(LoopThreadTest, R06_SeveralTasksAreWokenAtAnyMoment) {
   Firer firer;
   int woken = 0;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -595,7 +595,7 @@ TEST(LoopThreadTest, R06SeveralTasksAreWokenAtAnyMoment) {
 }
 
 // What is fired last ends the run, perhaps before Fire() has returned.
-TEST(LoopThreadTest, R06ARunMayEndWhileItIsBeingWoken) {
+TEST(LoopThreadTest, R06_ARunMayEndWhileItIsBeingWoken) {
   Firer firer;
   for (int i = 0; i < 1'000; ++i) {
     Signal signal;
@@ -624,7 +624,7 @@ struct PostsItself {
   }
 };
 
-TEST(LoopTest, R34ARunEndsAlthoughACallbackPostsItselfAgain) {
+TEST(LoopTest, R34_ARunEndsAlthoughACallbackPostsItselfAgain) {
   int calls = 0;
   greenback::Run([&]() -> Co<void> {
     boost::asio::io_context& io =
@@ -635,7 +635,7 @@ TEST(LoopTest, R34ARunEndsAlthoughACallbackPostsItselfAgain) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(LoopTest, R34WhatWasPostedBeforeTheEndIsCalledAndNothingAfter) {
+TEST(LoopTest, R34_WhatWasPostedBeforeTheEndIsCalledAndNothingAfter) {
   std::vector<std::string> log;
   greenback::Run([&]() -> Co<void> {
     boost::asio::io_context& io =

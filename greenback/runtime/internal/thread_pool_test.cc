@@ -161,7 +161,7 @@ std::vector<int> BlockedInAPool() {
   return signals;
 }
 
-TEST(ThreadPoolTest, R32ItsThreadsHaveTheMaskOfWhoStartsThem) {
+TEST(ThreadPoolTest, R32_ItsThreadsHaveTheMaskOfWhoStartsThem) {
   sigset_t mask, before;
   sigemptyset(&mask);
   pthread_sigmask(SIG_SETMASK, &mask, &before);
@@ -174,7 +174,7 @@ TEST(ThreadPoolTest, R32ItsThreadsHaveTheMaskOfWhoStartsThem) {
 }
 
 // A handler of the program's own is called for a fault there.
-TEST(ThreadPoolDeathTest, R32AFaultIsTheProgramsToHandle) {
+TEST(ThreadPoolDeathTest, R32_AFaultIsTheProgramsToHandle) {
   const auto fault = [](int signal) {
     struct sigaction action = {};
     action.sa_handler = [](int) { _exit(42); };
