@@ -88,7 +88,7 @@ struct Suspending {
   int await_resume() const { return 7; }
 };
 
-TEST(AwaitTest, P17_DoneInsideAwaitSuspend) {
+TEST(AwaitTest, P17_CompletionInsideAwaitSuspendMakesNoSwitch) {
   InCompany([] {
     const uint64_t before = Switches();
     EXPECT_EQ(Await(Suspending<void>{[](auto waker) { waker.resume(); }}), 7);
@@ -104,7 +104,7 @@ TEST(AwaitTest, P17_DoneInsideAwaitSuspend) {
   });
 }
 
-TEST(AwaitTest, P17_FalseFromAwaitSuspendIsDone) {
+TEST(AwaitTest, P17_FalseFromAwaitSuspendMakesNoSwitch) {
   InCompany([] {
     const uint64_t before = Switches();
     EXPECT_EQ(Await(Suspending<bool>{[](auto) { return false; }}), 7);
@@ -112,7 +112,7 @@ TEST(AwaitTest, P17_FalseFromAwaitSuspendIsDone) {
   });
 }
 
-TEST(AwaitTest, P17_ReadyAtOnceMakesNoSwitch) {
+TEST(AwaitTest, P17_WhatIsReadyAtOnceMakesNoSwitch) {
   InCompany([] {
     const uint64_t before = Switches();
     Await(std::suspend_never());
@@ -141,14 +141,14 @@ struct AwaitableAdapter<Adapted> {
 
 namespace {
 
-TEST(AwaitTest, P17_FreeOperatorCoAwaitAndAdapter) {
+TEST(AwaitTest, P17_FreeOperatorCoAwaitAndAdapterAreUsed) {
   InCompany([] {
     EXPECT_EQ(Await(Freely{5}), 7);
     EXPECT_EQ(Await(Adapted{4}), 8);
   });
 }
 
-TEST(AwaitTest, P17_ReferencesVoidAndMoveOnlyResults) {
+TEST(AwaitTest, P17_ReferencesVoidAndMoveOnlyResultsArrive) {
   InCompany([] {
     int target = 1;
     int& reference = Await([](int& to) -> Co<int&> {
@@ -202,7 +202,7 @@ TEST(AwaitTest, R18_AnRvalueReferenceIntoTheAwaiterIsMovedOutOfIt) {
   });
 }
 
-TEST(AwaitTest, R18_AlsoWhereItIsAwaitedOnBehalfOfSomebody) {
+TEST(AwaitTest, R18_RunAndWithPortalRunMoveItOutToo) {
   const auto ask = [] { return GivesInto<std::string>{LongText()}; };
   EXPECT_EQ(greenback::Run(ask), LongText());
   InCompany([&] { EXPECT_EQ(Await(WithPortalRun(ask)), LongText()); });
@@ -212,7 +212,7 @@ TEST(AwaitTest, R18_AlsoWhereItIsAwaitedOnBehalfOfSomebody) {
             LongText());
 }
 
-TEST(AwaitTest, R18_AReferenceThatACoroutineGivesIsAValueForAwaitAlone) {
+TEST(AwaitTest, R18_AReferenceThatACoroutineReturnsIsAValueForAwaitAlone) {
   std::string text = LongText();
   const auto give = [&]() -> Co<std::string&&> { co_return std::move(text); };
   static_assert(std::is_same_v<AwaitResult<Co<std::string&&>>, std::string>);
@@ -246,7 +246,7 @@ struct OnThread {
   }
 };
 
-TEST(AwaitTest, R03_CompletionOnAnotherThreadBringsTheTaskHome) {
+TEST(AwaitTest, R03_AfterCompletionOnAnotherThreadTheTaskResumesOnItsOwn) {
   InPortal([] {
     for (int i = 0; i < 100; ++i) {
       EXPECT_EQ(Await(OnThread()), std::this_thread::get_id());

@@ -104,7 +104,7 @@ TYPED_TEST(AwaiterTest, R25_IsTakenWithItsQualifiers) {
 }
 
 // An lvalue stays where it is; what is for rvalues is not moved from it.
-TYPED_TEST(AwaiterTest, R25_AsAnLvalueUnlessItIsForRvalues) {
+TYPED_TEST(AwaiterTest, R25_IsAwaitedAsAnLvalueUnlessItIsForRvalues) {
   constexpr bool kForLvalues =
       requires(TypeParam & awaiter, std::coroutine_handle<> waker) {
     awaiter.await_ready();
@@ -133,7 +133,7 @@ struct Both {
   std::string await_resume() && { return "rvalue"; }
 };
 
-TEST(AwaiterCategoryTest, R25_AsTheCompilerHasIt) {
+TEST(AwaiterCategoryTest, R25_IsTheOneThatTheCompilerUses) {
   std::string natively;
   const auto body = [&]() -> Detached { natively = co_await Both(); };
   body();

@@ -458,7 +458,7 @@ TEST(FromCallbackTest, AwaitedTwiceIsRefused) {
   });
 }
 
-TEST(FromCallbackTest, R44_OneAwaiterAwaitedTwiceIsRefused) {
+TEST(FromCallbackTest, R44_AwaitingOneAwaiterTwiceIsRefused) {
   InPortal([] {
     auto operation = FromCallback<int>([](auto done) { done(1); });
     auto awaiter = operation.operator co_await();

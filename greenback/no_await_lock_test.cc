@@ -62,7 +62,7 @@ TEST(NoAwaitLockTest, R22_RefusesAwaitWhileItIsHeldAndNamesItsLine) {
   });
 }
 
-TEST(NoAwaitLockTest, R22_HandOverHand) {
+TEST(NoAwaitLockTest, R22_LocksMayBeTakenHandOverHand) {
   struct Node {
     std::mutex mutex;
     std::unique_ptr<Node> next;
@@ -88,7 +88,7 @@ TEST(NoAwaitLockTest, R22_HandOverHand) {
 }
 
 // The standard library calls lock() for these.
-TEST(NoAwaitLockTest, R22_NamesItsLineWhoeverCallsLock) {
+TEST(NoAwaitLockTest, R22_ItsLineIsNamedWhateverFunctionCallsLock) {
   InPortal([] {
     std::mutex first, second;
     const int line = __LINE__;
@@ -118,7 +118,7 @@ TEST(NoAwaitLockTest, R22_NamesItsLineWhoeverCallsLock) {
   });
 }
 
-TEST(NoAwaitLockTest, R22_TryAndAdopt) {
+TEST(NoAwaitLockTest, R22_TryingAndAdoptingNameTheLineToo) {
   InPortal([] {
     std::mutex mutex;
     {
@@ -151,7 +151,7 @@ TEST(NoAwaitLockTest, R22_TryAndAdopt) {
   });
 }
 
-TEST(NoAwaitLockTest, R22_OnTheHeapAndMoved) {
+TEST(NoAwaitLockTest, R22_OneOnTheHeapMayBeMoved) {
   InPortal([] {
     std::mutex mutex;
     const int line = __LINE__ + 1;

@@ -37,7 +37,7 @@ std::string Line(int line) {
   return "no_await_scope_test.cc:" + std::to_string(line) + " ";
 }
 
-TEST(NoAwaitScopeTest, R22_EndInAnyOrder) {
+TEST(NoAwaitScopeTest, R22_ScopesEndInAnyOrder) {
   InPortal([] {
     auto first = std::make_unique<NoAwaitScope>();
     auto second = std::make_unique<NoAwaitScope>();
@@ -78,7 +78,7 @@ TEST(NoAwaitScopeTest, R22_TheLatestThatHasNotEndedIsNamed) {
   });
 }
 
-TEST(NoAwaitScopeTest, R22_EndsInAnotherTask) {
+TEST(NoAwaitScopeTest, R22_OneMayEndInAnotherTask) {
   greenback::Run([]() -> Co<void> {
     std::optional<NoAwaitScope> scope;
     (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
@@ -97,7 +97,7 @@ TEST(NoAwaitScopeTest, R22_EndsInAnotherTask) {
   });
 }
 
-TEST(NoAwaitScopeTest, R22_OutlivesItsTaskAndItsRun) {
+TEST(NoAwaitScopeTest, R22_OneMayOutliveItsTaskAndItsRun) {
   std::unique_ptr<NoAwaitScope> first, second, third;
   greenback::Run([&]() -> Co<void> {
     (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {

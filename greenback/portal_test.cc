@@ -23,7 +23,7 @@ Co<int> Twice(int n) {
 }
 int TwiceSynchronously(int n) { return Await(Twice(n)); }
 
-TEST(PortalTest, P07_TakesMoveOnlyArgumentsAndGivesReferences) {
+TEST(PortalTest, P07_TakesMoveOnlyArgumentsAndReturnsReferences) {
   greenback::Run([]() -> Co<void> {
     auto owned = std::make_unique<int>(3);
     EXPECT_EQ(co_await WithPortalRunSync(
@@ -37,7 +37,7 @@ TEST(PortalTest, P07_TakesMoveOnlyArgumentsAndGivesReferences) {
   });
 }
 
-TEST(PortalTest, P09_BestowedOnAnotherTask) {
+TEST(PortalTest, P09_APortalMayBeBestowedOnAnotherTask) {
   greenback::Run([]() -> Co<void> {
     (void)co_await OpenNursery([](Nursery& nursery) -> Co<void> {
       Task& task = nursery.StartSoon([]() -> Co<void> {
@@ -64,7 +64,7 @@ TEST(PortalTest, OutsideATaskIsAnError) {
 }
 
 // What is used up by one await is refused the second time, natively and not.
-TEST(PortalTest, R44_AwaitedTwiceIsAClearError) {
+TEST(PortalTest, R44_AwaitingTwiceIsAClearError) {
   greenback::Run([]() -> Co<void> {
     auto call = WithPortalRunSync([](std::string text) { return text; },
                                   std::string("text"));
@@ -90,7 +90,7 @@ TEST(PortalTest, R44_AwaitedTwiceIsAClearError) {
   });
 }
 
-TEST(PortalTest, R44_InAForeignCoroutineToo) {
+TEST(PortalTest, R44_AwaitingTwiceInAForeignCoroutineIsAClearError) {
   std::string what;
   const auto body = [&]() -> Detached {
     auto call = WithPortalRunSync([] { return 1; });
@@ -112,7 +112,7 @@ TEST(PortalTest, R44_InAForeignCoroutineToo) {
             "WithPortalRun() again for another call");
 }
 
-TEST(PortalTest, R44_OneEnsurePortalThatTwoTasksAwait) {
+TEST(PortalTest, R44_OneEnsurePortalThatTwoTasksAwaitIsAClearError) {
   greenback::Run([]() -> Co<void> {
     auto portal = EnsurePortal();
     int errors = 0;
@@ -138,7 +138,7 @@ TEST(PortalTest, R44_OneEnsurePortalThatTwoTasksAwait) {
 
 #else
 
-TEST(PortalDeathTest, R44_AwaitedTwiceDiesWithTheText) {
+TEST(PortalDeathTest, R44_AwaitingTwiceDiesWithTheText) {
   const auto twice = []() -> Co<void> {
     auto call = WithPortalRunSync([] { return 1; });
     (void)co_await call;
@@ -150,7 +150,7 @@ TEST(PortalDeathTest, R44_AwaitedTwiceDiesWithTheText) {
 
 #endif
 
-TEST(NoAwaitScopeTest, R10_RefusesAndNamesBothPlaces) {
+TEST(NoAwaitScopeTest, R10_RefusesAwaitAndNamesBothPlaces) {
   greenback::Run([]() -> Co<void> {
     (void)co_await EnsurePortal();
     {

@@ -316,7 +316,7 @@ TEST(TaskLocalTest, ManyTasksEachWithTheirOwn) {
 
 // -------------------------------------------------------------------- portals
 
-TEST(TaskLocalTest, P14_OneContextThroughSynchronousFramesAndBack) {
+TEST(TaskLocalTest, P14_SynchronousFramesShareTheContextOfTheirTask) {
   TaskLocal<std::string> variable("default");
   const auto awaited = [&]() -> Co<void> {
     EXPECT_EQ(variable.Get(), "synchronous");
@@ -419,7 +419,7 @@ TEST(TaskLocalTest, P12_BestowingSharesNoContext) {
   });
 }
 
-TEST(TaskLocalTest, P12_BestowedFromSynchronousFramesSharesNoContext) {
+TEST(TaskLocalTest, P12_BestowingFromSynchronousFramesSharesNoContext) {
   TaskLocal<std::string> variable("default");
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     variable.Set("task");

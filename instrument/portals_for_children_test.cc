@@ -45,7 +45,7 @@ Co<void> SpawnTree(std::vector<std::string>& log) {
   });
 }
 
-TEST(PortalsForChildrenTest, T07_ForChildrenAndNotForTheTask) {
+TEST(PortalsForChildrenTest, T07_ChildrenHavePortalsAndTheTaskHasNone) {
   std::vector<std::string> log;
   greenback::Run([&]() -> Co<void> {
     {
@@ -71,7 +71,7 @@ TEST(PortalsForChildrenTest, T07_EnteringAndLeavingArePlainCalls) {
   });
 }
 
-TEST(PortalsForChildrenTest, T08_NurseriesThatWereOpenBeforeGetNone) {
+TEST(PortalsForChildrenTest, T08_NurseriesThatWereOpenBeforeGetNoPortals) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
     co_await Spawn(log, outer, "before");
@@ -93,7 +93,7 @@ TEST(PortalsForChildrenTest, T08_NurseriesThatWereOpenBeforeGetNone) {
                                "during, from inside no", "after no"));
 }
 
-TEST(PortalsForChildrenTest, T02_WhoSpawnsDoesNotMatter) {
+TEST(PortalsForChildrenTest, T02_WhichTaskSpawnsDoesNotMatter) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
     Nursery* covered = nullptr;
@@ -116,7 +116,7 @@ TEST(PortalsForChildrenTest, T02_WhoSpawnsDoesNotMatter) {
   EXPECT_THAT(log, ElementsAre("by a stranger yes"));
 }
 
-TEST(PortalsForChildrenTest, T03_TreesWithinTreesAndSideBySide) {
+TEST(PortalsForChildrenTest, T03_TreesMayNestAndStandSideBySide) {
   std::vector<std::string> log;
   greenback::Run([&]() -> Co<void> {
     const auto scopes = [] { return internal::PortalTreesOfRun().scopes; };
@@ -196,7 +196,7 @@ Co<void> MoveOut(TaskStatus<> status, std::vector<std::string>& log,
   co_await SpawnTree(log);
 }
 
-TEST(PortalsForChildrenTest, R37_ATaskThatWasMovedOutIsNoneOfTheTree) {
+TEST(PortalsForChildrenTest, R37_ATaskThatWasMovedOutIsNotPartOfTheTree) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
     Event stop;
@@ -226,7 +226,7 @@ TEST(PortalsForChildrenTest, R37_ATaskThatWasMovedOutIsForgotten) {
   EXPECT_THAT(log, ElementsAre("child no", "grandchild no"));
 }
 
-TEST(PortalsForChildrenTest, T09_WhereThereIsNoTreeItSaysSo) {
+TEST(PortalsForChildrenTest, T09_TheErrorSaysThatThereIsNoTaskTree) {
   ElsewhereTask task;
   const char* const text =
       "task \"stranger\" is run by Elsewhere, and this is for tasks that are "

@@ -28,7 +28,7 @@ Co<std::vector<bool>> ChildrenHavePortals() {
   co_return have;
 }
 
-TEST(PortalsForTreeTest, T06_ForTheTaskItselfAndForChildren) {
+TEST(PortalsForTreeTest, T06_TheTaskItselfAndItsChildrenHavePortals) {
   greenback::Run([]() -> Co<void> {
     PortalsForTree portals;
     EXPECT_FALSE(HasPortal());
@@ -77,7 +77,7 @@ TEST(PortalsForTreeTest, T06_APortalThatWasThereStays) {
   });
 }
 
-TEST(PortalsForTreeTest, T06_OneThatIsEnsuredMeanwhileDoesNot) {
+TEST(PortalsForTreeTest, T06_APortalThatIsEnsuredMeanwhileDoesNotStay) {
   greenback::Run([]() -> Co<void> {
     PortalsForTree portals;
     co_await portals.Enter();

@@ -35,7 +35,7 @@ Co<void> Tree(std::vector<std::string>& log, int levels) {
   });
 }
 
-TEST(WithPortalRunTreeTest, T01_TheFunctionAndAllThatItSpawns) {
+TEST(WithPortalRunTreeTest, T01_TheFunctionAndAllThatItSpawnsHavePortals) {
   std::vector<std::string> log;
   greenback::Run([&]() -> Co<void> {
     co_await WithPortalRunTree(Tree, std::ref(log), 3);
@@ -45,7 +45,7 @@ TEST(WithPortalRunTreeTest, T01_TheFunctionAndAllThatItSpawns) {
                                "level 0 yes", "after no"));
 }
 
-TEST(WithPortalRunTreeTest, T02_NurseriesAroundTheCallGetNone) {
+TEST(WithPortalRunTreeTest, T02_NurseriesAroundTheCallGetNoPortals) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
     const auto spawn = [&](std::string name) {
@@ -74,7 +74,8 @@ TEST(WithPortalRunTreeTest, T02_NurseriesAroundTheCallGetNone) {
                                "from a task inside no", "after no"));
 }
 
-TEST(WithPortalRunTreeTest, T03_OneInstrumentThatGoesWithTheLast) {
+TEST(WithPortalRunTreeTest,
+     T03_OneInstrumentServesAllTreesAndLeavesWithTheLast) {
   std::vector<std::string> log;
   greenback::Run([&]() -> Co<void> {
     internal::Loop& loop = *internal::Loop::Current();
@@ -107,7 +108,7 @@ TEST(WithPortalRunTreeTest, T04_AddsNoCheckpoint) {
   });
 }
 
-TEST(WithPortalRunTreeTest, T04_AWholeRunButItsSystemTasks) {
+TEST(WithPortalRunTreeTest, T04_ItCoversAWholeRunButItsSystemTasks) {
   std::vector<std::string> log;
   const auto main = [&log]() -> Co<absl::Status> {
     Event noted;

@@ -34,7 +34,7 @@ std::string LongText(char letter = 'x') { return std::string(100, letter); }
 
 // ------------------------------------------------------- tasks and cancelling
 
-TEST(AllocationFailureTest, R33_Nurseries) {
+TEST(AllocationFailureTest, R33_NurseriesSurviveIt) {
   FailEachAllocation([] {
     int ended = 0;
     greenback::Run([&]() -> Co<void> {
@@ -79,7 +79,7 @@ Co<absl::Status> Serve(TaskStatus<std::string> status, int& stopped, Counted) {
   co_return absl::OkStatus();
 }
 
-TEST(AllocationFailureTest, R33_Start) {
+TEST(AllocationFailureTest, R33_StartSurvivesIt) {
   FailEachAllocation([] {
     int started = 0;
     int stopped = 0;
@@ -104,7 +104,7 @@ TEST(AllocationFailureTest, R33_Start) {
   });
 }
 
-TEST(AllocationFailureTest, R33_CancelScopes) {
+TEST(AllocationFailureTest, R33_CancelScopesSurviveIt) {
   FailEachAllocation([] {
     int cancelled = 0;
     greenback::Run([&]() -> Co<void> {
@@ -133,7 +133,7 @@ TEST(AllocationFailureTest, R33_CancelScopes) {
   });
 }
 
-TEST(AllocationFailureTest, R33_Events) {
+TEST(AllocationFailureTest, R33_EventsSurviveIt) {
   FailEachAllocation([] {
     int woken = 0;
     greenback::Run([&]() -> Co<void> {
@@ -158,7 +158,7 @@ TEST(AllocationFailureTest, R33_Events) {
   });
 }
 
-TEST(AllocationFailureTest, R33_Reschedule) {
+TEST(AllocationFailureTest, R33_RescheduledWaitsSurviveIt) {
   FailEachAllocation([] {
     int woken = 0;
     greenback::Run([&]() -> Co<void> {
@@ -181,7 +181,7 @@ TEST(AllocationFailureTest, R33_Reschedule) {
   });
 }
 
-TEST(AllocationFailureTest, R33_SystemTasks) {
+TEST(AllocationFailureTest, R33_SystemTasksSurviveIt) {
   FailEachAllocation([] {
     int stopped = 0;
     greenback::Run([&]() -> Co<void> {
@@ -199,7 +199,7 @@ TEST(AllocationFailureTest, R33_SystemTasks) {
   });
 }
 
-TEST(AllocationFailureTest, R33_Statuses) {
+TEST(AllocationFailureTest, R33_StatusesSurviveIt) {
   FailEachAllocation([] {
     const absl::Status status = greenback::Run([]() -> Co<absl::Status> {
       co_return co_await OpenNursery([](Nursery& nursery) -> Co<void> {
@@ -222,7 +222,7 @@ TEST(AllocationFailureTest, R33_Statuses) {
 }
 
 #if defined(__cpp_exceptions)
-TEST(AllocationFailureTest, R33_ExceptionGroups) {
+TEST(AllocationFailureTest, R33_ExceptionGroupsSurviveIt) {
   FailEachAllocation([] {
     const auto body = [](Nursery& nursery) -> Co<void> {
       SpawnSystemTask([]() -> Co<void> {
@@ -263,7 +263,7 @@ TEST(AllocationFailureTest, R33_ExceptionGroups) {
 
 // --------------------------------------------------------------- portals
 
-TEST(AllocationFailureTest, R33_Portals) {
+TEST(AllocationFailureTest, R33_PortalsSurviveIt) {
   FailEachAllocation([] {
     int ended = 0;
     greenback::Run([&]() -> Co<void> {
@@ -295,7 +295,7 @@ TEST(AllocationFailureTest, R33_Portals) {
   });
 }
 
-TEST(AllocationFailureTest, R33_PortalsForCalls) {
+TEST(AllocationFailureTest, R33_PortalsForCallsSurviveIt) {
   FailEachAllocation([] {
     int ended = 0;
     greenback::Run([&]() -> Co<void> {
@@ -321,7 +321,7 @@ TEST(AllocationFailureTest, R33_PortalsForCalls) {
   });
 }
 
-TEST(AllocationFailureTest, R33_StacksExhausted) {
+TEST(AllocationFailureTest, R33_ExhaustedStacksSurviveIt) {
   FailEachAllocation([] {
     int done = 0;
     int exhausted = 0;
@@ -344,7 +344,7 @@ TEST(AllocationFailureTest, R33_StacksExhausted) {
   });
 }
 
-TEST(AllocationFailureTest, R33_RunOnFiber) {
+TEST(AllocationFailureTest, R33_RunOnFiberSurvivesIt) {
   FailEachAllocation([] {
     context::StackPool pool;
     const std::string text = RunOnFiber(pool, [&pool] {
@@ -388,7 +388,7 @@ struct Foreign {
   std::coroutine_handle<promise_type> handle;
 };
 
-TEST(AllocationFailureTest, R33_ForeignCoroutines) {
+TEST(AllocationFailureTest, R33_ForeignCoroutinesSurviveIt) {
   FailEachAllocation([] {
     int sum = 0;
     Signal first;
@@ -429,7 +429,7 @@ TEST(AllocationFailureTest, R33_ForeignCoroutines) {
 
 // --------------------------------------------------- the outside world
 
-TEST(AllocationFailureTest, R33_Threads) {
+TEST(AllocationFailureTest, R33_ThreadsSurviveIt) {
   FailEachAllocation([] {
     int done = 0;
     greenback::Run([&]() -> Co<void> {
@@ -451,7 +451,7 @@ TEST(AllocationFailureTest, R33_Threads) {
   });
 }
 
-TEST(AllocationFailureTest, R33_CancelledThreads) {
+TEST(AllocationFailureTest, R33_CancelledThreadsSurviveIt) {
   FailEachAllocation([] {
     int done = 0;
     RunOptions options;
@@ -474,7 +474,7 @@ TEST(AllocationFailureTest, R33_CancelledThreads) {
   });
 }
 
-TEST(AllocationFailureTest, R33_OtherThreadsWakeTasks) {
+TEST(AllocationFailureTest, R33_OtherThreadsWakeTasksAllTheSame) {
   FailEachAllocation([] {
     int sum = 0;
     greenback::Run([&]() -> Co<void> {
@@ -519,7 +519,7 @@ TEST(AllocationFailureTest, R33_OtherThreadsWakeTasks) {
   });
 }
 
-TEST(AllocationFailureTest, R33_Processes) {
+TEST(AllocationFailureTest, R33_ProcessesSurviveIt) {
   FailEachAllocation([] {
     bool done = false;
     const absl::Status status = greenback::Run([&]() -> Co<absl::Status> {
@@ -538,7 +538,7 @@ TEST(AllocationFailureTest, R33_Processes) {
   });
 }
 
-TEST(AllocationFailureTest, R33_CancelledProcesses) {
+TEST(AllocationFailureTest, R33_CancelledProcessesSurviveIt) {
   FailEachAllocation([] {
     bool cancelled = false;
     greenback::Run([&]() -> Co<void> {
@@ -552,7 +552,7 @@ TEST(AllocationFailureTest, R33_CancelledProcesses) {
   });
 }
 
-TEST(AllocationFailureTest, R33_Callbacks) {
+TEST(AllocationFailureTest, R33_CallbacksSurviveIt) {
   FailEachAllocation([] {
     int sum = 0;
     greenback::Run([&]() -> Co<void> {
@@ -580,7 +580,7 @@ TEST(AllocationFailureTest, R33_Callbacks) {
 
 // ----------------------------------------------------------- variables
 
-TEST(AllocationFailureTest, R33_Locals) {
+TEST(AllocationFailureTest, R33_TaskLocalsSurviveIt) {
   FailEachAllocation([] {
     static TaskLocal<std::string> first("none");
     static TaskLocal<std::string> second("none");
@@ -619,7 +619,7 @@ TEST(AllocationFailureTest, R33_Locals) {
 
 #if defined(__cpp_exceptions)
 // A run-local variable whose value could not be kept is made again.
-TEST(AllocationFailureTest, R33_RunLocalsInARunThatGoesOn) {
+TEST(AllocationFailureTest, R33_RunLocalsSurviveItInARunThatContinues) {
   FailEachAllocation([] {
     RunLocal<std::string> text(LongText());
     RunLocal<std::string> more(LongText());
@@ -661,7 +661,7 @@ AsyncGenerator<std::string, std::string> Echo() {
   }
 }
 
-TEST(AllocationFailureTest, R33_Generators) {
+TEST(AllocationFailureTest, R33_GeneratorsSurviveIt) {
   FailEachAllocation([] {
     size_t size = 0;
     greenback::Run([&]() -> Co<void> {
@@ -702,7 +702,7 @@ class Manager {
   Counted counted_;
 };
 
-TEST(AllocationFailureTest, R33_AsyncContexts) {
+TEST(AllocationFailureTest, R33_AsyncContextsSurviveIt) {
   FailEachAllocation([] {
     size_t size = 0;
     int entered = 0;
@@ -730,7 +730,7 @@ Co<std::string> Doubled(std::string text) {
   co_return text + text;
 }
 
-TEST(AllocationFailureTest, R33_SynchronousForms) {
+TEST(AllocationFailureTest, R33_SynchronousFormsSurviveIt) {
   FailEachAllocation([] {
     size_t size = 0;
     greenback::Run([&]() -> Co<void> {
@@ -788,7 +788,7 @@ Co<void> SpawnTwo(int& ended) {
   });
 }
 
-TEST(AllocationFailureTest, R33_Instruments) {
+TEST(AllocationFailureTest, R33_InstrumentsSurviveIt) {
   FailEachAllocation([] {
     int ended = 0;
     Counting counting;
@@ -806,7 +806,7 @@ TEST(AllocationFailureTest, R33_Instruments) {
   });
 }
 
-TEST(AllocationFailureTest, R33_TreesOfPortals) {
+TEST(AllocationFailureTest, R33_TreesOfPortalsSurviveIt) {
   FailEachAllocation([] {
     int ended = 0;
     int with_portal = 0;

@@ -30,7 +30,7 @@ namespace net = boost::asio;
 
 // ------------------------------------------------------------- in a run
 
-TEST(AsioAllocationFailureTest, R33_OperationsInARun) {
+TEST(AsioAllocationFailureTest, R33_OperationsInARunSurviveIt) {
   FailEachAllocation([] {
     int done = 0;
     greenback::Run([&]() -> Co<void> {
@@ -56,7 +56,7 @@ TEST(AsioAllocationFailureTest, R33_OperationsInARun) {
 // Asio has room for a timer already: where it has none for one that a coroutine
 // of its own starts, it leaves that coroutine's cancellation with a pointer to
 // the timer, which is destroyed (Boost 1.81).
-TEST(AsioAllocationFailureTest, R33_AwaitablesInARun) {
+TEST(AsioAllocationFailureTest, R33_AwaitablesInARunSurviveIt) {
   FailEachAllocation([] {
     int done = 0;
     greenback::Run([&]() -> Co<void> {
@@ -99,7 +99,7 @@ void RunAsioTask(Make make) {
   if (error) std::rethrow_exception(error);
 }
 
-TEST(AsioAllocationFailureTest, R33_OperationsInATaskOfAsios) {
+TEST(AsioAllocationFailureTest, R33_OperationsInATaskOfAsiosSurviveIt) {
   FailEachAllocation([] {
     int done = 0;
     RunAsioTask([&]() -> net::awaitable<void> {
@@ -117,7 +117,7 @@ TEST(AsioAllocationFailureTest, R33_OperationsInATaskOfAsios) {
 // Asio throws what an initiation does through its thread of coroutines. To keep
 // the frames that it leaves there needs memory, and it is a destructor that
 // does.
-TEST(AsioAllocationFailureTest, R33_AwaitablesInATaskOfAsios) {
+TEST(AsioAllocationFailureTest, R33_AwaitablesInATaskOfAsiosSurviveIt) {
   FailEachAllocation(
       [] {
         int done = 0;

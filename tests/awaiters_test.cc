@@ -167,7 +167,7 @@ TEST(AwaitersAsioTest, R18_AsAwaitableMovesTheResultOut) {
   EXPECT_TRUE(done);
 }
 
-TEST(AwaitersAsioTest, R44_AsAwaitableOfACoThatWasAwaited) {
+TEST(AwaitersAsioTest, R44_AsAwaitableOfACoThatWasAwaitedIsAClearError) {
   int errors = 0;
   const auto body = [&]() -> boost::asio::awaitable<void> {
     Co<int> one = One();

@@ -20,7 +20,7 @@ RunOptions SmallStacks() { return RunOptions{.stack_size = 64 << 10}; }
 
 Co<int> Ready() { co_return 1; }
 
-TEST(DepthTest, R13_AMillionReadyAwaits) {
+TEST(DepthTest, R13_AMillionReadyAwaitsGrowNoStack) {
   EXPECT_EQ(greenback::Run(SmallStacks(),
                            []() -> Co<int> {
                              int sum = 0;
@@ -32,7 +32,7 @@ TEST(DepthTest, R13_AMillionReadyAwaits) {
             kMany);
 }
 
-TEST(DepthTest, R13_AMillionReadyAwaitsInASynchronousFunction) {
+TEST(DepthTest, R13_AMillionReadyAwaitsInASynchronousFunctionGrowNoStack) {
   EXPECT_EQ(greenback::Run(SmallStacks(),
                            []() -> Co<int> {
                              co_return co_await WithPortalRunSync([] {
@@ -46,7 +46,7 @@ TEST(DepthTest, R13_AMillionReadyAwaitsInASynchronousFunction) {
             kMany);
 }
 
-TEST(DepthTest, R13_ManyPortalsForACall) {
+TEST(DepthTest, R13_ManyPortalsForACallGrowNoStack) {
   EXPECT_EQ(greenback::Run(SmallStacks(),
                            []() -> Co<int> {
                              int sum = 0;
@@ -77,7 +77,7 @@ struct TransfersBack {
   int await_resume() const { return 1; }
 };
 
-TEST(DepthTest, R13_ManyForeignAwaitsThatAreDoneAtOnce) {
+TEST(DepthTest, R13_ManyForeignAwaitsThatAreDoneAtOnceGrowNoStack) {
   EXPECT_EQ(greenback::Run(SmallStacks(),
                            []() -> Co<int> {
                              int sum = 0;
@@ -99,7 +99,7 @@ Co<int> Chain(int length, bool suspend) {
   co_return 1 + co_await Chain(length - 1, suspend);
 }
 
-TEST(DepthTest, R13_AChainOfTenThousandCoroutines) {
+TEST(DepthTest, R13_AChainOfTenThousandCoroutinesGrowsNoStack) {
   for (bool suspend : {false, true}) {
     EXPECT_EQ(greenback::Run(SmallStacks(), Chain, kDeep, suspend), kDeep);
     EXPECT_EQ(greenback::Run(SmallStacks(),
@@ -119,7 +119,7 @@ Co<absl::Status> Nest(int depth) {
   co_return co_await Nest(depth - 1);
 }
 
-TEST(DepthTest, R13_CancellingTenThousandNestedScopes) {
+TEST(DepthTest, R13_CancellingTenThousandNestedScopesGrowsNoStack) {
   const auto cancel = []() -> Co<absl::Status> {
     absl::Status nested = absl::UnknownError("not set");
     absl::Status status =
@@ -146,7 +146,7 @@ Co<void> ThrowThrough(int length, bool suspend) {
   co_await ThrowThrough(length - 1, suspend);
 }
 
-TEST(DepthTest, R13_AnExceptionThroughAChainOfTenThousandCoroutines) {
+TEST(DepthTest, R13_AnExceptionPassesThroughAChainOfTenThousandCoroutines) {
   for (bool suspend : {false, true}) {
     EXPECT_THROW(greenback::Run(SmallStacks(), ThrowThrough, kDeep, suspend),
                  int);
@@ -162,7 +162,7 @@ TEST(DepthTest, R13_AnExceptionThroughAChainOfTenThousandCoroutines) {
 
 #endif  // defined(__cpp_exceptions)
 
-TEST(DepthTest, R13_AMillionCheckpoints) {
+TEST(DepthTest, R13_AMillionCheckpointsGrowNoStack) {
   const auto stay = []() -> Co<size_t> {
     size_t first = 0;
     size_t last = 0;

@@ -243,7 +243,7 @@ Co<void> ServeHundredClients(Counts& counts) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST(EchoTest, P22_AServerAHundredClientsAndNothingLeft) {
+TEST(EchoTest, P22_AServerWithAHundredClientsLeavesNothing) {
   const int descriptors = greenback::CountDescriptors();
   for (int i = 0; i < 2; ++i) {
     Counts counts;

@@ -53,14 +53,14 @@ Co<int> Fetch(int n) {
   co_return n;
 }
 
-TEST(FramesTest, R16_CoCreatedAwaitedAndDestroyedInAPlainFunction) {
+TEST(FramesTest, R16_APlainFunctionMayCreateAwaitAndDestroyACo) {
   AloneAndInCompany([] {
     for (int n = 0; n < 4; ++n) EXPECT_EQ(Await(Fetch(n)), n);
     EXPECT_EQ(live, 0);
   });
 }
 
-TEST(FramesTest, R16_CoInALocalVariable) {
+TEST(FramesTest, R16_ACoMayBeALocalVariable) {
   AloneAndInCompany([] {
     Co<int> fetch = Fetch(3);
     EXPECT_EQ(live, 0);  // lazy
@@ -69,7 +69,7 @@ TEST(FramesTest, R16_CoInALocalVariable) {
   EXPECT_EQ(live, 0);
 }
 
-TEST(FramesTest, R16_CoThatIsNeverAwaited) {
+TEST(FramesTest, R16_ACoMayNeverBeAwaited) {
   AloneAndInCompany([] { Co<int> unawaited = Fetch(3); });
   EXPECT_EQ(live, 0);
 }
@@ -132,7 +132,7 @@ ForeignTask FetchForeign(int n) {
   co_return n;
 }
 
-TEST(FramesTest, R16_ForeignTaskType) {
+TEST(FramesTest, R16_ATaskOfAnotherLibraryMayBeAwaited) {
   AloneAndInCompany([] {
     for (int n = 0; n < 4; ++n) EXPECT_EQ(Await(FetchForeign(n)), n);
     EXPECT_EQ(live, 0);
@@ -155,7 +155,7 @@ TEST(FramesTest, R16_TheFrameIsNotElided) {
   });
 }
 
-TEST(FramesTest, R16_ForeignTaskAwaitedNatively) {
+TEST(FramesTest, R16_ATaskOfAnotherLibraryMayBeAwaitedNatively) {
   AloneAndInCompany([] {
     EXPECT_EQ(Await([]() -> Co<int> {
                 int sum = 0;
@@ -200,7 +200,7 @@ Co<int> Alternate(int level) {
   co_return 1 + below;
 }
 
-TEST(FramesTest, R04_EightLevelsOfAlternation) {
+TEST(FramesTest, R04_EightLevelsAlternate) {
   AloneAndInCompany([] { EXPECT_EQ(AlternateSynchronously(8), 16); });
   EXPECT_EQ(live, 0);
 }

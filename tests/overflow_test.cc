@@ -21,7 +21,7 @@ size_t Recurse(size_t depth) {
   return Recurse(depth + 1) + static_cast<size_t>(frame[0]);
 }
 
-TEST(OverflowDeathTest, R09_NamesTheTaskAndTheSetting) {
+TEST(OverflowDeathTest, R09_TheReportNamesTheTaskAndTheSetting) {
   EXPECT_DEATH(greenback::Run(RunOptions{.stack_size = 128 << 10},
                               []() -> Co<void> {
                                 CurrentTask().set_name("import");
@@ -32,7 +32,7 @@ TEST(OverflowDeathTest, R09_NamesTheTaskAndTheSetting) {
                "131072 bytes; raise RunOptions::stack_size");
 }
 
-TEST(OverflowDeathTest, R09_AfterTheFiberHasBeenParked) {
+TEST(OverflowDeathTest, R09_IsReportedAfterTheFiberHasBeenParked) {
   EXPECT_DEATH(
       greenback::Run([]() -> Co<void> {
         (void)co_await OpenNursery([](Nursery& nursery) -> Co<void> {
@@ -76,7 +76,7 @@ constexpr char kForeignReport[] =
     "greenback: fiber stack overflow in task \"foreign coroutine\", stack size "
     "1048576 bytes; call what recurses in greenback::RunOnFiber\\(\\)";
 
-TEST(OverflowDeathTest, R35_OnAThreadThatOnlyResumes) {
+TEST(OverflowDeathTest, R35_IsReportedOnAThreadThatOnlyResumes) {
   EXPECT_DEATH(
       {
         std::function<void()> done;
@@ -86,7 +86,7 @@ TEST(OverflowDeathTest, R35_OnAThreadThatOnlyResumes) {
       kForeignReport);
 }
 
-TEST(OverflowDeathTest, R35_NestedFiberOnAThreadThatOnlyResumes) {
+TEST(OverflowDeathTest, R35_IsReportedForANestedFiberOnAThreadThatOnlyResumes) {
   // The fiber of RunOnFiber() comes to the other thread with the step's.
   EXPECT_DEATH(
       {

@@ -178,7 +178,7 @@ TYPED_TEST(ParityTest, P01_BelowANoAwaitScopeBothPlacesAreNamed) {
   });
 }
 
-TYPED_TEST(ParityTest, P10_BestowedOnItselfIsUsableAfterACheckpoint) {
+TYPED_TEST(ParityTest, P10_APortalBestowedOnItselfIsUsableAfterACheckpoint) {
   PARITY_NAMES;
   Host::Run([]() -> Void {
     const std::string task =
@@ -345,7 +345,7 @@ typename Host::template Coroutine<std::string> Down(int level) {
   co_return co_await Down<Host>(level - 1);
 }
 
-TYPED_TEST(AnyThreadParityTest, P05_ElevenLevelsAlternately) {
+TYPED_TEST(AnyThreadParityTest, P05_ElevenLevelsAlternate) {
   TestFixture::InCompany([] {
     EXPECT_TRUE(HasPortal());
 #if defined(__cpp_exceptions)
@@ -370,7 +370,7 @@ int Fold(int levels) {
          }(levels));
 }
 
-TYPED_TEST(AnyThreadParityTest, P05_EightLevelsOfPortalsInPortals) {
+TYPED_TEST(AnyThreadParityTest, P05_EightLevelsOfPortalsNest) {
   TestFixture::InCompany([] { EXPECT_EQ(Fold<TypeParam>(8), 8); });
 }
 
@@ -466,7 +466,7 @@ TYPED_TEST(ParityTest, P08_AwaitAddsNone) {
 
 // ---------------------------------------------------------- P09, P11, P12, P13
 
-TYPED_TEST(ParityTest, P09_BestowedOnAnotherTask) {
+TYPED_TEST(ParityTest, P09_APortalMayBeBestowedOnAnotherTask) {
   PARITY_NAMES;
   int awaited = 0;
   Host::Run([&]() -> Void {
@@ -493,7 +493,7 @@ TYPED_TEST(ParityTest, P09_BestowedOnAnotherTask) {
   EXPECT_EQ(awaited, 10);
 }
 
-TYPED_TEST(ParityTest, P09_BestowedFromOutsideAnyTask) {
+TYPED_TEST(ParityTest, P09_APortalMayBeBestowedFromOutsideAnyTask) {
   PARITY_NAMES;
   int awaited = 0;
   Host::Run([&]() -> Void {
@@ -509,7 +509,7 @@ TYPED_TEST(ParityTest, P09_BestowedFromOutsideAnyTask) {
   EXPECT_EQ(awaited, 6);
 }
 
-TYPED_TEST(ParityTest, P11_BestowedFromInsideSynchronousFrames) {
+TYPED_TEST(ParityTest, P11_SynchronousFramesMayBestowAPortal) {
   PARITY_NAMES;
   int awaited = 0;
   Host::Run([&]() -> Void {
@@ -594,7 +594,7 @@ TYPED_TEST(ParityTest, P13_HasPortalIsFalseWhereNoTaskRuns) {
 
 // ------------------------------------------------------------------------ P14
 
-TYPED_TEST(ParityTest, P14_OneContextOnBothSidesOfAwait) {
+TYPED_TEST(ParityTest, P14_BothSidesOfAwaitShareOneContext) {
   PARITY_NAMES;
   TaskLocal<int> variable(0);
   std::vector<int> log;
@@ -675,7 +675,7 @@ TYPED_TEST(AnyThreadParityTest, P15_ExceptionsPassBothWaysAndClosePortals) {
   });
 }
 
-TYPED_TEST(AnyThreadParityTest, P15_AnExceptionComesOutOfAWholeTask) {
+TYPED_TEST(AnyThreadParityTest, P15_AnExceptionPropagatesOutOfAWholeTask) {
   PARITY_NAMES;
   try {
     Host::Run([]() -> Void {
@@ -717,7 +717,7 @@ TYPED_TEST(AnyThreadParityTest, P15_ExceptionsOfTheAwaiterItselfPass) {
   });
 }
 
-TYPED_TEST(ParityTest, P16_ResumedWithAnErrorItArrivesAtEitherKindOfAwait) {
+TYPED_TEST(ParityTest, P16_AnErrorArrivesAtEitherKindOfAwait) {
   PARITY_NAMES;
   std::vector<std::string> log;
   Host::Run([&]() -> Void {
@@ -786,7 +786,7 @@ struct AwaitableAdapter<WithAdapter> {
 
 namespace {
 
-TYPED_TEST(AnyThreadParityTest, P17_EveryKindOfAwaitable) {
+TYPED_TEST(AnyThreadParityTest, P17_EveryKindOfAwaitableIsAwaited) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     Await(WithMember{1});
@@ -823,7 +823,8 @@ TYPED_TEST(AnyThreadParityTest, P17_EveryKindOfAwaitable) {
 
 // ------------------------------------------------------------------------ P18
 
-TYPED_TEST(AnyThreadParityTest, P18_AwaitFromStacksThatGreenbackDoesNotKnow) {
+TYPED_TEST(AnyThreadParityTest,
+           P18_AwaitWorksOnStacksThatGreenbackDoesNotKnow) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     int sum = 0;
@@ -837,7 +838,7 @@ TYPED_TEST(AnyThreadParityTest, P18_AwaitFromStacksThatGreenbackDoesNotKnow) {
 }
 
 #if defined(__cpp_exceptions)
-TYPED_TEST(AnyThreadParityTest, P18_AwaitInAGeneratorOfBoostCoroutine2) {
+TYPED_TEST(AnyThreadParityTest, P18_AwaitWorksInAGeneratorOfBoostCoroutine2) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     using Generator = boost::coroutines2::coroutine<int>;
@@ -988,7 +989,7 @@ TEST(ParityDeathTest, P21_ScopesOutOfOrderAreOneClearError) {
 // One place for all.
 std::source_location Here() { return std::source_location::current(); }
 
-TEST(Parity, P23_AnAwaitableOfAnotherHostNamesBoth) {
+TEST(Parity, P23_TheErrorForAnotherHostsAwaitableNamesBothHosts) {
   ElsewhereTask task;
   internal::PortalAccess::Set(task, internal::PortalAccess::Portal::kOpen);
   const std::string full = absl::StrCat(
@@ -1014,7 +1015,7 @@ TEST(Parity, P23_AnAwaitableOfAnotherHostNamesBoth) {
 #endif
 }
 
-TEST(Parity, P23_SoDoesOneDeepBelowAnAwait) {
+TEST(Parity, P23_TheErrorForOneNestedDeepInAnAwaitNamesBothHosts) {
   ElsewhereTask task;
   internal::PortalAccess::Set(task, internal::PortalAccess::Portal::kOpen);
   const char* const text =
@@ -1095,7 +1096,7 @@ TYPED_TEST(AnyThreadParityTest, InDestructors) {
 
 #if defined(__cpp_exceptions)
 
-TYPED_TEST(AnyThreadParityTest, R01_InDestructorsWhileUnwinding) {
+TYPED_TEST(AnyThreadParityTest, R01_DestructorsMayAwaitWhileUnwinding) {
   PARITY_NAMES;
   TestFixture::InCompany([] {
     int uncaught = -1;
@@ -1109,7 +1110,7 @@ TYPED_TEST(AnyThreadParityTest, R01_InDestructorsWhileUnwinding) {
   });
 }
 
-TYPED_TEST(ParityTest, R01_InCatchBlocksOfSeveralTasks) {
+TYPED_TEST(ParityTest, R01_CatchBlocksOfSeveralTasksMayAwait) {
   PARITY_NAMES;
   int rounds = 0;
   Host::Run([&]() -> Void {

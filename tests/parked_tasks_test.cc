@@ -88,7 +88,7 @@ Co<void> ParkAndWake(int count, Figures& figures) {
   figures.fibers_left = internal::Loop::Current()->fiber_count();
 }
 
-TEST(ParkedTasksTest, R08_AHundredThousandOnGuardedStacks) {
+TEST(ParkedTasksTest, R08_AHundredThousandTasksParkOnGuardedStacks) {
   const bool many = !kSanitized && KernelHasGuards();
   // A guard that takes a mapping allows some 32,000; sanitizers multiply what a
   // stack costs.

@@ -257,7 +257,7 @@ TYPED_TEST_SUITE(AsyncContextTest, TestedHosts);
 
 // ------------------------------------------- WithAsyncContext, by exceptions
 
-TYPED_TEST(AsyncContextTest, U04_WithSuccess) {
+TYPED_TEST(AsyncContextTest, U04_BothFormsEnterAndExitOnSuccess) {
   TEST_NAMES;
   EXPECT_THAT(TestFixture::InBothForms([](Log& log) { return Plain{log}; },
                                        [](Log&) {}),
@@ -298,7 +298,7 @@ TYPED_TEST(AsyncContextTest, U04_WithAFailureInTheBodyExitMaySuppressIt) {
               ElementsAre("body", "exit body failed", "gives nothing"));
 }
 
-TYPED_TEST(AsyncContextTest, U04_WithAFailureInExit) {
+TYPED_TEST(AsyncContextTest, U04_AFailureInExitReplacesTheOneInFlight) {
   TEST_NAMES;
   const auto make = [](Log& log) {
     return Plain{.log = log, .exit_fails = true};
@@ -368,7 +368,7 @@ TYPED_TEST(AsyncContextTest, U04_WhatAFailureInExitReplacesIsNotLost) {
   });
 }
 
-TYPED_TEST(AsyncContextTest, U04_TheVeryExceptionComesOut) {
+TYPED_TEST(AsyncContextTest, U04_TheVeryExceptionPropagates) {
   TEST_NAMES;
   InCompany<Host>([&] {
     Log log;
@@ -449,7 +449,7 @@ TYPED_TEST(AsyncContextTest, U04_ExitMayTakeAnExceptionPtrOrNothing) {
 
 // ---------------------------------------------- WithAsyncContext, by statuses
 
-TYPED_TEST(AsyncContextTest, U04_WithStatuses) {
+TYPED_TEST(AsyncContextTest, U04_StatusesAreFailuresToo) {
   TEST_NAMES;
   LostFailures lost;
   InCompany<Host>([&] {
@@ -528,7 +528,7 @@ TYPED_TEST(AsyncContextTest, U04_WithStatuses) {
 
 // -------------------------------------------- what goes in, what comes out
 
-TYPED_TEST(AsyncContextTest, U04_WhatWithAsyncContextGives) {
+TYPED_TEST(AsyncContextTest, U04_WithAsyncContextReturnsWhatTheBodyReturns) {
   TEST_NAMES;
   InCompany<Host>([&] {
     Log log;
@@ -612,7 +612,7 @@ struct Lends {
   }
 };
 
-TYPED_TEST(AsyncContextTest, U04_TheValueIsLentOrGiven) {
+TYPED_TEST(AsyncContextTest, U04_TheValueIsPassedByReferenceOrMoved) {
   InCompany<TypeParam>([&] {
     using Box = std::unique_ptr<int>;
     EXPECT_EQ(WithAsyncContext(Lends<TypeParam>(), [](Box& b) { return *b; }),
@@ -713,7 +713,7 @@ TYPED_TEST(AsyncContextTest, U04_NothingIsLeftBehind) {
 
 // --------------------------------------------------------------- AsyncContext
 
-TYPED_TEST(AsyncContextTest, U04_ScopeSuccess) {
+TYPED_TEST(AsyncContextTest, U04_AScopeExitsOnSuccess) {
   TEST_NAMES;
   LostFailures lost;
   Log log;
@@ -742,7 +742,7 @@ TYPED_TEST(AsyncContextTest, U04_ScopeSuccess) {
   EXPECT_THAT(lost.texts(), IsEmpty());
 }
 
-TYPED_TEST(AsyncContextTest, U04_ScopeKeepsAnLvalueAsAReference) {
+TYPED_TEST(AsyncContextTest, U04_AScopeKeepsAnLvalueAsAReference) {
   TEST_NAMES;
   Log log;
   InCompany<Host>([&] {
@@ -763,7 +763,7 @@ TYPED_TEST(AsyncContextTest, U04_ScopeKeepsAnLvalueAsAReference) {
   EXPECT_EQ(log.size(), 6u);
 }
 
-TYPED_TEST(AsyncContextTest, U04_CloseGivesWhatExitGives) {
+TYPED_TEST(AsyncContextTest, U04_CloseReturnsWhatExitReturns) {
   TEST_NAMES;
   LostFailures lost;
   InCompany<Host>([&] {
@@ -796,7 +796,7 @@ TYPED_TEST(AsyncContextTest, U04_CloseGivesWhatExitGives) {
   EXPECT_THAT(lost.texts(), IsEmpty());
 }
 
-TYPED_TEST(AsyncContextTest, U04_ScopeWithAStatusFromEnterThereIsNoExit) {
+TYPED_TEST(AsyncContextTest, U04_InAScopeWithAStatusFromEnterThereIsNoExit) {
   TEST_NAMES;
   Log log;
   InCompany<Host>([&] {
@@ -839,7 +839,7 @@ TYPED_TEST(AsyncContextTest, U04_ByDefaultALostFailureIsPrinted) {
 }
 
 #if defined(__cpp_exceptions)
-TYPED_TEST(AsyncContextTest, U04_ScopeWithAFailureInEnterThereIsNoExit) {
+TYPED_TEST(AsyncContextTest, U04_InAScopeWithAFailureInEnterThereIsNoExit) {
   TEST_NAMES;
   Log log;
   InCompany<Host>([&] {
@@ -849,7 +849,7 @@ TYPED_TEST(AsyncContextTest, U04_ScopeWithAFailureInEnterThereIsNoExit) {
   EXPECT_THAT(log, ElementsAre("enter"));
 }
 
-TYPED_TEST(AsyncContextTest, U04_ScopeWithAnExceptionInFlightExitSeesThat) {
+TYPED_TEST(AsyncContextTest, U04_InAScopeWithAnExceptionInFlightExitSeesIt) {
   TEST_NAMES;
   LostFailures lost;
   InCompany<Host>([&] {
@@ -920,7 +920,7 @@ TYPED_TEST(AsyncContextTest, U04_AFailureOfExitWhileUnwindingIsNotLost) {
   });
 }
 
-TYPED_TEST(AsyncContextTest, U04_AnExceptionOfExitComesOutOfTheScope) {
+TYPED_TEST(AsyncContextTest, U04_AnExceptionOfExitPropagatesOutOfTheScope) {
   TEST_NAMES;
   LostFailures lost;
   InCompany<Host>([&] {
@@ -945,7 +945,7 @@ TYPED_TEST(AsyncContextTest, U04_AnExceptionOfExitComesOutOfTheScope) {
   EXPECT_THAT(lost.texts(), IsEmpty());
 }
 
-TYPED_TEST(AsyncContextTest, U04_DeathOfAnExceptionOutOfANoexceptDestructor) {
+TYPED_TEST(AsyncContextTest, U04_AnExceptionOutOfANoexceptDestructorDies) {
   TEST_NAMES;
   GTEST_FLAG_SET(death_test_style, "threadsafe");  // some hosts have threads
   EXPECT_DEATH(InCompany<Host>([] {
@@ -977,7 +977,7 @@ TYPED_TEST(AsyncContextTest, U04_WithoutThePortalExitIsRefusedNotForgotten) {
   EXPECT_THAT(lost.texts(), IsEmpty());
 }
 
-TYPED_TEST(AsyncContextTest, U04_RefusedWhileUnwindingItIsReported) {
+TYPED_TEST(AsyncContextTest, U04_ARefusalWhileUnwindingIsReported) {
   TEST_NAMES;
   LostFailures lost;
   Log log;
@@ -1018,7 +1018,7 @@ struct Waits {
   }
 };
 
-TEST(AsyncContextInTheRuntime, U04_ExitInACancelledTask) {
+TEST(AsyncContextInTheRuntime, U04_ExitInACancelledTaskMayBeShielded) {
   greenback::Run([]() -> Co<void> {
     (void)co_await EnsurePortal();
     absl::Status bare, shielded, with;

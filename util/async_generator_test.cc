@@ -70,7 +70,7 @@ TYPED_TEST_SUITE(AnyThreadAsyncGeneratorTest, TestedHostsOfAnyThreads);
   using Host [[maybe_unused]] = TypeParam;                        \
   using Void [[maybe_unused]] = typename Fixture::Void
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_Next) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_NextReturnsEachValue) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int> upto = Fixture::Upto(3);
@@ -86,7 +86,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_Next) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_NextInASynchronousFunction) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_ASynchronousFunctionMayAwaitNext) {
   FIXTURE;
   Host::Run([]() -> Void {
     co_await Host::WithPortalRunSync([] {
@@ -99,7 +99,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_NextInASynchronousFunction) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_Empty) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_AnEmptyOneEndsAtOnce) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int> none = Fixture::Upto(0);
@@ -109,7 +109,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_Empty) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_DestroyedAtAnyPoint) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_ItMayBeDestroyedAtAnyPoint) {
   FIXTURE;
   Host::Run([]() -> Void {
     for (int steps = 0; steps < 5; ++steps) {
@@ -121,7 +121,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_DestroyedAtAnyPoint) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_MovedFromIsAtItsEnd) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_OneThatWasMovedFromIsAtItsEnd) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int> first = Fixture::Upto(3);
@@ -144,7 +144,7 @@ AsyncGenerator<Counted> MoveOnly() {
   co_yield Counted(3);
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_MoveOnlyValues) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_ValuesMayBeMoveOnly) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<Counted> values = MoveOnly();
@@ -188,7 +188,7 @@ AsyncGenerator<const std::string&> ConstWords() {
   co_yield "a temporary, which lives until the next step";
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_References) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_ValuesMayBeReferences) {
   FIXTURE;
   Host::Run([]() -> Void {
     std::vector<int> elements = {1, 2, 3};
@@ -206,7 +206,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_References) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_GeneratorsOverGenerators) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_GeneratorsMayStepOtherGenerators) {
   FIXTURE;
   const auto doubled = [](AsyncGenerator<int> from) -> AsyncGenerator<int> {
     while (std::optional<int> i = co_await from.Next()) co_yield 2 * *i;
@@ -219,7 +219,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_GeneratorsOverGenerators) {
   });
 }
 
-TYPED_TEST(AsyncGeneratorTest, U05_AwaitsWhatIsNoneOfGreenbacks) {
+TYPED_TEST(AsyncGeneratorTest, U05_ItAwaitsAwaitablesOfOtherLibraries) {
   FIXTURE;
   Signal signals[3];
   const auto values = [&signals]() -> AsyncGenerator<int> {
@@ -245,7 +245,7 @@ TYPED_TEST(AsyncGeneratorTest, U05_AwaitsWhatIsNoneOfGreenbacks) {
   EXPECT_THAT(seen, ElementsAre(0, 10, 20));
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_Send) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendPassesAValueIn) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int, int> sum = Fixture::Sum();
@@ -264,7 +264,7 @@ AsyncGenerator<int, Counted> TakeMoveOnly() {
   while (sent) sent = std::optional<Counted>(co_yield sent->value);
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendMoveOnly) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendTakesMoveOnlyValues) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int, Counted> values = TakeMoveOnly();
@@ -299,7 +299,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_UseAfterTheEndIsAnEnd) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseBeforeTheFirstNext) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseMayComeBeforeTheFirstNext) {
   FIXTURE;
   Host::Run([]() -> Void {
     bool ran = false;
@@ -342,7 +342,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseRunsDestructorsThatAwait) {
 
 #if defined(__cpp_exceptions)
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_FailureHalfWay) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_AFailureHalfWayIsThrown) {
   FIXTURE;
   const auto generate = []() -> AsyncGenerator<int> {
     Counted counted;
@@ -381,7 +381,8 @@ AsyncGenerator<int> Catches() {
   co_yield 100;
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ThrowPassedOn) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest,
+           U06_AnExceptionThatIsThrownInPropagates) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int> upto = Fixture::Upto(3);
@@ -399,7 +400,8 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ThrowPassedOn) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ThrowCaught) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest,
+           U06_AnExceptionThatIsThrownInMayBeCaught) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int> catches = Catches();
@@ -412,7 +414,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ThrowCaught) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ThrowBeforeTheFirstNext) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ThrowBeforeTheFirstNextEndsIt) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int> catches = Catches();
@@ -470,7 +472,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseRunsItsCleanup) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseThatFails) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseThrowsWhatItsCleanupThrows) {
   FIXTURE;
   Host::Run([]() -> Void {
     const auto generate = []() -> AsyncGenerator<int> {
@@ -493,7 +495,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseThatFails) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseThatIsIgnored) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ACloseThatIsIgnoredIsAnError) {
   FIXTURE;
   Host::Run([]() -> Void {
     const auto generate = []() -> AsyncGenerator<int> {
@@ -519,7 +521,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseThatIsIgnored) {
   });
 }
 
-TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendBeforeTheFirstNext) {
+TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendBeforeTheFirstNextIsAnError) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int, int> sum = Fixture::Sum();
@@ -535,7 +537,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendBeforeTheFirstNext) {
 }
 
 // Of a copy, as a host may make of it, it would be the first time.
-TEST(AsyncGeneratorStepTest, R44_AStepThatIsAwaitedTwice) {
+TEST(AsyncGeneratorStepTest, R44_AwaitingAStepTwiceIsAClearError) {
   greenback::Run([]() -> Co<void> {
     AsyncGenerator<int, int> sum = []() -> AsyncGenerator<int, int> {
       for (int total = 0;;) total += (co_yield total).value_or(0);
@@ -565,7 +567,8 @@ TEST(AsyncGeneratorStepTest, R44_AStepThatIsAwaitedTwice) {
   });
 }
 
-TYPED_TEST(AsyncGeneratorTest, R44_EveryStepThatIsBegunDuringAnother) {
+TYPED_TEST(AsyncGeneratorTest,
+           R44_EveryStepThatIsBegunDuringAnotherIsAClearError) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int, int> sum = Fixture::Sum();
@@ -597,7 +600,7 @@ TYPED_TEST(AsyncGeneratorTest, R44_EveryStepThatIsBegunDuringAnother) {
   });
 }
 
-TYPED_TEST(AsyncGeneratorTest, U06_OneStepAtATime) {
+TYPED_TEST(AsyncGeneratorTest, U06_OneStepIsTakenAtATime) {
   FIXTURE;
   Host::Run([]() -> Void {
     AsyncGenerator<int> upto = Fixture::Upto(3);
@@ -636,7 +639,7 @@ constexpr int kMany = 1'000'000;
 // Stacks that would overflow at a few bytes a step.
 RunOptions SmallStacks() { return RunOptions{.stack_size = 64 << 10}; }
 
-TEST(AsyncGeneratorDepthTest, R13_AMillionValues) {
+TEST(AsyncGeneratorDepthTest, R13_AMillionValuesGrowNoStack) {
   greenback::Run(SmallStacks(), []() -> Co<void> {
     AsyncGenerator<int> values = PassOn(Ready(kMany));
     int count = 0;
@@ -645,7 +648,8 @@ TEST(AsyncGeneratorDepthTest, R13_AMillionValues) {
   });
 }
 
-TEST(AsyncGeneratorDepthTest, R13_AMillionValuesInASynchronousFunction) {
+TEST(AsyncGeneratorDepthTest,
+     R13_AMillionValuesInASynchronousFunctionGrowNoStack) {
   greenback::Run(SmallStacks(), []() -> Co<void> {
     co_await WithPortalRunSync([] {
       AsyncGenerator<int> values = PassOn(Ready(kMany));
@@ -662,7 +666,8 @@ Detached CountOutside(int& count) {
   while (co_await values.Next()) ++count;
 }
 
-TEST(AsyncGeneratorDepthTest, R13_AMillionValuesInAForeignCoroutine) {
+TEST(AsyncGeneratorDepthTest,
+     R13_AMillionValuesInAForeignCoroutineGrowNoStack) {
   int count = 0;
   CountOutside(count);
   EXPECT_EQ(count, kMany);
@@ -670,7 +675,7 @@ TEST(AsyncGeneratorDepthTest, R13_AMillionValuesInAForeignCoroutine) {
 
 // The body waits for another library's event, outside any task: the coroutine
 // goes on where that is fired.
-TEST(AsyncGeneratorForeignTest, U05_InAForeignCoroutine) {
+TEST(AsyncGeneratorForeignTest, U05_AForeignCoroutineMayStepIt) {
   Signal signals[2];
   std::vector<int> seen;
   bool done = false;
@@ -784,7 +789,8 @@ void InAStep(bool native, Fn fn) {
   });
 }
 
-TEST(AsyncGeneratorDestroyedDeathTest, R36_DestroyedInAStepOfAnotherTask) {
+TEST(AsyncGeneratorDestroyedDeathTest,
+     R36_DestroyingItInAStepOfAnotherTaskIsAnError) {
   for (const bool native : {true, false}) {
     EXPECT_DEATH(InAStep(native, [](auto& generator) { generator.reset(); }),
                  "AsyncGenerator: destroyed while a step is under way");
@@ -796,7 +802,7 @@ TEST(AsyncGeneratorDestroyedDeathTest, R36_DestroyedInAStepOfAnotherTask) {
   }
 }
 
-TEST(AsyncGeneratorDestroyedDeathTest, R36_DestroyedByItsBody) {
+TEST(AsyncGeneratorDestroyedDeathTest, R36_DestroyingItInItsBodyIsAnError) {
   const auto run = [] {
     greenback::Run([]() -> Co<void> {
       std::unique_ptr<AsyncGenerator<int>> generator;

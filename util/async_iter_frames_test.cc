@@ -63,7 +63,7 @@ AsyncGenerator<int> UptoSimply(int end) {
   for (int i = 0; i < end; ++i) co_yield i;
 }
 
-TEST(AsyncIterFramesTest, R16_ALoopInAPlainFunction) {
+TEST(AsyncIterFramesTest, R16_APlainFunctionMayLoop) {
   AloneAndInCompany([] {
     for (int n = 0; n < 4; ++n) {
       int sum = 0;
@@ -74,7 +74,7 @@ TEST(AsyncIterFramesTest, R16_ALoopInAPlainFunction) {
   });
 }
 
-TEST(AsyncIterFramesTest, R16_ALoopThatIsLeft) {
+TEST(AsyncIterFramesTest, R16_ALoopMayBeLeft) {
   AloneAndInCompany([] {
     for (int n = 0; n < 4; ++n) {
       int sum = 0;
@@ -88,7 +88,7 @@ TEST(AsyncIterFramesTest, R16_ALoopThatIsLeft) {
   });
 }
 
-TEST(AsyncIterFramesTest, R16_AGeneratorInALocalVariable) {
+TEST(AsyncIterFramesTest, R16_AGeneratorMayBeALocalVariable) {
   AloneAndInCompany([] {
     AsyncGenerator<int> upto = Upto(4);
     int sum = 0;
@@ -103,7 +103,7 @@ TEST(AsyncIterFramesTest, R16_AGeneratorInALocalVariable) {
   EXPECT_EQ(live, 0);
 }
 
-TEST(AsyncIterFramesTest, R16_AGeneratorThatIsClosed) {
+TEST(AsyncIterFramesTest, R16_AGeneratorMayBeClosed) {
   AloneAndInCompany([] {
     AsyncGenerator<int> upto = Upto(4);
     EXPECT_EQ(Await(upto.Next()), 0);
@@ -116,7 +116,7 @@ TEST(AsyncIterFramesTest, R16_AGeneratorThatIsClosed) {
   });
 }
 
-TEST(AsyncIterFramesTest, R16_AGeneratorThatIsNeverStepped) {
+TEST(AsyncIterFramesTest, R16_AGeneratorMayNeverBeStepped) {
   AloneAndInCompany([] {
     auto untouched = AsyncIter(Upto(4));
     AsyncGenerator<int> unused = Upto(4);
@@ -138,7 +138,7 @@ TEST(AsyncIterFramesTest, R16_AGeneratorThatIsNeverStepped) {
   return sum;
 }
 
-TEST(AsyncIterFramesTest, R16_EverythingInlined) {
+TEST(AsyncIterFramesTest, R16_EverythingMayBeInlined) {
   AloneAndInCompany([] {
     EXPECT_EQ(SumInlined(), 10);
     EXPECT_EQ(StepsInlined(), 3);
@@ -217,7 +217,7 @@ ForeignGenerator ForeignUpto(int end) {
   return sum;
 }
 
-TEST(AsyncIterFramesTest, R16_ForeignGenerator) {
+TEST(AsyncIterFramesTest, R16_AGeneratorOfAnotherLibraryMayBeIterated) {
   AloneAndInCompany([] {
     frames = 0;
     EXPECT_EQ(SumForeign(), 10);

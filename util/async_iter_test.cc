@@ -108,7 +108,7 @@ TYPED_TEST_SUITE(AsyncIterTest, TestedHosts);
   using Fixture [[maybe_unused]] = AsyncIterTest<TypeParam>; \
   using Host [[maybe_unused]] = TypeParam
 
-TYPED_TEST(AsyncIterTest, U05_RangeFor) {
+TYPED_TEST(AsyncIterTest, U05_RangeForVisitsEachValue) {
   FIXTURE;
   InCompany<Host>([] {
     std::vector<int> seen;
@@ -118,7 +118,7 @@ TYPED_TEST(AsyncIterTest, U05_RangeFor) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U05_Empty) {
+TYPED_TEST(AsyncIterTest, U05_AnEmptyOneEndsAtOnce) {
   FIXTURE;
   InCompany<Host>([] {
     for (int i : AsyncIter(Fixture::Upto(0))) ADD_FAILURE() << i;
@@ -129,7 +129,7 @@ TYPED_TEST(AsyncIterTest, U05_Empty) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U05_Algorithms) {
+TYPED_TEST(AsyncIterTest, U05_AlgorithmsTakeIt) {
   FIXTURE;
   InCompany<Host>([] {
     std::vector<int> copied;
@@ -146,7 +146,7 @@ TYPED_TEST(AsyncIterTest, U05_Algorithms) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U05_Views) {
+TYPED_TEST(AsyncIterTest, U05_ViewsTakeIt) {
   FIXTURE;
   InCompany<Host>([] {
     const auto odd = [](int i) { return i % 2 == 1; };
@@ -180,7 +180,7 @@ TYPED_TEST(AsyncIterTest, U05_Views) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U05_ReferencesAndMoves) {
+TYPED_TEST(AsyncIterTest, U05_ReferencesAndMoveOnlyValuesPass) {
   FIXTURE;
   InCompany<Host>([] {
     std::vector<int> elements = {1, 2, 3};
@@ -203,7 +203,7 @@ TYPED_TEST(AsyncIterTest, U05_ReferencesAndMoves) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U05_LoopsGoOnWhereAnEarlierOneWasLeft) {
+TYPED_TEST(AsyncIterTest, U05_ALoopContinuesWhereAnEarlierOneWasLeft) {
   FIXTURE;
   InCompany<Host>([] {
     AsyncGenerator<int> upto = Fixture::Upto(6);
@@ -225,7 +225,7 @@ TYPED_TEST(AsyncIterTest, U05_LoopsGoOnWhereAnEarlierOneWasLeft) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U05_IteratorsDefinedElsewhere) {
+TYPED_TEST(AsyncIterTest, U05_AnIteratorMayBeDefinedElsewhere) {
   FIXTURE;
   InCompany<Host>([] {
     std::vector<int> seen;
@@ -265,7 +265,7 @@ struct OwnedSensor {
   auto Close() { return sensor->Close(); }
 };
 
-TYPED_TEST(AsyncIterTest, U06_IteratorsWithoutAGenerator) {
+TYPED_TEST(AsyncIterTest, U06_AnIteratorNeedsNoGenerator) {
   FIXTURE;
   InCompany<Host>([] {
     Sensor<Host> sensor;
@@ -306,7 +306,7 @@ AsyncGenerator<int, int> Sum() {
   }
 }
 
-TYPED_TEST(AsyncIterTest, U06_Send) {
+TYPED_TEST(AsyncIterTest, U06_SendPassesAValueIn) {
   FIXTURE;
   InCompany<Host>([] {
     auto iter = AsyncIter(Sum<Host>());
@@ -321,7 +321,7 @@ TYPED_TEST(AsyncIterTest, U06_Send) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U06_SendInALoop) {
+TYPED_TEST(AsyncIterTest, U06_ALoopMaySend) {
   FIXTURE;
   InCompany<Host>([] {
     auto iter = AsyncIter(Sum<Host>());
@@ -334,7 +334,7 @@ TYPED_TEST(AsyncIterTest, U06_SendInALoop) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U06_MovedBeforeAndAfterItsEnd) {
+TYPED_TEST(AsyncIterTest, U06_ItMayBeMovedBeforeAndAfterItsEnd) {
   FIXTURE;
   InCompany<Host>([] {
     auto iter = AsyncIter(Fixture::Upto(3));
@@ -349,7 +349,7 @@ TYPED_TEST(AsyncIterTest, U06_MovedBeforeAndAfterItsEnd) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U06_OutsideATask) {
+TYPED_TEST(AsyncIterTest, U06_OutsideATaskItIsAnError) {
   FIXTURE;
   { auto untouched = AsyncIter(Fixture::Upto(3)); }  // needs none
 #if defined(__cpp_exceptions)
@@ -383,7 +383,7 @@ TYPED_TEST(AsyncIterTest, U06_LeavingALoopCleansUp) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, R13_ManyValues) {
+TYPED_TEST(AsyncIterTest, R13_ManyValuesGrowNoStack) {
   FIXTURE;
   const auto many = []() -> AsyncGenerator<int> {
     for (int i = 0; i < 1'000'000; ++i) co_yield 1;
@@ -397,7 +397,7 @@ TYPED_TEST(AsyncIterTest, R13_ManyValues) {
 
 #if defined(__cpp_exceptions)
 
-TYPED_TEST(AsyncIterTest, U05_FailureHalfWay) {
+TYPED_TEST(AsyncIterTest, U05_AFailureHalfWayIsThrown) {
   FIXTURE;
   InCompany<Host>([] {
     const auto generate = []() -> AsyncGenerator<int> {
@@ -445,7 +445,7 @@ AsyncGenerator<int> Talkative(std::vector<std::string>& log) {
   log.push_back("closed");
 }
 
-TYPED_TEST(AsyncIterTest, U06_Throw) {
+TYPED_TEST(AsyncIterTest, U06_ThrowPassesAnExceptionIn) {
   FIXTURE;
   InCompany<Host>([] {
     std::vector<std::string> log;
@@ -523,7 +523,7 @@ AsyncGenerator<int> CannotBeClosed() {
   }
 }
 
-TYPED_TEST(AsyncIterTest, U06_CleanupThatFails) {
+TYPED_TEST(AsyncIterTest, U06_CloseThrowsWhatItsCleanupThrows) {
   FIXTURE;
   InCompany<Host>([] {
     auto iter = AsyncIter(CannotBeClosed<Host>());
@@ -556,7 +556,7 @@ TYPED_TEST(AsyncIterTest, U06_CleanupThatFails) {
   });
 }
 
-TYPED_TEST(AsyncIterTest, U06_NoPortalAnyMore) {
+TYPED_TEST(AsyncIterTest, U06_ClosingWithoutAPortalIsReported) {
   FIXTURE;
   std::vector<std::string> log;
   std::optional<AsyncIter<AsyncGenerator<int>>> iter;

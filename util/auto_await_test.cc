@@ -69,7 +69,7 @@ TYPED_TEST_SUITE(AutoAwaitTest, TestedHosts);
 
 // ----------------------------------------------------- what can be called, how
 
-TYPED_TEST(AutoAwaitTest, U01_FreeFunctionsLambdasAndFunctionObjects) {
+TYPED_TEST(AutoAwaitTest, U01_FreeFunctionsLambdasAndFunctionObjectsWork) {
   InCompany<TypeParam>([] {
     TEST_NAMES;
     auto twice = AutoAwait(TestFixture::Twice);
@@ -110,7 +110,7 @@ TYPED_TEST(AutoAwaitTest, U01_FreeFunctionsLambdasAndFunctionObjects) {
   });
 }
 
-TYPED_TEST(AutoAwaitTest, U01_PointersToMembers) {
+TYPED_TEST(AutoAwaitTest, U01_PointersToMembersWork) {
   InCompany<TypeParam>([] {
     using Adder = typename TestFixture::Adder;
     auto add = AutoAwait(&Adder::Add);
@@ -126,7 +126,7 @@ TYPED_TEST(AutoAwaitTest, U01_PointersToMembers) {
   });
 }
 
-TYPED_TEST(AutoAwaitTest, U01_WhetherItCanBeCalledCanBeAsked) {
+TYPED_TEST(AutoAwaitTest, U01_ConceptsKnowWhetherItCanBeCalled) {
   TEST_NAMES;
   using Twice = decltype(AutoAwait(TestFixture::Twice));
   static_assert(std::is_invocable_r_v<int, Twice&, int>);
@@ -238,7 +238,7 @@ TYPED_TEST(AutoAwaitTest, U01_ExceptionsPassUnchanged) {
 
 // ------------------------------------------------------------ where it is used
 
-TYPED_TEST(AutoAwaitTest, U01_InAStdFunctionAndAComparator) {
+TYPED_TEST(AutoAwaitTest, U01_ItMayBeAStdFunctionOrAComparator) {
   InCompany<TypeParam>([] {
     TEST_NAMES;
     std::function<int(int)> twice = AutoAwait(TestFixture::Twice);
@@ -260,7 +260,7 @@ TYPED_TEST(AutoAwaitTest, U01_InAStdFunctionAndAComparator) {
   });
 }
 
-TYPED_TEST(AutoAwaitTest, U01_AsAVisitor) {
+TYPED_TEST(AutoAwaitTest, U01_ItMayBeAVisitor) {
   InCompany<TypeParam>([] {
     TEST_NAMES;
     struct Describe {
@@ -302,7 +302,8 @@ class Account {
   decltype(AutoAwait(Test::Twice)) twice_ = AutoAwait(Test::Twice);
 };
 
-TYPED_TEST(AutoAwaitTest, U01_InConstructorsOperatorsSettersAndDestructors) {
+TYPED_TEST(AutoAwaitTest,
+           U01_ConstructorsOperatorsSettersAndDestructorsMayCallIt) {
   InCompany<TypeParam>([] {
     int ended = 0;
     {
@@ -319,7 +320,7 @@ TYPED_TEST(AutoAwaitTest, U01_InConstructorsOperatorsSettersAndDestructors) {
 }
 
 #if defined(__cpp_exceptions)
-TYPED_TEST(AutoAwaitTest, U01_InADestructorWhileAnExceptionUnwinds) {
+TYPED_TEST(AutoAwaitTest, U01_ADestructorMayCallItWhileAnExceptionUnwinds) {
   InCompany<TypeParam>([] {
     int first = 0, second = 0;
     try {

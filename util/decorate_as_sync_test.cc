@@ -248,7 +248,8 @@ auto Traced(Log& log) {
   };
 }
 
-TYPED_TEST(AnyThreadDecorateAsSyncTest, U03_TheLaw) {
+TYPED_TEST(AnyThreadDecorateAsSyncTest,
+           U03_ItEqualsWithPortalRunSyncOfTheDecoratedAutoAwait) {
   TEST_NAMES;
   using Box = std::unique_ptr<int>;
   Host::Run([&]() -> Void {
@@ -370,7 +371,7 @@ TYPED_TEST(DecorateAsSyncTest, U03_ADecoratorMayCallAgain) {
 }
 
 TYPED_TEST(AnyThreadDecorateAsSyncTest,
-           U03_WhatTheDecoratorThrowsComesOutWhereItIsUsed) {
+           U03_WhatTheDecoratorThrowsIsThrownWhereItIsUsed) {
   TEST_NAMES;
   const auto refuses = [](auto fn) -> decltype(fn) {
     throw std::logic_error("refused");

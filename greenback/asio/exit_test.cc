@@ -184,7 +184,7 @@ class AsioExitTest : public testing::TestWithParam<Wait> {
 };
 using AsioExitDeathTest = AsioExitTest;
 
-TEST_P(AsioExitDeathTest, R27_AStaticIoContext) {
+TEST_P(AsioExitDeathTest, R27_AStaticIoContextUnwindsAtExit) {
   const auto process = [] {
     static Unwound unwound;
     static io_context io;
@@ -195,7 +195,7 @@ TEST_P(AsioExitDeathTest, R27_AStaticIoContext) {
   EXPECT_EXIT(process(), ExitedWithCode(0), Expected(1));
 }
 
-TEST_P(AsioExitDeathTest, R27_AStaticIoContextOfAThreadThatHasEnded) {
+TEST_P(AsioExitDeathTest, R27_AStaticIoContextOfAnEndedThreadUnwindsAtExit) {
   const auto process = [] {
     static Unwound unwound;
     static io_context io;
@@ -207,7 +207,7 @@ TEST_P(AsioExitDeathTest, R27_AStaticIoContextOfAThreadThatHasEnded) {
 }
 
 // It is destroyed after the caches: it was made before them.
-TEST_P(AsioExitDeathTest, R27_AThreadLocalIoContext) {
+TEST_P(AsioExitDeathTest, R27_AThreadLocalIoContextUnwindsAtItsThreadsEnd) {
   const auto process = [] {
     static Unwound unwound;
     static std::function<void()> complete[2];
@@ -221,7 +221,7 @@ TEST_P(AsioExitDeathTest, R27_AThreadLocalIoContext) {
   EXPECT_EXIT(process(), ExitedWithCode(0), Expected(1));
 }
 
-TEST_P(AsioExitDeathTest, R27_AStaticThreadPool) {
+TEST_P(AsioExitDeathTest, R27_AStaticThreadPoolUnwindsAtExit) {
   const auto process = [] {
     static Unwound unwound;
     static thread_pool pool(1);
@@ -281,7 +281,7 @@ Co<void> ExitInCo(bool in_another_task) {
   std::exit(0);
 }
 
-TEST(AsioExitOnceDeathTest, R27_ExitInsideAStep) {
+TEST(AsioExitOnceDeathTest, R27_ExitMayBeCalledInsideAStep) {
   enum class Where { kFrame, kCo, kCoOfAwaitable, kStepInAStep };
   for (const Where where : {Where::kFrame, Where::kCo, Where::kCoOfAwaitable,
                             Where::kStepInAStep}) {
@@ -308,7 +308,7 @@ TEST(AsioExitOnceDeathTest, R27_ExitInsideAStep) {
   }
 }
 
-TEST(AsioExitOnceDeathTest, R27_AStaticCoroutineOfAnotherLibrary) {
+TEST(AsioExitOnceDeathTest, R27_AStaticCoroutineOfAnotherLibraryUnwindsAtExit) {
   const auto process = [] {
     static Unwound unwound;
     static std::function<void()> complete[2];

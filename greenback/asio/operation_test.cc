@@ -613,7 +613,7 @@ TEST_P(AsioOperationTest, CompletesOnOtherThreadAtOnce) {
 
 // All steps of a composed operation are on the run's thread, so that it can be
 // cancelled from there.
-TEST_P(AsioOperationTest, R12_ComposedOperationOfOtherThread) {
+TEST_P(AsioOperationTest, R12_AComposedOperationOfAnotherThreadIsCancelled) {
   boost::asio::thread_pool pool(2);
   RunInPortal([&]() -> Co<void> {
     const std::thread::id thread = std::this_thread::get_id();
@@ -645,7 +645,7 @@ TEST_P(AsioOperationTest, R12_ComposedOperationOfOtherThread) {
 
 // --------------------------------------------------------------- cancellation
 
-TEST_P(AsioOperationTest, R12_ScopeCancelledDuring) {
+TEST_P(AsioOperationTest, R12_AScopeCancelledDuringTheOperationEndsIt) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer = Never();
     CancelScope scope;
@@ -662,7 +662,7 @@ TEST_P(AsioOperationTest, R12_ScopeCancelledDuring) {
   });
 }
 
-TEST_P(AsioOperationTest, R12_ScopeCancelledBefore) {
+TEST_P(AsioOperationTest, R12_AScopeCancelledBeforeTheOperationEndsIt) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer = Never();
     CancelScope scope;
@@ -676,7 +676,7 @@ TEST_P(AsioOperationTest, R12_ScopeCancelledBefore) {
   });
 }
 
-TEST_P(AsioOperationTest, R12_Deadline) {
+TEST_P(AsioOperationTest, R12_ADeadlineEndsTheOperation) {
   MockClock clock;
   RunOptions options;
   options.clock = &clock;
@@ -694,7 +694,7 @@ TEST_P(AsioOperationTest, R12_Deadline) {
 }
 
 #if defined(__cpp_exceptions)
-TEST_P(AsioOperationTest, R12_IsThrown) {
+TEST_P(AsioOperationTest, R12_ACancelledOperationThrows) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer = Never();
     CancelScope scope;
@@ -711,7 +711,7 @@ TEST_P(AsioOperationTest, R12_IsThrown) {
 }
 
 // As an operation that is a coroutine of Asio's reports it.
-TEST_P(AsioOperationTest, R12_ThrownByTheOperation) {
+TEST_P(AsioOperationTest, R12_TheOperationMayThrowTheCancellation) {
   RunInPortal([]() -> Co<void> {
     CancelScope scope;
     scope.Cancel();
@@ -757,7 +757,7 @@ TEST_P(AsioOperationTest, R12_CancelledNurseryEndsOperationsOfItsTasks) {
   });
 }
 
-TEST_P(AsioOperationTest, R12_ShieldedOperationGoesOn) {
+TEST_P(AsioOperationTest, R12_AShieldedOperationContinues) {
   RunInPortal([]() -> Co<void> {
     CancelScope scope;
     scope.Cancel();
@@ -786,7 +786,7 @@ TEST_P(AsioOperationTest, R12_ShieldedOperationGoesOn) {
 }
 
 // Cancelled, but it had succeeded: its result is not lost.
-TEST_P(AsioOperationTest, R12_ResultThatIsThereIsDelivered) {
+TEST_P(AsioOperationTest, R12_AResultThatIsThereIsDelivered) {
   RunInPortal([]() -> Co<void> {
     Local::socket one(RunExecutor());
     Local::socket two(RunExecutor());
@@ -804,7 +804,8 @@ TEST_P(AsioOperationTest, R12_ResultThatIsThereIsDelivered) {
 }
 
 // Its handler has run, and its task is about to: too late to cancel it.
-TEST_P(AsioOperationTest, R12_CancelledBetweenItsEndAndItsTasksStep) {
+TEST_P(AsioOperationTest,
+       R12_CancellingBetweenItsEndAndItsTasksStepComesTooLate) {
   Manual<void(error_code, int)> manual;
   RunInPortal([&]() -> Co<void> {
     CancelScope scope;
@@ -823,7 +824,7 @@ TEST_P(AsioOperationTest, R12_CancelledBetweenItsEndAndItsTasksStep) {
 }
 
 // The wait is over: who is cancelled later has nothing to do with it.
-TEST_P(AsioOperationTest, R12_CancelledAfterItsEnd) {
+TEST_P(AsioOperationTest, R12_CancellingAfterItsEndDoesNotTouchIt) {
   RunInPortal([]() -> Co<void> {
     CancelScope scope;
     co_await Do(boost::asio::post(RunExecutor(), deferred));
@@ -834,7 +835,7 @@ TEST_P(AsioOperationTest, R12_CancelledAfterItsEnd) {
 }
 
 // An initiation may do anything.
-TEST_P(AsioOperationTest, R12_CancelledByItsOwnInitiation) {
+TEST_P(AsioOperationTest, R12_ItsOwnInitiationMayCancelIt) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer = Never();
     CancelScope scope;
@@ -851,7 +852,7 @@ TEST_P(AsioOperationTest, R12_CancelledByItsOwnInitiation) {
 }
 
 // timeout || operation
-TEST_P(AsioOperationTest, R12_TimeoutOrOperation) {
+TEST_P(AsioOperationTest, R12_OfATimeoutAndAnOperationTheSlowerIsCancelled) {
   using boost::asio::experimental::make_parallel_group;
   using boost::asio::experimental::wait_for_one;
   RunInPortal([]() -> Co<void> {
@@ -899,7 +900,7 @@ TEST_P(AsioOperationTest, R12_TimeoutOrOperation) {
   });
 }
 
-TEST_P(AsioOperationTest, R12_GroupOfManyOperations) {
+TEST_P(AsioOperationTest, R12_AGroupOfManyOperationsIsCancelled) {
   RunInPortal([]() -> Co<void> {
     std::vector<steady_timer> timers;
     for (int i = 0; i < 5; ++i) timers.push_back(Never());
@@ -917,7 +918,7 @@ TEST_P(AsioOperationTest, R12_GroupOfManyOperations) {
   });
 }
 
-TEST_P(AsioOperationTest, R12_OtherThreadsOperations) {
+TEST_P(AsioOperationTest, R12_OperationsOfOtherThreadsAreCancelled) {
   boost::asio::thread_pool pool(2);
   RunInPortal([&]() -> Co<void> {
     for (int i = 0; i < 50; ++i) {
@@ -936,7 +937,7 @@ TEST_P(AsioOperationTest, R12_OtherThreadsOperations) {
   });
 }
 
-TEST_P(AsioOperationTest, R12_GroupOnOtherThreads) {
+TEST_P(AsioOperationTest, R12_AGroupOnOtherThreadsIsCancelled) {
   using boost::asio::experimental::make_parallel_group;
   using boost::asio::experimental::wait_for_one;
   boost::asio::thread_pool pool(2);

@@ -282,7 +282,7 @@ void ExpectSamePropertiesWrapped(const Executor& executor) {
   ExpectSameProperties(executor, asio::PortalExecutor<Executor>(executor));
 }
 
-TEST(PortalExecutorTest, R26_SoDoesAPortalExecutorOfTheProgramsOwn) {
+TEST(PortalExecutorTest, R26_APortalExecutorOfTheProgramsOwnKeepsThemToo) {
   io_context io;
   thread_pool pool(1);
   Counts counts;
@@ -302,7 +302,7 @@ TEST(PortalExecutorTest, R26_SoDoesAPortalExecutorOfTheProgramsOwn) {
 // As every operation of Asio's does for the executor of its handler.
 using Work = boost::asio::executor_work_guard<any_io_executor>;
 
-TEST(PortalExecutorTest, R26_WhoHoldsAHandlersExecutorKeepsTheContext) {
+TEST(PortalExecutorTest, R26_HoldingAHandlersExecutorKeepsTheContextRunning) {
   for (const bool await : {false, true}) {
     for (const bool erased : {false, true}) {
       io_context io;
@@ -409,7 +409,7 @@ TEST(PortalExecutorTest, R26_APoolsJoinWaitsForOtherThreads) {
   }
 }
 
-TEST(PortalExecutorTest, R26_WhoWakesATaskFromAnotherThreadHoldsItsWork) {
+TEST(PortalExecutorTest, R26_AThreadThatWillWakeATaskHoldsItsWork) {
   io_context io;
   Counts counts;
   int before = -1;
@@ -459,7 +459,7 @@ TEST(PortalExecutorTest, R30_AnExecutorThatRunsTheLastStepInPlaceIsStillThere) {
 }
 
 // The task has ended by then: nothing of it may be used to pass that on.
-TEST(PortalExecutorTest, R30_WhatACompletionHandlerThrowsLeavesRun) {
+TEST(PortalExecutorTest, R30_WhatACompletionHandlerThrowsPropagatesOutOfRun) {
   for (const bool strand : {false, true}) {
     io_context io;
     std::function<void()> complete;

@@ -186,7 +186,7 @@ TEST(AsioPortalTest, ReferencesComeOutAsReferenceWrappers) {
   EXPECT_TRUE(ended);
 }
 
-TEST(AsioPortalTest, P03_ChildrenHaveNone) {
+TEST(AsioPortalTest, P03_ChildrenHaveNoPortal) {
   io_context io;
   int children = 0;
   auto child = [&]() -> awaitable<void> {
@@ -216,7 +216,7 @@ TEST(AsioPortalTest, P03_ChildrenHaveNone) {
 
 // ------------------------------------------------------ what is called where
 
-TEST(AsioPortalTest, T09_WhatNeedsARunNamesBothHosts) {
+TEST(AsioPortalTest, T09_TheErrorForWhatNeedsARunNamesBothHosts) {
   io_context io;
   std::string native, synchronous;
   auto tree = []() -> Co<void> {
@@ -246,7 +246,7 @@ TEST(AsioPortalTest, T09_WhatNeedsARunNamesBothHosts) {
                                 "that are run by greenback::Run()"));
 }
 
-TEST(AsioPortalTest, T09_NorIsThereATaskTree) {
+TEST(AsioPortalTest, T09_WhatNeedsATaskTreeIsRefused) {
   io_context io;
   int refused = 0;
   auto in_tree = []() -> Co<void> {
@@ -315,7 +315,7 @@ TEST(AsioPortalTest, AnAwaitableInARun) {
   EXPECT_EQ(result, 42);
 }
 
-TEST(AsioPortalTest, P23_AnAwaitableWhereNobodyKnowsWhereToRunIt) {
+TEST(AsioPortalTest, P23_AnAwaitableThatNoHostCanRunIsRefused) {
   ElsewhereTask task;
   internal::PortalAccess::Set(task, internal::PortalAccess::Portal::kOpen);
   try {
@@ -367,7 +367,7 @@ TEST(AsioPortalTest, CompletionIsNeverCalledInsideCoSpawn) {
 
 // ------------------------------------------------------- R03: results arrive
 
-TEST(AsioPortalTest, R03_ThrowingHandlersComeOutOfRun) {
+TEST(AsioPortalTest, R03_WhatAHandlerThrowsPropagatesOutOfRun) {
   io_context io;
   auto body = [&]() -> awaitable<void> {
     (void)co_await asio::EnsurePortal();
@@ -391,7 +391,7 @@ TEST(AsioPortalTest, R03_ThrowingHandlersComeOutOfRun) {
   EXPECT_EQ(thrown, 3);
 }
 
-TEST(AsioPortalTest, R03_CompletesInsideItsOwnInitiation) {
+TEST(AsioPortalTest, R03_AnOperationMayCompleteInsideItsInitiation) {
   io_context io;
   int rounds = 0;
   auto dispatches = []() -> awaitable<int> {
@@ -485,7 +485,7 @@ TEST(AsioPortalTest, R12_ASlotReachesWhatIsAwaited) {
   }
 }
 
-TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCalledOff) {
+TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCancelled) {
   using boost::asio::experimental::awaitable_operators::operator||;
   io_context io;
   std::vector<std::string> log;
@@ -516,7 +516,7 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCalledOff) {
 }
 
 // What one awaitable makes of its cancellation is not the next one's.
-TEST(AsioPortalTest, R12_EachAwaitableStartsAfresh) {
+TEST(AsioPortalTest, R12_EachAwaitableStartsWithItsOwnCancellationState) {
   io_context io;
   boost::asio::cancellation_signal signal;
   std::vector<std::string> log;
@@ -564,7 +564,7 @@ TEST(AsioPortalTest, R12_EachAwaitableStartsAfresh) {
 
 // The coroutine itself never stopped; but it could not have been cancelled if
 // co_spawn() had not returned.
-TEST(AsioPortalTest, R12_CancelledWhileNothingListens) {
+TEST(AsioPortalTest, R12_CancellingWhileNothingListensDoesNoHarm) {
   for (int what = 0; what < 3; ++what) {
     io_context io;
     boost::asio::cancellation_signal signal;
@@ -727,7 +727,7 @@ struct FatefulExecutor {
   }
 };
 
-TEST(AsioPortalTest, R03_ACheckpointThatCannotBePosted) {
+TEST(AsioPortalTest, R03_ACheckpointThatCannotBePostedThrows) {
   io_context io;
   Fate fate = Fate::kExecuted;
   int caught = 0;
@@ -842,7 +842,7 @@ TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
   }
 }
 
-TEST(AsioPortalTest, R02_ManyAndNestedOnes) {
+TEST(AsioPortalTest, R02_ManyAndNestedOnesAreUnwound) {
   std::vector<std::string> log;
   {
     io_context io;
@@ -908,7 +908,7 @@ TEST(AsioPortalTest, R24_ADestructorOnTheWayGetsOperationAborted) {
   EXPECT_THAT(log, ElementsAre("aborted", "frame unwound"));
 }
 
-TEST(AsioPortalTest, R02_GivenUpBeforeItsContext) {
+TEST(AsioPortalTest, R02_OneMayBeAbandonedBeforeItsContext) {
   for (const bool cancellable : {false, true}) {
     std::vector<std::string> log;
     boost::asio::cancellation_signal signal;
@@ -983,7 +983,7 @@ TEST(AsioPortalTest, R02_WhatAnExecutorDropsIsUnwound) {
   }
 }
 
-TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsEver) {
+TEST(AsioPortalTest, R02_WhatNeverBeganToWaitIsDestroyedAsUsual) {
   std::vector<std::string> log;
   {
     io_context io;
@@ -1053,7 +1053,7 @@ TEST(AsioPortalTest, R12_AnAwaitableInARunEndsBeforeItsCancellationArrives) {
   });
 }
 
-TEST(AsioPortalTest, R05_GoesOnOnAnotherThread) {
+TEST(AsioPortalTest, R05_ATaskMayResumeOnAnotherThread) {
   constexpr int kTasks = 3;
   constexpr int kRounds = 500;
   io_context io;
@@ -1130,7 +1130,7 @@ Co<int> PostTwiceInCo(int value) {
   co_return value;
 }
 
-TEST(AsioPortalTest, R06_OnAPoolWithoutAStrand) {
+TEST(AsioPortalTest, R06_CompletionsRaceWithTheParkingOnAPoolWithoutAStrand) {
   constexpr int kRounds = 20'000;
   boost::asio::thread_pool pool(4);
   std::atomic<int> sum = 0;
@@ -1158,7 +1158,7 @@ size_t Recurse(size_t depth) {
   return Recurse(depth + 1) + static_cast<size_t>(frame[0]);
 }
 
-TEST(AsioPortalDeathTest, R35_OverflowOnAThreadThatOnlyResumes) {
+TEST(AsioPortalDeathTest, R35_AnOverflowIsReportedOnAThreadThatOnlyResumes) {
   const auto overflow = [] {
     io_context io;
     std::function<void()> done;

@@ -126,7 +126,7 @@ TestFiber::Body WaitsInCatch(std::string name) {
   };
 }
 
-TEST_F(R01Test, R01_TwoFibersInCatchInterleaved) {
+TEST_F(R01Test, R01_TwoFibersInCatchInterleave) {
   TestFiber a(WaitsInCatch("a"));
   TestFiber b(WaitsInCatch("b"));
   while (!a.done()) {
@@ -138,7 +138,7 @@ TEST_F(R01Test, R01_TwoFibersInCatchInterleaved) {
   EXPECT_TRUE(b.done());
 }
 
-TEST_F(R01Test, R01_TwoFibersInCatchLastInFirstOut) {
+TEST_F(R01Test, R01_TwoFibersInCatchEndLastInFirstOut) {
   TestFiber a(WaitsInCatch("a"));
   TestFiber b(WaitsInCatch("b"));
   a.Resume();
@@ -152,7 +152,7 @@ TEST_F(R01Test, R01_TwoFibersInCatchLastInFirstOut) {
   }
 }
 
-TEST_F(R01Test, R01_BareThrowPassesOwnExceptionOn) {
+TEST_F(R01Test, R01_BareThrowRethrowsTheFibersOwnException) {
   const auto body = [](std::string name) {
     return [name](TestFiber& self) {
       std::string got;
@@ -181,7 +181,7 @@ TEST_F(R01Test, R01_BareThrowPassesOwnExceptionOn) {
   EXPECT_TRUE(b.done());
 }
 
-TEST_F(R01Test, R01_CatchInCatch) {
+TEST_F(R01Test, R01_CatchBlocksNest) {
   const auto body = [](std::string name) {
     return [name](TestFiber& self) {
       try {
@@ -213,7 +213,7 @@ TEST_F(R01Test, R01_CatchInCatch) {
   EXPECT_TRUE(b.done());
 }
 
-TEST_F(R01Test, R01_ResumedInsideCatch) {
+TEST_F(R01Test, R01_AFiberMayBeResumedInsideCatch) {
   // Whoever resumes is inside a catch of its own.
   TestFiber a(WaitsInCatch("a"));
   try {
@@ -227,7 +227,7 @@ TEST_F(R01Test, R01_ResumedInsideCatch) {
   }
 }
 
-TEST_F(R01Test, R01_SwitchInDestructorWhileUnwinding) {
+TEST_F(R01Test, R01_ADestructorMaySwitchWhileUnwinding) {
   const auto body = [](std::string name) {
     return [name](TestFiber& self) {
       std::string got;
@@ -254,7 +254,7 @@ TEST_F(R01Test, R01_SwitchInDestructorWhileUnwinding) {
   EXPECT_TRUE(b.done());
 }
 
-TEST_F(R01Test, R01_SwitchWhileUnwindingTwice) {
+TEST_F(R01Test, R01_DestructorsMaySwitchWhileUnwindingTwice) {
   // A destructor that runs while unwinding throws and catches by itself.
   struct Nested {
     TestFiber& fiber;
@@ -320,7 +320,7 @@ TEST_F(R01Test, R01_FiberStartedWhileUnwindingStartsClean) {
   }
 }
 
-TEST_F(R01Test, R01_ExceptionHandledByTwoFibersAtOnce) {
+TEST_F(R01Test, R01_TwoFibersMayHandleOneException) {
   std::exception_ptr shared = std::make_exception_ptr(Named("shared"));
   const auto body = [shared](TestFiber& self) {
     try {
@@ -343,7 +343,7 @@ TEST_F(R01Test, R01_ExceptionHandledByTwoFibersAtOnce) {
   }
 }
 
-TEST_F(R01Test, R01_InsideCatchToAnotherThread) {
+TEST_F(R01Test, R01_ACatchBlockMayMoveToAnotherThread) {
   TestFiber a(WaitsInCatch("a"));
   TestFiber b(WaitsInCatch("b"));
   a.Resume();
@@ -367,7 +367,7 @@ TEST_F(R01Test, R01_InsideCatchToAnotherThread) {
   }
 }
 
-TEST_F(R01Test, R01_WhileUnwindingToAnotherThread) {
+TEST_F(R01Test, R01_UnwindingMayMoveToAnotherThread) {
   std::string got;
   TestFiber fiber([&](TestFiber& self) {
     try {
@@ -386,7 +386,7 @@ TEST_F(R01Test, R01_WhileUnwindingToAnotherThread) {
   EXPECT_EQ(got, "moved");
 }
 
-TEST_F(R01Test, R01_ExceptionPointerCarriedOutOfFiber) {
+TEST_F(R01Test, R01_AnExceptionPointerOutlivesItsFiber) {
   std::exception_ptr carried;
   {
     TestFiber fiber([&](TestFiber& self) {
@@ -467,7 +467,7 @@ class RandomFiber {
   TestFiber fiber_;
 };
 
-TEST_F(R01Test, R01_ManyFibersAtRandom) {
+TEST_F(R01Test, R01_ManyFibersAtRandomKeepTheirOwn) {
   constexpr uint32_t kSeed = 20240229;
   std::minstd_rand random(kSeed);
   std::vector<std::unique_ptr<RandomFiber>> fibers;

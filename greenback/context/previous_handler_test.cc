@@ -287,7 +287,7 @@ class PreviousHandlerTest : public ::testing::TestWithParam<int> {
   void SetUp() override { SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS(); }
 };
 
-TEST_P(PreviousHandlerTest, R28_BehavesAsWithoutGreenback) {
+TEST_P(PreviousHandlerTest, R28_ItBehavesAsWithoutGreenback) {
   // Each event and each reaction with both, at half the cost of all.
   bool own_alternate = false;
   for (const Event event : kAllEvents) {
@@ -309,7 +309,7 @@ TEST_P(PreviousHandlerTest, R28_BehavesAsWithoutGreenback) {
   }
 }
 
-TEST_P(PreviousHandlerTest, R28_BehavesAsWithoutGreenbackOnAFiber) {
+TEST_P(PreviousHandlerTest, R28_ItBehavesAsWithoutGreenbackOnAFiber) {
   for (const Event event : {Event::kProtectedPage, Event::kSigqueue}) {
     for (const Reaction reaction : kAllReactions) {
       for (const bool own_alternate : {false, true}) {
@@ -359,7 +359,7 @@ INSTANTIATE_TEST_SUITE_P(
       return name.empty() ? std::string("None") : name;
     });
 
-TEST(PreviousActionTest, R28_IgnoredAndDefault) {
+TEST(PreviousActionTest, R28_IgnoringAndTheDefaultBehaveAsWithoutGreenback) {
   SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS();
   for (void (*const disposition)(int) : {SIG_IGN, SIG_DFL}) {
     for (const Event event : kAllEvents) {
@@ -469,7 +469,7 @@ void PassOn(int signal, siginfo_t* info, void* context) {
   _exit(43);
 }
 
-TEST(LaterHandlerTest, R28_CallsWhatItWouldHaveCalled) {
+TEST(LaterHandlerTest, R28_ItCallsWhatItWouldHaveCalled) {
   for (const int flags : {0, SA_NODEFER, static_cast<int>(SA_RESETHAND)}) {
     for (const Event event : {Event::kNullWrite, Event::kRaise}) {
       for (void (*const disposition)(int) : {PlainHandler, SIG_DFL}) {
@@ -499,7 +499,7 @@ TEST(LaterHandlerTest, R28_CallsWhatItWouldHaveCalled) {
 }
 
 // What signal() gives back to it has no flags.
-TEST(LaterHandlerTest, R28_MayBeTakenAwayBySignal) {
+TEST(LaterHandlerTest, R28_ItMayBeRemovedBySignal) {
   SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS();
   for (const Event event : kAllEvents) {
     for (void (*const disposition)(int) :
@@ -534,7 +534,8 @@ void Recurse(size_t frames) {
   asm volatile("" : : "r"(locals) : "memory");
 }
 
-TEST(PreviousHandlerOverflowTest, R28_EachIsReportedWhereTheHandlerJumpsOut) {
+TEST(PreviousHandlerOverflowTest,
+     R28_EachOverflowIsReportedWhereTheHandlerJumpsOut) {
   const Ended ended = RunInChild([] {
     struct sigaction action = {};
     action.sa_flags = SA_ONSTACK | SA_NODEFER;
@@ -556,7 +557,7 @@ TEST(PreviousHandlerOverflowTest, R28_EachIsReportedWhereTheHandlerJumpsOut) {
   EXPECT_TRUE(ended.ByExit(0)) << ended.status;
 }
 
-TEST(PreviousHandlerOverflowTest, R28_HandlerThatNeedsTheStackIsNotCalled) {
+TEST(PreviousHandlerOverflowTest, R28_AHandlerThatNeedsTheStackIsNotCalled) {
   // It cannot be: the kernel has no place for its frame. As without greenback.
   const Ended ended = RunInChild([] {
     struct sigaction action = {};

@@ -178,7 +178,7 @@ __attribute__((noinline)) int RecurseTo(size_t bytes) {
   return RecurseTo(bytes) + locals[0];
 }
 
-TEST(RunOnFiberTest, R07_DeeperThanTheCallersStack) {
+TEST(RunOnFiberTest, R07_ItGoesDeeperThanTheCallersStack) {
   constexpr size_t kThreadStack = 128 << 10;
   constexpr size_t kDepth = 768 << 10;
   int depth = 0;
@@ -273,7 +273,7 @@ TEST(RunOnFiberTest, ExceptionIsDestroyedOnce) {
   EXPECT_EQ(alive, 0);
 }
 
-TEST(RunOnFiberTest, R01_FromInsideACatch) {
+TEST(RunOnFiberTest, R01_ItMayBeCalledInsideACatchBlock) {
   try {
     throw std::string("outer");
   } catch (const std::string&) {
@@ -293,7 +293,7 @@ TEST(RunOnFiberTest, R01_FromInsideACatch) {
   }
 }
 
-TEST(RunOnFiberTest, R01_WhileUnwinding) {
+TEST(RunOnFiberTest, R01_ItMayBeCalledWhileUnwinding) {
   struct Runs {
     ~Runs() {
       EXPECT_EQ(std::uncaught_exceptions(), 1);
@@ -317,7 +317,7 @@ __attribute__((noinline)) int ThrowAt(size_t bytes) {
   return ThrowAt(bytes) + locals[0];
 }
 
-TEST(RunOnFiberTest, R07_ThrowsFromTheDepth) {
+TEST(RunOnFiberTest, R07_ItThrowsFromTheDepth) {
   StackPool pool({.stack_size = 256 << 10, .max_stacks = 1});
   for (int i = 0; i < 5; ++i) {
     EXPECT_THROW(RunOnFiber(pool, [] { return ThrowAt(192 << 10); }),

@@ -94,11 +94,11 @@ class StackOverflowTest : public ::testing::TestWithParam<Guard> {
   StackPool pool_{Options()};
 };
 
-TEST_P(StackOverflowTest, R09_WithoutATask) {
+TEST_P(StackOverflowTest, R09_IsReportedWithoutATask) {
   ExpectDiedWith(RunInChild([&] { OverflowOn(pool_); }), kNoTask);
 }
 
-TEST_P(StackOverflowTest, R09_NamesTheTaskAndTheAdvice) {
+TEST_P(StackOverflowTest, R09_TheReportNamesTheTaskAndTheAdvice) {
   ExpectDiedWith(RunInChild([&] {
                    SetDescribeRunningTask([]() -> RunningTask {
                      return {"import", "raise RunOptions::stack_size"};
@@ -109,7 +109,7 @@ TEST_P(StackOverflowTest, R09_NamesTheTaskAndTheAdvice) {
                  "size 65536 bytes; raise RunOptions::stack_size");
 }
 
-TEST_P(StackOverflowTest, R09_DescriberMayKnowNothing) {
+TEST_P(StackOverflowTest, R09_TheDescriberMayKnowNothing) {
   ExpectDiedWith(RunInChild([&] {
                    SetDescribeRunningTask([] { return RunningTask(); });
                    OverflowOn(pool_);
@@ -117,7 +117,7 @@ TEST_P(StackOverflowTest, R09_DescriberMayKnowNothing) {
                  kNoTask);
 }
 
-TEST_P(StackOverflowTest, R09_LongTaskNameIsCut) {
+TEST_P(StackOverflowTest, R09_ALongTaskNameIsCut) {
   const Ended ended = RunInChild([&] {
     static char name[10'000];
     for (char& character : name) character = 'n';
@@ -134,13 +134,13 @@ TEST_P(StackOverflowTest, R09_LongTaskNameIsCut) {
   EXPECT_FALSE(ended.ByExit(0));
 }
 
-TEST_P(StackOverflowTest, R09_OnAForeignThread) {
+TEST_P(StackOverflowTest, R09_IsReportedOnAForeignThread) {
   ExpectDiedWith(
       RunInChild([&] { std::thread([&] { OverflowOn(pool_); }).join(); }),
       kNoTask);
 }
 
-TEST_P(StackOverflowTest, R09_OnASecondThread) {
+TEST_P(StackOverflowTest, R09_IsReportedOnASecondThread) {
   // The first one has long gone, and its alternate stack with it.
   ExpectDiedWith(RunInChild([&] {
                    std::thread([&] { RunOnFiber(pool_, [] {}); }).join();
@@ -157,7 +157,7 @@ struct OverflowsInTheEnd {
   StackPool* pool = nullptr;
 };
 
-TEST_P(StackOverflowTest, R35_InADestructorAtTheEndOfTheThread) {
+TEST_P(StackOverflowTest, R35_IsReportedInADestructorAtTheEndOfTheThread) {
   ExpectDiedWith(RunInChild([&] {
                    std::thread([&] {
                      // Destroyed after those made later.
@@ -169,7 +169,7 @@ TEST_P(StackOverflowTest, R35_InADestructorAtTheEndOfTheThread) {
                  kNoTask);
 }
 
-TEST_P(StackOverflowTest, R35_AfterTheAlternateStackIsFreed) {
+TEST_P(StackOverflowTest, R35_IsReportedAfterTheAlternateStackIsFreed) {
   ExpectDiedWith(RunInChild([&] {
                    std::thread([&] {
                      RunOnFiber(pool_, [] {});
@@ -184,7 +184,7 @@ TEST_P(StackOverflowTest, R35_AfterTheAlternateStackIsFreed) {
                  kNoTask);
 }
 
-TEST_P(StackOverflowTest, R35_InADestructorAtTheEndOfTheProcess) {
+TEST_P(StackOverflowTest, R35_IsReportedInADestructorAtTheEndOfTheProcess) {
   ExpectDiedWith(RunInChild([&] {
                    static OverflowsInTheEnd last;
                    last.pool = &pool_;
@@ -213,13 +213,13 @@ TEST_P(StackOverflowTest, R09_OuterFiberNamesItsOwnSize) {
                  "262144 bytes; raise StackPoolOptions::stack_size");
 }
 
-TEST_P(StackOverflowTest, R09_FramesLargerThanAPage) {
+TEST_P(StackOverflowTest, R09_IsReportedForFramesLargerThanAPage) {
   ExpectDiedWith(
       RunInChild([&] { RunOnFiber(pool_, [] { Recurse<(32 << 10)>(100); }); }),
       kNoTask);
 }
 
-TEST_P(StackOverflowTest, R09_EveryStackOfThePool) {
+TEST_P(StackOverflowTest, R09_IsReportedForEveryStackOfThePool) {
   // The one that overflows lies between others that are in use.
   std::vector<Stack> others;
   for (int i = 0; i < 7; ++i) others.push_back(pool_.Acquire().stack);
@@ -404,12 +404,12 @@ __attribute__((noinline)) void Below(Fn fn) {
   asm volatile("" : : "r"(locals) : "memory");
 }
 
-TEST(StackUsageTest, R09_OfThisThread) {
+TEST(StackUsageTest, R09_IsKnownOfThisThread) {
   EXPECT_GT(StackUsage(), 0u);
   EXPECT_GT(StackRemaining(), size_t{64 << 10});
 }
 
-TEST(StackUsageTest, R09_OfAThreadWithAStackOfItsSize) {
+TEST(StackUsageTest, R09_IsKnownOfAThreadWithAStackOfItsOwnSize) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 256 << 10);
@@ -430,7 +430,7 @@ TEST(StackUsageTest, R09_OfAThreadWithAStackOfItsSize) {
   EXPECT_LE(total, size_t{1} << 20);
 }
 
-TEST(StackUsageTest, R09_OfAFiber) {
+TEST(StackUsageTest, R09_IsKnownOfAFiber) {
   StackPool pool({.stack_size = 128 << 10});
   size_t used = 0;
   size_t total = 0;
@@ -526,7 +526,7 @@ TEST(StackUsageTest, R09_FollowsAFiberToAnotherThread) {
   EXPECT_EQ(totals, std::vector<size_t>(3, TotalFor(128 << 10)));
 }
 
-TEST(StackUsageTest, R09_NewPoolInThePlaceOfAnother) {
+TEST(StackUsageTest, R09_ANewPoolMayTakeThePlaceOfAnother) {
   // The kernel likes to give the same addresses out again.
   int same_place = 0;
   const char* before = nullptr;

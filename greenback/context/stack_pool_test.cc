@@ -194,7 +194,7 @@ TEST(StackTest, R40_SizesOutOfBoundsAreAnErrorThatNamesThem) {
   }
 }
 
-TEST(StackTest, R40_SizesAtTheirBoundsAreGood) {
+TEST(StackTest, R40_SizesAtTheirBoundsAreAccepted) {
   StackPool smallest({.stack_size = kMinStackSize, .guard_size = 0});
   const Stack small = MustAcquire(smallest);
   Prober prober;
@@ -355,7 +355,7 @@ TEST(StackPoolTest, CountsWhatItHolds) {
   EXPECT_EQ(pool.stats().warm, 1u);
 }
 
-TEST(StackPoolTest, R08_CapIsAnErrorThatNamesTheSetting) {
+TEST(StackPoolTest, R08_ReachingTheCapIsAnErrorThatNamesTheSetting) {
   StackPool pool({.stack_size = 16 << 10, .max_stacks = 3});
   std::vector<Stack> stacks;
   for (int i = 0; i < 3; ++i) stacks.push_back(MustAcquire(pool));
@@ -369,7 +369,7 @@ TEST(StackPoolTest, R08_CapIsAnErrorThatNamesTheSetting) {
   EXPECT_EQ(pool.stats().in_use, 3u);
 }
 
-TEST(StackPoolTest, R08_GoesOnAfterTheCap) {
+TEST(StackPoolTest, R08_StacksAreAvailableAgainAfterTheCap) {
   StackPool pool({.stack_size = 16 << 10, .max_stacks = 2});
   Stack a = MustAcquire(pool);
   Stack b = MustAcquire(pool);
@@ -598,7 +598,7 @@ constexpr int kHundredThousand = 100'000;
   }                                                                         \
   static_assert(true)
 
-TEST(StackPoolTest, R08_HundredThousandGuardedStacks) {
+TEST(StackPoolTest, R08_AHundredThousandStacksAreGuarded) {
   SKIP_UNLESS_MANY_STACKS();
   Prober prober;
   const size_t mappings = CountMappings();
@@ -623,7 +623,7 @@ TEST(StackPoolTest, R08_HundredThousandGuardedStacks) {
   EXPECT_EQ(pool.stats().mapped_bytes, 0u);
 }
 
-TEST(StackPoolTest, R08_HundredThousandParkedFibers) {
+TEST(StackPoolTest, R08_AHundredThousandFibersPark) {
   SKIP_UNLESS_MANY_STACKS();
   if (sanitizer::kThread) GTEST_SKIP() << "TSan has fewer fibers";
   StackPool pool({.stack_size = 64 << 10});

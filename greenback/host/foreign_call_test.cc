@@ -313,7 +313,8 @@ TEST(ForeignCallTest, R02_WhatIsSwallowedIsThrownAgain) {
             (std::vector<std::string>{"swallowed", "swallowed", "swallowed"}));
 }
 
-TEST(ForeignCallTest, R02_DestructorsThatAwaitOnTheWayAreLetThrough) {
+TEST(ForeignCallTest,
+     R02_DestructorsThatAwaitWhileUnwindingDoNotEndTheProgram) {
   std::vector<std::string> log;
   Gate gate;
   auto wait = [&]() -> Co<void> { co_await gate; };
@@ -375,7 +376,7 @@ TEST(ForeignCallDeathTest, R02_ANoexceptFrameDiesWithAMessage) {
 
 #else
 
-TEST(ForeignCallTest, R02_WithoutExceptionsAStatusSaysIt) {
+TEST(ForeignCallTest, R02_WithoutExceptionsAStatusReportsIt) {
   std::vector<std::string> log;
   Gate gate;
   auto wait = [&]() -> Co<absl::Status> {
@@ -398,7 +399,7 @@ TEST(ForeignCallTest, R02_WithoutExceptionsAStatusSaysIt) {
   EXPECT_EQ(log[1], log[0]);
 }
 
-TEST(ForeignCallDeathTest, R02_WithoutExceptionsWhatCannotSayItDies) {
+TEST(ForeignCallDeathTest, R02_WithoutExceptionsAResultThatCannotReportItDies) {
   Gate gate;
   auto body = [&]() -> Minimal {
     auto call = [&] { return Await(gate); };

@@ -46,7 +46,7 @@ TEST(StepTaskTest, R30_AStepMayDeleteItsTask) {
   EXPECT_EQ(internal::ThisThread().current_task, nullptr);
 }
 
-TEST(StepTaskTest, R30_SoMayOneThatHasParked) {
+TEST(StepTaskTest, R30_AStepThatHasParkedMayDeleteItsTask) {
   auto task = std::make_unique<TestTask>();
   Gate gate;
   task->Step([&] {
@@ -60,7 +60,7 @@ TEST(StepTaskTest, R30_SoMayOneThatHasParked) {
 }
 
 // Inside another task's step, where it is resumed at once.
-TEST(StepTaskTest, R30_SoMayOneInsideAnotherStep) {
+TEST(StepTaskTest, R30_AStepInsideAnotherMayDeleteItsTask) {
   auto outer = std::make_unique<TestTask>();
   auto inner = std::make_unique<TestTask>();
   Gate gate;

@@ -728,7 +728,7 @@ Co<void> ExpectAwaitedTwiceNatively(A& co) {
   EXPECT_EQ(what, kAwaitedTwice);
 }
 
-TEST(CoTest, R44_AwaitedTwiceIsAClearError) {
+TEST(CoTest, R44_AwaitingTwiceIsAClearError) {
   greenback::Run([]() -> Co<void> {
     Co<int> natively = One();
     EXPECT_EQ(co_await natively, 1);
@@ -753,7 +753,7 @@ TEST(CoTest, R44_AwaitedTwiceIsAClearError) {
   });
 }
 
-TEST(CoTest, R44_AwaitedWhileItIsAwaited) {
+TEST(CoTest, R44_AwaitingOneThatIsBeingAwaitedIsAClearError) {
   Signal signal;
   Co<int> waits = Waits(signal);
   greenback::Run([&]() -> Co<void> {
@@ -771,7 +771,7 @@ TEST(CoTest, R44_AwaitedWhileItIsAwaited) {
   });
 }
 
-TEST(CoTest, R44_AwaitedWhileAFunctionAwaitsIt) {
+TEST(CoTest, R44_AwaitingOneThatAFunctionAwaitsIsAClearError) {
   Signal signal;
   Co<int> waits = Waits(signal);
   greenback::Run([&]() -> Co<void> {
@@ -790,7 +790,7 @@ TEST(CoTest, R44_AwaitedWhileAFunctionAwaitsIt) {
   });
 }
 
-TEST(CoTest, R44_InAForeignCoroutineAndAsATask) {
+TEST(CoTest, R44_AwaitingTwiceInAForeignCoroutineAndAsATaskIsAClearError) {
   Co<int> one = One();
   int ended = 0;
   const auto host = [&]() -> Detached {
@@ -820,7 +820,7 @@ TEST(CoTest, R44_InAForeignCoroutineAndAsATask) {
 
 #else
 
-TEST(CoDeathTest, R44_AwaitedTwiceDiesWithTheText) {
+TEST(CoDeathTest, R44_AwaitingTwiceDiesWithTheText) {
   const auto twice = []() -> Co<int> {
     Co<int> one = One();
     co_return co_await one + co_await one;

@@ -199,7 +199,7 @@ TEST(DestroyedWaitTest, R36_AWaitForSomethingElseIsForgotten) {
   });
 }
 
-TEST(DestroyedWaitTest, R36_WaitTaskRescheduledIsCalledOff) {
+TEST(DestroyedWaitTest, R36_WaitTaskRescheduledIsCancelled) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     const auto wait = [&log] {
@@ -272,7 +272,7 @@ TEST(DestroyedWaitTest, R36_AProcessIsKilledAndReaped) {
   EXPECT_EQ(CountDescriptors(), descriptors);
 }
 
-TEST(DestroyedWaitTest, R36_ANurseryWithoutTasks) {
+TEST(DestroyedWaitTest, R36_ANurseryWithoutTasksMayBeDestroyed) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     const auto open = [] {
@@ -292,7 +292,7 @@ TEST(DestroyedWaitTest, R36_ANurseryWithoutTasks) {
 // ----------------------------------------------------- what cannot be
 // forgotten
 
-TEST(DestroyedWaitDeathTest, R36_AFunctionThatHasBegun) {
+TEST(DestroyedWaitDeathTest, R36_AFunctionThatHasBegunIsAnError) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(greenback::Run([]() -> Co<void> {
                  std::vector<std::string> log;
@@ -315,7 +315,7 @@ TEST(DestroyedWaitDeathTest, R36_AFunctionThatHasBegun) {
                "called off; let the coroutine end");
 }
 
-TEST(DestroyedWaitDeathTest, R36_AWaitThatCannotBeCalledOff) {
+TEST(DestroyedWaitDeathTest, R36_AWaitThatCannotBeCancelledIsAnError) {
   EXPECT_DEATH(
       greenback::Run([]() -> Co<void> {
         std::vector<std::string> log;
@@ -329,7 +329,7 @@ TEST(DestroyedWaitDeathTest, R36_AWaitThatCannotBeCalledOff) {
       "is destroyed that waits in WaitTaskRescheduled\\(\\); it cannot be");
 }
 
-TEST(DestroyedWaitDeathTest, R36_ANurseryWithTasks) {
+TEST(DestroyedWaitDeathTest, R36_ANurseryWithTasksIsAnError) {
   EXPECT_DEATH(
       greenback::Run([]() -> Co<void> {
         std::vector<std::string> log;
@@ -349,7 +349,8 @@ TEST(DestroyedWaitDeathTest, R36_ANurseryWithTasks) {
 }
 
 // The other way round: the wait stays, and its task ends.
-TEST(DestroyedWaitDeathTest, R36_ATaskThatEndsWhileACoroutineWaitsInIt) {
+TEST(DestroyedWaitDeathTest,
+     R36_ATaskThatEndsWhileACoroutineWaitsInItIsAnError) {
   EXPECT_DEATH(
       RunNurseryOk([](Nursery& nursery) -> Co<void> {
         static std::vector<std::string> log;

@@ -162,7 +162,7 @@ TEST(InstrumentTest, T10_AllHooksAreCalled) {
   EXPECT_EQ(all.counts["before_io_wait"], all.counts["after_io_wait"]);
 }
 
-TEST(InstrumentTest, T10_TheSmallestRunFromItsBeginningToItsEnd) {
+TEST(InstrumentTest, T10_TheSmallestRunIsObservedFromBeginningToEnd) {
   Log log;
   Recorder recorder(log);
   greenback::Run(With({&recorder}), []() -> Co<void> { co_return; });
@@ -190,7 +190,7 @@ TEST(InstrumentTest, T10_TheSmallestRunFromItsBeginningToItsEnd) {
                    }));
 }
 
-TEST(InstrumentTest, T10_SystemTasksAreToldOf) {
+TEST(InstrumentTest, T10_SystemTasksAreObserved) {
   Log log;
   Recorder recorder(log);
   greenback::Run(With({&recorder}), []() -> Co<void> {
@@ -206,7 +206,7 @@ TEST(InstrumentTest, T10_SystemTasksAreToldOf) {
   EXPECT_EQ(log.back(), "after_run");
 }
 
-TEST(InstrumentTest, T10_AChildFromItsSpawningToItsEnd) {
+TEST(InstrumentTest, T10_AChildIsObservedFromItsSpawningToItsEnd) {
   Log log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Recording recording(log);
@@ -304,7 +304,7 @@ TEST(InstrumentTest, T10_ACancelledTaskIsScheduledOnce) {
 // ------------------------------------------------------------------------
 // steps
 
-TEST(InstrumentTest, T10_AParkEndsAStepAndGoingOnBeginsOne) {
+TEST(InstrumentTest, T10_ParkingEndsAStepAndResumingBeginsOne) {
   Log log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     EXPECT_TRUE((co_await EnsurePortal()).ok());
@@ -373,7 +373,7 @@ TEST(InstrumentTest, T10_TwoParksOfOneTaskAreTwoSteps) {
 }
 
 // A step that fires what its own task waits for in another frame goes on there.
-TEST(InstrumentTest, T10_WhatFiresInItsOwnStepIsNoStep) {
+TEST(InstrumentTest, T10_ACompletionInTheTasksOwnStepIsNoStep) {
   Log log;
   greenback::Run([&]() -> Co<void> {
     EXPECT_TRUE((co_await EnsurePortal()).ok());
@@ -548,7 +548,7 @@ TEST(InstrumentTest, T10_StepsAlternateInARandomProgram) {
 // ---------------------------------------------------------------------- I/O
 // wait
 
-TEST(InstrumentTest, T10_ALookAtIoTellsHowLongItMayTake) {
+TEST(InstrumentTest, T10_BeforeIoWaitReceivesHowLongItMayTake) {
   EachHook hook;
   MockClock clock;
   RunOptions options = With({&hook});
@@ -560,7 +560,7 @@ TEST(InstrumentTest, T10_ALookAtIoTellsHowLongItMayTake) {
               ElementsAre(absl::ZeroDuration(), absl::ZeroDuration()));
 }
 
-TEST(InstrumentTest, T10_ALookAtIoThatComesLateTakesNoTime) {
+TEST(InstrumentTest, T10_AnOverdueDeadlineLeavesNoTimeForIoWait) {
   // Every look at it takes a second.
   class SlowClock final : public Clock {
    public:
@@ -610,7 +610,7 @@ TEST(InstrumentTest, T10_AWaitForSomethingOfAnotherThreadIsInfinite) {
 }
 
 // Also when a step ends in synchronous code, without a switch.
-TEST(InstrumentTest, T10_NoLookAtIoIsInsideAStep) {
+TEST(InstrumentTest, T10_NoIoWaitIsInsideAStep) {
   for (const bool synchronous : {false, true}) {
     StepChecker checker;
     EachHook hook(std::bind_front(&StepChecker::Check, &checker));
@@ -634,7 +634,7 @@ TEST(InstrumentTest, T10_NoLookAtIoIsInsideAStep) {
 
 // --------------------------------------------------------- adding and removing
 
-TEST(InstrumentTest, T10_ToldInOrderOfAdding) {
+TEST(InstrumentTest, T10_InstrumentsAreNotifiedInOrderOfAdding) {
   Log log;
   Recorder first(log, "1 ");
   Recorder second(log, "2 ");
@@ -690,7 +690,7 @@ TEST(InstrumentTest, T10_RemoveSaysWhetherItWasThere) {
   EXPECT_THAT(hook.counts, IsEmpty());
 }
 
-TEST(InstrumentTest, T10_OneThatIsRemovedIsNotToldAnyMore) {
+TEST(InstrumentTest, T10_OneThatIsRemovedIsNotNotifiedAnyMore) {
   EachHook hook;
   greenback::Run([&]() -> Co<void> {
     AddInstrument(hook);
@@ -704,7 +704,7 @@ TEST(InstrumentTest, T10_OneThatIsRemovedIsNotToldAnyMore) {
   EXPECT_EQ(hook.counts["after_run"], 0);
 }
 
-TEST(InstrumentTest, T10_OneAddedInTheRunIsToldOfItsEndAndOfNoOtherRun) {
+TEST(InstrumentTest, T10_OneAddedInTheRunIsNotifiedOfItsEndAndOfNoOtherRun) {
   EachHook hook;
   greenback::Run([&]() -> Co<void> {
     AddInstrument(hook);
@@ -748,7 +748,7 @@ Log ActInAStep(size_t actor, EachHook& added,
   return log;
 }
 
-TEST(InstrumentTest, T10_OneAddedInAHookIsToldFromTheNextCallOn) {
+TEST(InstrumentTest, T10_OneAddedInAHookIsNotifiedFromTheNextCallOn) {
   for (const size_t actor : {0u, 1u, 2u}) {
     EachHook added;
     EXPECT_THAT(ActInAStep(actor, added, [&](auto&) { AddInstrument(added); }),
@@ -759,7 +759,7 @@ TEST(InstrumentTest, T10_OneAddedInAHookIsToldFromTheNextCallOn) {
   }
 }
 
-TEST(InstrumentTest, T10_OneRemovedInItsOwnHookIsNotToldAnyMore) {
+TEST(InstrumentTest, T10_OneRemovedInItsOwnHookIsNotNotifiedAnyMore) {
   EachHook added;
   EXPECT_THAT(
       ActInAStep(1, added,
@@ -767,7 +767,7 @@ TEST(InstrumentTest, T10_OneRemovedInItsOwnHookIsNotToldAnyMore) {
       ElementsAre("0", "1", "2", "|", "0", "2", "|"));
 }
 
-TEST(InstrumentTest, T10_AnEarlierOneRemovedInAHookIsNotToldAnyMore) {
+TEST(InstrumentTest, T10_AnEarlierOneRemovedInAHookIsNotNotifiedAnyMore) {
   EachHook added;
   EXPECT_THAT(
       ActInAStep(1, added,
@@ -775,7 +775,7 @@ TEST(InstrumentTest, T10_AnEarlierOneRemovedInAHookIsNotToldAnyMore) {
       ElementsAre("0", "1", "2", "|", "1", "2", "|"));
 }
 
-TEST(InstrumentTest, T10_ALaterOneRemovedInAHookIsNotToldEvenThen) {
+TEST(InstrumentTest, T10_ALaterOneRemovedInAHookIsNotNotifiedEvenThen) {
   EachHook added;
   EXPECT_THAT(
       ActInAStep(1, added,
@@ -783,7 +783,7 @@ TEST(InstrumentTest, T10_ALaterOneRemovedInAHookIsNotToldEvenThen) {
       ElementsAre("0", "1", "|", "0", "1", "|"));
 }
 
-TEST(InstrumentTest, T10_AllRemovedInAHook) {
+TEST(InstrumentTest, T10_AllMayBeRemovedInAHook) {
   EachHook added;
   EXPECT_THAT(ActInAStep(0, added,
                          [](auto& all) {
@@ -835,7 +835,7 @@ TEST(InstrumentTest, T10_NobodyIsObservingWhenNoneIsThere) {
   });
 }
 
-TEST(InstrumentTest, T10_ARunKnowsNothingOfAnothersInstruments) {
+TEST(InstrumentTest, T10_ARunNotifiesNoInstrumentOfAnotherRun) {
   Log log;
   greenback::Run([&]() -> Co<void> {
     Recording recording(log);
@@ -850,7 +850,7 @@ TEST(InstrumentTest, T10_ARunKnowsNothingOfAnothersInstruments) {
   EXPECT_THAT(log, IsEmpty());
 }
 
-TEST(InstrumentTest, T10_AddedInALoopCallback) {
+TEST(InstrumentTest, T10_OneMayBeAddedInALoopCallback) {
   EachHook hook;
   RunNurseryOk([&](Nursery&) -> Co<void> {
     Event added;
@@ -867,7 +867,7 @@ TEST(InstrumentTest, T10_AddedInALoopCallback) {
   });
 }
 
-TEST(InstrumentDeathTest, T10_OutsideARunIsAnError) {
+TEST(InstrumentDeathTest, T10_AddingOneOutsideARunIsAnError) {
   EachHook hook;
 #if defined(__cpp_exceptions)
   std::string what;
@@ -998,7 +998,7 @@ TEST(InstrumentTest, T10_AHookMaySetEventsAndSpawn) {
 
 #if defined(__cpp_exceptions)
 
-TEST(InstrumentTest, T10_OneThatThrowsIsRemovedAndTheOthersGoOn) {
+TEST(InstrumentTest, T10_OneThatThrowsIsRemovedAndTheOthersStay) {
   for (const std::string_view bad : kHooks) {
     SCOPED_TRACE(bad);
     int thrown = 0;

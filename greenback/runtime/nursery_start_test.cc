@@ -387,7 +387,7 @@ TEST(NurseryStartTest, AnExceptionOfTheFunctionItselfComesOutOfStart) {
 }
 
 // The task is not ready then, and still the caller's.
-TEST(NurseryStartTest, R33_AnExceptionOfTheValuesMoveComesOutOfStart) {
+TEST(NurseryStartTest, R33_AnExceptionOfTheValuesMovePropagatesOutOfStart) {
   struct ThrowsWhenMoved {
     ThrowsWhenMoved() = default;
     ThrowsWhenMoved(ThrowsWhenMoved&&) { throw 5; }

@@ -382,7 +382,7 @@ TEST_F(ProcessTest, R45_WithoutPidfdsNothingIsStarted) {
 }
 
 // Whatever descriptor cannot be had, nothing is left, and no number is used.
-TEST_F(ProcessTest, R45_WithoutDescriptorsItSaysSo) {
+TEST_F(ProcessTest, R45_WithoutDescriptorsTheErrorSaysSo) {
   calls_by_number = 0;
   int failed = 0, succeeded = 0;
   greenback::Run([&]() -> Co<void> {

@@ -118,7 +118,7 @@ TEST(RescheduleTest, OkWakesAWaitForNothing) {
   }
 }
 
-TEST(RescheduleTest, P16_AStatusComesOutOfNativeAwaitAndAwaitAlike) {
+TEST(RescheduleTest, P16_NativeAwaitAndAwaitReturnTheSameStatus) {
   const auto outcomes = Outcomes<int>([](Task& waiter) {
     Reschedule(waiter, absl::DataLossError("woken with this"));
   });
@@ -128,7 +128,7 @@ TEST(RescheduleTest, P16_AStatusComesOutOfNativeAwaitAndAwaitAlike) {
   }
 }
 
-TEST(RescheduleTest, P16_AStatusOrsErrorComesOutOfNativeAwaitAndAwaitAlike) {
+TEST(RescheduleTest, P16_NativeAwaitAndAwaitReturnTheSameErrorOfAStatusOr) {
   const auto outcomes = Outcomes<int>([](Task& waiter) {
     Reschedule(waiter,
                absl::StatusOr<int>(absl::DataLossError("woken with this")));
@@ -141,7 +141,7 @@ TEST(RescheduleTest, P16_AStatusOrsErrorComesOutOfNativeAwaitAndAwaitAlike) {
 
 #if defined(__cpp_exceptions)
 
-TEST(RescheduleTest, P16_AnExceptionComesOutOfNativeAwaitAndAwaitAlike) {
+TEST(RescheduleTest, P16_NativeAwaitAndAwaitThrowTheSameException) {
   std::vector<std::string> log;
   for (const How how : {How::kNative, How::kAwait}) {
     RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -160,7 +160,7 @@ TEST(RescheduleTest, P16_AnExceptionComesOutOfNativeAwaitAndAwaitAlike) {
 }
 
 // Caught where it is thrown, in the synchronous frame.
-TEST(RescheduleTest, P16_ASynchronousFrameCatchesIt) {
+TEST(RescheduleTest, P16_ASynchronousFrameCatchesTheException) {
   bool caught = false;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Task& waiter = nursery.StartSoon([&]() -> Co<void> {

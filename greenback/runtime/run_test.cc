@@ -458,7 +458,7 @@ struct ResumesAtOnce {
 };
 
 // The main thread's thread-local objects are destroyed before static ones.
-TEST(RunDeathTest, R27_ARunInAStaticDestructor) {
+TEST(RunDeathTest, R27_AStaticDestructorMayCallRun) {
   const auto process = [] {
     struct RunsAtExit {
       int operator()() const {

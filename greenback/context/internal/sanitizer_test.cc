@@ -54,7 +54,7 @@ TEST(SanitizerTest, R07_StackOfAnAbandonedFiberIsUsedAgain) {
   EXPECT_EQ(filled, 61);
 }
 
-TEST(SanitizerTest, R07_LocalsOfManyFibersInTurn) {
+TEST(SanitizerTest, R07_LocalsOfManyFibersInTurnRaiseNoAlarm) {
   std::vector<std::unique_ptr<TestFiber>> fibers;
   int filled = 0;
   for (int i = 0; i < 50; ++i) {
@@ -95,7 +95,7 @@ __attribute__((noinline)) int ThrowBelow(int frames) {
   return below + 1;
 }
 
-TEST(SanitizerTest, R07_DeepThrowsWithoutAWord) {
+TEST(SanitizerTest, R07_DeepThrowsCauseNoWarning) {
   // ASan warns when it cannot tell which stack it is on as frames are unwound.
   ::testing::internal::CaptureStderr();
   int caught = 0;

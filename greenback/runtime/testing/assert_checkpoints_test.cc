@@ -419,7 +419,7 @@ TEST(CheckpointPromisesTest, WaitTaskRescheduled) {
 // ------------------------------------------------------------------------
 // portal.h
 
-TEST(CheckpointPromisesTest, P02_EnsurePortal) {
+TEST(CheckpointPromisesTest, P02_EnsurePortalIsACheckpoint) {
   ExpectCheckpointOnEveryPath([] { return EnsurePortal(); });
   greenback::Run([]() -> Co<void> {
     EXPECT_FALSE(HasPortal());
