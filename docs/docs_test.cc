@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
@@ -121,6 +122,7 @@ std::string ReadmeSection(const std::string& title) {
 
 constexpr char kLetters[] =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+constexpr char kDigits[] = "0123456789";
 
 // What `text` has at `begin` of these characters.
 std::string Leading(const std::string& text, size_t begin,
@@ -361,6 +363,113 @@ TEST(DocsTest, ReferenceNamesWhatExists) {
     }
   }
   EXPECT_GT(names, 50);
+}
+
+// The id at the beginning of a test's name, or of a row: "R08" of
+// "R08_EveryStackIsGuarded". Empty if there is none.
+std::string IdOf(const std::string& text) {
+  const bool has_id = text.size() >= 3 && text[0] >= 'A' && text[0] <= 'Z' &&
+                      Leading(text, 1, kDigits).size() == 2;
+  return has_id ? text.substr(0, 3) : "";
+}
+
+// All tests in the source tree, by suite and name.
+std::set<std::pair<std::string, std::string>> Tests() {
+  const auto is_name = [](const std::string& text) {
+    return !text.empty() &&
+           Leading(text, 0, std::string(kLetters) + kDigits) == text;
+  };
+  std::set<std::pair<std::string, std::string>> tests;
+  for (const fs::path& file :
+       Find("", [](const auto& path) { return path.extension() == ".cc"; })) {
+    const std::string text = Read(Source() / file);
+    // The first is the end of TYPED_TEST, too.
+    for (const char* const macro : {"TEST(", "TEST_F(", "TEST_P("}) {
+      for (const std::string& arguments : Between(text, macro, ")")) {
+        const size_t comma = std::min(arguments.find(','), arguments.size());
+        const size_t name = std::min(
+            arguments.find_first_not_of(" \n", comma + 1), arguments.size());
+        std::pair test(arguments.substr(0, comma), arguments.substr(name));
+        if (is_name(test.first) && is_name(test.second)) tests.insert(test);
+      }
+    }
+  }
+  return tests;
+}
+
+// The rows of docs/behaviour.md: the tests that each names, by its id.
+std::map<std::string, Lines> BehaviourRows() {
+  std::map<std::string, Lines> rows;
+  for (const std::string& line :
+       docs::SplitLines(Read(Source() / "docs/behaviour.md"))) {
+    const std::string id = line.starts_with("| ") ? IdOf(line.substr(2)) : "";
+    if (id.empty()) continue;
+    const std::string tests = line.substr(line.rfind(" | "));
+    EXPECT_TRUE(rows.emplace(id, Between(tests, "`", "`")).second)
+        << "docs/behaviour.md has two rows " << id;
+  }
+  EXPECT_GE(rows.size(), 80);
+  return rows;
+}
+
+TEST(DocsTest, EveryRowOfBehaviourNamesATestThatHoldsIt) {
+  const auto tests = Tests();
+  for (const auto& [id, names] : BehaviourRows()) {
+    int holding = 0;
+    for (const std::string& name : names) {
+      if (name.starts_with("//")) continue;  // see LabelsExist
+      const size_t dot = std::min(name.find('.'), name.size());
+      const std::pair test(name.substr(0, dot),
+                           name.substr(std::min(dot + 1, name.size())));
+      EXPECT_TRUE(tests.contains(test))
+          << "docs/behaviour.md, row " << id << ": there is no test " << name;
+      EXPECT_EQ(IdOf(test.second), id) << name;
+      ++holding;
+    }
+    EXPECT_GT(holding, 0) << "docs/behaviour.md, row " << id << ": no test";
+  }
+}
+
+TEST(DocsTest, EveryIdOfATestIsARowOfBehaviour) {
+  const std::map<std::string, Lines> rows = BehaviourRows();
+  int ids = 0;
+  for (const auto& [suite, name] : Tests()) {
+    const std::string id = IdOf(name);
+    if (id.empty()) continue;
+    EXPECT_TRUE(rows.contains(id))
+        << suite << "." << name << ": docs/behaviour.md has no row " << id;
+    EXPECT_TRUE(name.size() > 4 && name[3] == '_')
+        << suite << "." << name << ": write " << id << "_, and a sentence";
+    ++ids;
+  }
+  EXPECT_GT(ids, 500);
+}
+
+// --config=noexceptions leaves out targets with the tag: Boost.Asio as a host,
+// the benchmarks that compare with it, and tests whose subject needs
+// exceptions.
+TEST(DocsTest, R15_NothingButAsioNeedsExceptions) {
+  int tagged = 0;
+  for (const fs::path& file :
+       Find("", [](const auto& path) { return path.filename() == "BUILD"; })) {
+    for (const std::string& rule : Rules(Read(Source() / file))) {
+      const Lines tags = Between(rule, "tags = [", "]");
+      if (tags.empty() || !HasWord(tags[0], "exceptions")) continue;
+      const std::string name = Between(rule, "name = \"", "\"").at(0);
+      const bool may_need_them = file.string().starts_with("greenback/asio/") ||
+                                 file.string().starts_with("benchmarks/") ||
+                                 name.find("asio") != std::string::npos ||
+                                 name == "exception_group_test" ||
+                                 name == "qcoro_test";
+      EXPECT_TRUE(may_need_them)
+          << file << ": " << name << " must do without exceptions";
+      ++tagged;
+    }
+  }
+  EXPECT_GT(tagged, 10);
+  EXPECT_NE(Read(Source() / ".ci/run").find("--config=noexceptions"),
+            std::string::npos)
+      << ".ci/run does not run the tests without exceptions";
 }
 
 // "//package:name" or "//package", where a name may be a file's;
