@@ -111,7 +111,7 @@ class AwaitedOnce {
  public:
   AwaitedOnce() = default;
   // What it is moved from is used up, too.
-  AwaitedOnce(AwaitedOnce&& other)
+  AwaitedOnce(AwaitedOnce&& other) noexcept
       : used_up_(std::exchange(other.used_up_, true)) {}
 
   // `what`: its function's name. Again: an AwaitableError.
@@ -157,7 +157,9 @@ class [[nodiscard]] SyncRun {
       : fn_(std::move(fn)), args_(std::move(args)...) {}
   // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
   // by reference.
-  SyncRun(SyncRun&& other)
+  SyncRun(SyncRun&& other) noexcept(
+      std::is_nothrow_move_constructible_v<Fn> &&
+      std::is_nothrow_move_constructible_v<std::tuple<Args...>>)
       : fn_(std::move(other.fn_)),
         args_(std::move(other.args_)),
         task_(std::exchange(other.task_, MovedFrom())) {}
@@ -211,7 +213,9 @@ class [[nodiscard]] AsyncRun {
       : fn_(std::move(fn)), args_(std::move(args)...) {}
   // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
   // by reference.
-  AsyncRun(AsyncRun&& other)
+  AsyncRun(AsyncRun&& other) noexcept(
+      std::is_nothrow_move_constructible_v<Fn> &&
+      std::is_nothrow_move_constructible_v<std::tuple<Args...>>)
       : fn_(std::move(other.fn_)),
         args_(std::move(other.args_)),
         once_(std::move(other.once_)) {}
