@@ -134,6 +134,7 @@ concept SuspendGivesSuspendResult = requires(AwaiterLvalue<T> awaiter,
 // it may be suspended on.
 struct AnyPointer {
   template <class T>
+  // For any argument's type. NOLINTNEXTLINE(google-explicit-constructor)
   operator T*() const;
 };
 template <class T>
@@ -254,6 +255,7 @@ namespace internal {
 template <class T>
 struct NotAwaitable {
   template <class Wanted>
+  // Whatever is wanted. NOLINTNEXTLINE(google-explicit-constructor)
   operator Wanted() const;
 };
 // For a coroutine that would go on to await it.
@@ -337,12 +339,13 @@ template <class R>
 struct KeptResult {
   using type = R;
 };
-// In place of a value that cannot be moved: refused where it would be made.
+// In place of a value that cannot be moved: refused where it would be made,
+// which is a conversion from the result, and implicit.
 template <class R>
 struct Immovable {
   template <class Result>
   requires(std::same_as<std::remove_cvref_t<Result>, std::remove_cv_t<R>>)  //
-      Immovable(Result&&) {
+      Immovable(Result&&) {  // NOLINT(google-explicit-constructor)
     static_assert(std::is_move_constructible_v<R>,
                   "the result is an rvalue reference, perhaps into what is "
                   "destroyed before it is used, to something that cannot be "
