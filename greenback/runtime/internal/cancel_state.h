@@ -92,7 +92,7 @@ struct Cancellable : ListItem<Cancellable> {
   // Passed so far, for AssertCheckpoints.
   uint64_t cancellation_points = 0;
 
-  void MoveTo(CancelState* scope);
+  void MoveTo(CancelState* to);
   bool is_cancelled() const;
   // kCancelled, noted in the scope that caused it.
   absl::Status Cancelled();

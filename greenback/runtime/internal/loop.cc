@@ -122,10 +122,10 @@ void Loop::End() noexcept {
   *thread_state_ = outer_state_;
 }
 
-void Loop::FiberMain(void* argument) {
-  Fiber* const fiber = static_cast<Fiber*>(argument);
-  fiber->loop->RunOnThisFiber();
-  context::FinalSwitch(fiber->loop->outside_);
+void Loop::FiberMain(void* fiber) {
+  Loop& loop = *static_cast<Fiber*>(fiber)->loop;
+  loop.RunOnThisFiber();
+  context::FinalSwitch(loop.outside_);
 }
 
 void Loop::RunOnThisFiber() {
@@ -291,10 +291,10 @@ absl::Status Loop::MakeIdleFiber() {
   return absl::OkStatus();
 }
 
-void Loop::RemoveFiber(void* argument) {
-  Fiber* const fiber = static_cast<Fiber*>(argument);
-  auto& fibers = fiber->loop->fibers_;
-  const size_t index = fiber->index;
+void Loop::RemoveFiber(void* fiber) {
+  const Fiber& removed = *static_cast<Fiber*>(fiber);
+  auto& fibers = removed.loop->fibers_;
+  const size_t index = removed.index;
   std::swap(fibers[index], fibers.back());
   fibers[index]->index = index;
   fibers.pop_back();
