@@ -25,9 +25,7 @@
 #include "greenback/runtime/task.h"
 #include "greenback/task_local.h"
 
-namespace greenback {
-
-namespace internal {
+namespace greenback::internal {
 
 class RunState;
 class ThreadPool;
@@ -118,7 +116,6 @@ class RunState final : public Loop, private TaskOwner {
   NotedExceptions errors_;
 };
 
-}  // namespace internal
-}  // namespace greenback
+}  // namespace greenback::internal
 
 #endif  // GREENBACK_RUNTIME_INTERNAL_RUN_STATE_H_
