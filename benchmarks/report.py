@@ -1,3 +1,4 @@
+#!/usr/bin/env -S python3 -B
 """Runs every benchmark and writes docs/performance.md and its chart.
 
   ./bazelw run -c opt //benchmarks:report
@@ -91,14 +92,10 @@ NOT_MEASURED = "not measured"
 # ------------------------------------------------------------------- measuring
 
 
-def binary(name):
-    # Beside this program, in its runfiles.
-    return os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
-
-
 def run(name, *arguments):
     """What it prints. When it fails, passes on what it complains of, and ends."""
-    done = subprocess.run([binary(name)] + list(arguments),
+    # `bazel run` starts this program in its runfiles.
+    done = subprocess.run(["benchmarks/" + name] + list(arguments),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True)
     if done.returncode != 0:

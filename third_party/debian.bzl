@@ -225,15 +225,8 @@ def debian_repositories():
         name = "rules_shell",
         overlay = {
             Label("//third_party:empty.BUILD"): "shell/BUILD",
-            Label("//third_party:rules_shell.bzl"): "shell/sh_test.bzl",
-        },
-    )
-
-    _system_repository(
-        name = "rules_python",
-        overlay = {
-            Label("//third_party:empty.BUILD"): "python/BUILD",
-            Label("//third_party:rules_python.bzl"): "python/defs.bzl",
+            Label("//third_party:sh_binary.bzl"): "shell/sh_binary.bzl",
+            Label("//third_party:sh_test.bzl"): "shell/sh_test.bzl",
         },
     )
 
