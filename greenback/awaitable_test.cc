@@ -7,8 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

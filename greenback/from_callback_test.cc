@@ -25,9 +25,9 @@
 #include "greenback/greenback.h"
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

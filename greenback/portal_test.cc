@@ -8,8 +8,8 @@
 
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

@@ -24,9 +24,9 @@
 #include "greenback/runtime/run_token.h"
 #include "greenback/runtime/system_task.h"
 #include "greenback/runtime/task.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

@@ -6,8 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/run_nursery.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
 
 namespace greenback {
 namespace {

@@ -10,9 +10,9 @@
 #include "greenback/greenback.h"
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
-#include "greenback/runtime/testing/elsewhere_task.h"
-#include "greenback/runtime/testing/run_nursery.h"
 #include "gtest/gtest.h"
+#include "tests/support/elsewhere_task.h"
+#include "tests/support/run_nursery.h"
 
 namespace greenback {
 namespace {

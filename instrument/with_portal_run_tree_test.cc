@@ -12,8 +12,8 @@
 #include "greenback/greenback.h"
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
-#include "greenback/runtime/testing/run_nursery.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
 
 namespace greenback {
 namespace {

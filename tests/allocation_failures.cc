@@ -23,9 +23,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/process_resources.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/process_resources.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

@@ -19,9 +19,9 @@
 #include "absl/time/time.h"
 #include "greenback/asio/asio.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 #include "tests/allocation_failures.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

@@ -12,8 +12,8 @@
 #include "greenback/awaitable.h"
 #include "greenback/greenback.h"
 #include "greenback/host/home_awaiter.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/test_awaitables.h"
 #include "util/async_generator.h"
 #include "util/decorate_as_sync.h"
 #if defined(GREENBACK_TEST_ON_ASIO)

@@ -26,8 +26,8 @@
 #include "greenback/asio/operation.h"
 #include "greenback/asio/run_executor.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/process_resources.h"
 #include "gtest/gtest.h"
+#include "tests/support/process_resources.h"
 #include "util/async_generator.h"
 #include "util/async_iter.h"
 

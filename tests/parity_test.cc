@@ -22,10 +22,10 @@
 #include "gmock/gmock.h"
 #include "greenback/context/context.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/elsewhere_task.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 #include "tests/hosts.h"
+#include "tests/support/elsewhere_task.h"
+#include "tests/support/test_awaitables.h"
 #if defined(__cpp_exceptions)
 #include <boost/coroutine2/coroutine.hpp>
 #endif

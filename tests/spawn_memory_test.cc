@@ -15,9 +15,9 @@
 #include "absl/status/statusor.h"
 #include "greenback/greenback.h"
 #include "greenback/runtime/internal/loop.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
     defined(GREENBACK_VALGRIND)

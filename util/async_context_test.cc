@@ -17,9 +17,9 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 #include "tests/hosts.h"
+#include "tests/support/test_awaitables.h"
 #include "util/in_company_for_test.h"
 #include "util/with_async_context.h"
 

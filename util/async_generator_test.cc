@@ -13,9 +13,9 @@
 
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 #include "tests/hosts.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

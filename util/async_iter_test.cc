@@ -16,9 +16,9 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
 #include "tests/hosts.h"
+#include "tests/support/test_awaitables.h"
 #include "util/async_generator.h"
 #include "util/in_company_for_test.h"
 

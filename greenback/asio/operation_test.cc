@@ -54,8 +54,8 @@
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

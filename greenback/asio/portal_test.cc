@@ -41,9 +41,9 @@
 #include "gmock/gmock.h"
 #include "greenback/asio/asio.h"
 #include "greenback/greenback.h"
-#include "greenback/runtime/testing/elsewhere_task.h"
 #include "gtest/gtest.h"
 #include "instrument/instrument.h"
+#include "tests/support/elsewhere_task.h"
 
 namespace greenback {
 namespace {

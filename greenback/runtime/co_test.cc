@@ -20,9 +20,9 @@
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/task.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 // A type that knows nothing of coroutines, and how to await it.
 namespace other {

@@ -15,8 +15,8 @@
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/sleep.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/run_nursery.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
 
 namespace greenback {
 namespace {

@@ -35,9 +35,9 @@
 #include "greenback/runtime/system_task.h"
 #include "greenback/runtime/task.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

@@ -25,10 +25,10 @@
 #include "greenback/runtime/task.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "greenback/task_local.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

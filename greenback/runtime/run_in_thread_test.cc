@@ -29,11 +29,11 @@
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/run_token.h"
-#include "greenback/runtime/testing/no_more_threads.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "greenback/task_local.h"
 #include "gtest/gtest.h"
+#include "tests/support/no_more_threads.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

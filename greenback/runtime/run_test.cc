@@ -25,9 +25,9 @@
 #include "greenback/runtime/sleep.h"
 #include "greenback/runtime/task.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/process_resources.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/process_resources.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

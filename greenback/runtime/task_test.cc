@@ -14,8 +14,8 @@
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/nursery.h"
 #include "greenback/runtime/run.h"
-#include "greenback/runtime/testing/run_nursery.h"
 #include "gtest/gtest.h"
+#include "tests/support/run_nursery.h"
 
 namespace greenback {
 namespace {

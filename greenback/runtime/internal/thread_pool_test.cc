@@ -19,8 +19,8 @@
 
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
-#include "greenback/runtime/testing/no_more_threads.h"
 #include "gtest/gtest.h"
+#include "tests/support/no_more_threads.h"
 
 namespace greenback::internal {
 namespace {

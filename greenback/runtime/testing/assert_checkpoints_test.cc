@@ -29,11 +29,11 @@
 #include "greenback/runtime/system_task.h"
 #include "greenback/runtime/task.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/no_more_threads.h"
-#include "greenback/runtime/testing/run_nursery.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest-spi.h"
 #include "gtest/gtest.h"
+#include "tests/support/no_more_threads.h"
+#include "tests/support/run_nursery.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

@@ -1,7 +1,7 @@
 // NoMoreThreads: while it lives, this process can start no thread, as if it had
 // too many. For tests of what happens then.
-#ifndef GREENBACK_RUNTIME_TESTING_NO_MORE_THREADS_H_
-#define GREENBACK_RUNTIME_TESTING_NO_MORE_THREADS_H_
+#ifndef GREENBACK_TESTS_SUPPORT_NO_MORE_THREADS_H_
+#define GREENBACK_TESTS_SUPPORT_NO_MORE_THREADS_H_
 
 #include <pthread.h>
 
@@ -41,4 +41,4 @@ class NoMoreThreads {
 
 }  // namespace greenback
 
-#endif  // GREENBACK_RUNTIME_TESTING_NO_MORE_THREADS_H_
+#endif  // GREENBACK_TESTS_SUPPORT_NO_MORE_THREADS_H_

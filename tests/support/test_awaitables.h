@@ -5,8 +5,8 @@
 //   Signal signal;
 //   nursery.StartSoon(...  int value = co_await signal; ...);
 //   nursery.StartSoon(...  signal.Fire(7); ...);      // or on another thread
-#ifndef GREENBACK_RUNTIME_TESTING_TEST_AWAITABLES_H_
-#define GREENBACK_RUNTIME_TESTING_TEST_AWAITABLES_H_
+#ifndef GREENBACK_TESTS_SUPPORT_TEST_AWAITABLES_H_
+#define GREENBACK_TESTS_SUPPORT_TEST_AWAITABLES_H_
 
 #include <atomic>
 #include <coroutine>
@@ -103,4 +103,4 @@ class Counted {
 
 }  // namespace greenback
 
-#endif  // GREENBACK_RUNTIME_TESTING_TEST_AWAITABLES_H_
+#endif  // GREENBACK_TESTS_SUPPORT_TEST_AWAITABLES_H_

@@ -8,8 +8,8 @@
 //
 // The run blocks until the body and all children have ended. RunNursery() gives
 // what comes out of the nursery, RunNurseryOk() expects that it is OK.
-#ifndef GREENBACK_RUNTIME_TESTING_RUN_NURSERY_H_
-#define GREENBACK_RUNTIME_TESTING_RUN_NURSERY_H_
+#ifndef GREENBACK_TESTS_SUPPORT_RUN_NURSERY_H_
+#define GREENBACK_TESTS_SUPPORT_RUN_NURSERY_H_
 
 #include <utility>
 
@@ -43,4 +43,4 @@ void RunNurseryOk(Body body) {
 
 }  // namespace greenback
 
-#endif  // GREENBACK_RUNTIME_TESTING_RUN_NURSERY_H_
+#endif  // GREENBACK_TESTS_SUPPORT_RUN_NURSERY_H_

@@ -1,7 +1,7 @@
 // ElsewhereTask: the running task, run by a host that is not greenback::Run(),
 // for tests of what only that one has.
-#ifndef GREENBACK_RUNTIME_TESTING_ELSEWHERE_TASK_H_
-#define GREENBACK_RUNTIME_TESTING_ELSEWHERE_TASK_H_
+#ifndef GREENBACK_TESTS_SUPPORT_ELSEWHERE_TASK_H_
+#define GREENBACK_TESTS_SUPPORT_ELSEWHERE_TASK_H_
 
 #include <exception>
 
@@ -38,4 +38,4 @@ class ElsewhereTask final : public PortalTask {
 
 }  // namespace greenback
 
-#endif  // GREENBACK_RUNTIME_TESTING_ELSEWHERE_TASK_H_
+#endif  // GREENBACK_TESTS_SUPPORT_ELSEWHERE_TASK_H_

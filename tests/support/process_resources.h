@@ -1,6 +1,6 @@
 // What this process holds of the system: for tests that nothing is leaked.
-#ifndef GREENBACK_RUNTIME_TESTING_PROCESS_RESOURCES_H_
-#define GREENBACK_RUNTIME_TESTING_PROCESS_RESOURCES_H_
+#ifndef GREENBACK_TESTS_SUPPORT_PROCESS_RESOURCES_H_
+#define GREENBACK_TESTS_SUPPORT_PROCESS_RESOURCES_H_
 
 #include <dirent.h>
 #include <signal.h>
@@ -44,4 +44,4 @@ inline bool HasChildProcess() {
 
 }  // namespace greenback
 
-#endif  // GREENBACK_RUNTIME_TESTING_PROCESS_RESOURCES_H_
+#endif  // GREENBACK_TESTS_SUPPORT_PROCESS_RESOURCES_H_
