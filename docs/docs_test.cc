@@ -284,9 +284,12 @@ TEST(DocsTest, ReferenceHasEveryPublicHeader) {
   }
 }
 
-// util/util.h is the umbrella of util/.
+// The umbrella of greenback/asio/ is greenback/asio/asio.h, that of util/ is
+// util/greenback_util.h: a program that vendors greenback may have a util/util.h
+// of its own.
 bool IsUmbrella(const fs::path& header) {
-  return header.stem() == header.parent_path().filename();
+  const std::string folder = header.parent_path().filename();
+  return header.stem() == folder || header.stem() == "greenback_" + folder;
 }
 
 TEST(DocsTest, R39_UmbrellaHeadersIncludeEveryPublicHeaderBesideThem) {

@@ -19,12 +19,12 @@
 #include "greenback/context/run_on_fiber.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
-#include "instrument/instrument.h"
+#include "instrument/greenback_instrument.h"
 #include "tests/allocation_failures.h"
 #include "tests/support/test_awaitables.h"
 #include "util/async_generator.h"
 #include "util/async_iter.h"
-#include "util/util.h"
+#include "util/greenback_util.h"
 
 namespace greenback {
 namespace {

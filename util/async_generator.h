@@ -70,8 +70,8 @@
 // body's parameters say: a reference parameter must outlive the generator.
 // Errors: an exception comes out of the step. Without exceptions none can
 // leave: yield an absl::StatusOr.
-#ifndef UTIL_ASYNC_GENERATOR_H_
-#define UTIL_ASYNC_GENERATOR_H_
+#ifndef GREENBACK_UTIL_ASYNC_GENERATOR_H_
+#define GREENBACK_UTIL_ASYNC_GENERATOR_H_
 
 #include <coroutine>
 #include <cstdint>
@@ -537,4 +537,4 @@ GeneratorPromise<Yield, Sent>::get_return_object() noexcept {
 }  // namespace internal
 }  // namespace greenback
 
-#endif  // UTIL_ASYNC_GENERATOR_H_
+#endif  // GREENBACK_UTIL_ASYNC_GENERATOR_H_

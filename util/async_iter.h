@@ -48,8 +48,8 @@
 // Cancellation: reaches the iterator as if it was awaited natively.
 // Threads: those of the task.
 // Errors: those of the iterator pass through; those of Await().
-#ifndef UTIL_ASYNC_ITER_H_
-#define UTIL_ASYNC_ITER_H_
+#ifndef GREENBACK_UTIL_ASYNC_ITER_H_
+#define GREENBACK_UTIL_ASYNC_ITER_H_
 
 #include <cassert>
 #include <concepts>
@@ -402,4 +402,4 @@ requires(!AsyncIterable<T>)  //
 
 }  // namespace greenback
 
-#endif  // UTIL_ASYNC_ITER_H_
+#endif  // GREENBACK_UTIL_ASYNC_ITER_H_

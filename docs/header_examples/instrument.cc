@@ -1,5 +1,5 @@
 // Where the examples of instrument/ stand.
-#include "instrument/instrument.h"
+#include "instrument/greenback_instrument.h"
 
 #include <string>
 

@@ -1,5 +1,5 @@
 // Where the examples of util/ stand.
-#include "util/util.h"
+#include "util/greenback_util.h"
 
 #include <algorithm>
 #include <iostream>

@@ -42,7 +42,7 @@
 #include "greenback/asio/asio.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
-#include "instrument/instrument.h"
+#include "instrument/greenback_instrument.h"
 #include "tests/support/elsewhere_task.h"
 
 namespace greenback {

@@ -1,6 +1,6 @@
-// All of the utilities over portals.
-#ifndef GREENBACK_UTIL_UTIL_H_
-#define GREENBACK_UTIL_UTIL_H_
+// Includes every utility over portals.
+#ifndef GREENBACK_UTIL_GREENBACK_UTIL_H_
+#define GREENBACK_UTIL_GREENBACK_UTIL_H_
 
 // IWYU pragma: begin_exports
 #include "util/async_context.h"
@@ -14,4 +14,4 @@
 #include "util/with_async_context.h"
 // IWYU pragma: end_exports
 
-#endif  // GREENBACK_UTIL_UTIL_H_
+#endif  // GREENBACK_UTIL_GREENBACK_UTIL_H_
