@@ -514,7 +514,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ACloseThatIsIgnoredIsAnError) {
     } catch (const std::logic_error& error) {
       what = error.what();
     }
-    EXPECT_THAT(what, HasSubstr("let GeneratorExit pass, or return after it"));
+    EXPECT_THAT(what, HasSubstr("let GeneratorExit propagate, or return after it"));
     EXPECT_EQ(co_await Host::Adapt(generator.Next()), 3);
     co_await Host::Adapt(generator.Close());
     EXPECT_TRUE(generator.done());

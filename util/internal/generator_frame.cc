@@ -1,4 +1,4 @@
-#include "util/async_generator.h"
+#include "util/internal/generator_frame.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -8,7 +8,7 @@ namespace greenback::internal {
 void DieInStep(const char* what) {
   std::fprintf(stderr,
                "greenback::AsyncGenerator: %s while a step is under way, which "
-               "nothing would end; let the step end, or cancel it, first\n",
+               "could then never end; let the step end, or cancel it, first\n",
                what);
   std::abort();
 }
