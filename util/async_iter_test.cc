@@ -289,7 +289,7 @@ TYPED_TEST(AsyncIterTest, U06_AnIteratorNeedsNoGenerator) {
     }
     EXPECT_THAT(testing::internal::GetCapturedStderr(),
                 HasSubstr("closing in the destructor failed: UNAVAILABLE: "
-                          "worn out (call Close() to be told)"));
+                          "worn out (call Close() to receive the error)"));
     EXPECT_EQ(seen->closed, 1);
   });
 }
@@ -538,7 +538,7 @@ TYPED_TEST(AsyncIterTest, U06_CloseThrowsWhatItsCleanupThrows) {
     }
     EXPECT_EQ(testing::internal::GetCapturedStderr(),
               "greenback::AsyncIter: closing in the destructor failed: cannot "
-              "be closed (call Close() to be told)\n");
+              "be closed (call Close() to receive the error)\n");
 
     testing::internal::CaptureStderr();
     std::string what;

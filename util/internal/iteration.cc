@@ -1,4 +1,4 @@
-#include "util/async_iter.h"
+#include "util/internal/iteration.h"
 
 #include <cstdio>
 #include <exception>
@@ -8,7 +8,7 @@ namespace greenback::internal {
 void ReportUnclosed(const char* what) {
   std::fprintf(stderr,
                "greenback::AsyncIter: closing in the destructor failed: %s "
-               "(call Close() to be told)\n",
+               "(call Close() to receive the error)\n",
                what);
 }
 
@@ -19,7 +19,7 @@ void ReportUnclosedByException() {
   } catch (const std::exception& error) {
     ReportUnclosed(error.what());
   } catch (...) {
-    ReportUnclosed("an exception that is no std::exception");
+    ReportUnclosed("an exception that is not a std::exception");
   }
 #endif
 }
