@@ -57,6 +57,7 @@
 #include "greenback/internal/exceptions.h"
 #include "util/context_manager.h"     // IWYU pragma: export
 #include "util/exit_reason.h"         // IWYU pragma: export
+#include "util/internal/report_lost_failure.h"
 #include "util/lost_failure.h"        // IWYU pragma: export
 #include "util/with_async_context.h"  // IWYU pragma: export
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/host/portal_task.h"
+#include "util/internal/report_lost_failure.h"
 
 namespace greenback {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 void Print(const LostFailure& lost) {
   GREENBACK_TRY { std::fprintf(stderr, "%s\n", lost.ToString().c_str()); }
   GREENBACK_CATCH_ALL {
-    // There is no memory for the text.
+    // There was no memory for the text.
     std::fprintf(stderr, "greenback::%s at %s:%u: %s\n", lost.from,
                  lost.where.file_name(),
                  static_cast<unsigned>(lost.where.line()), lost.how);
@@ -47,7 +48,7 @@ std::string FailureText(const std::exception_ptr& exception,
     } catch (const std::exception& error) {
       return error.what();
     } catch (...) {
-      return "an exception that is no std::exception";
+      return "an exception that is not a std::exception";
     }
   }
 #else

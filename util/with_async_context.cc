@@ -1,7 +1,7 @@
 #include "util/with_async_context.h"
 
 #include "absl/strings/str_cat.h"
-#include "util/lost_failure.h"
+#include "util/internal/report_lost_failure.h"
 
 namespace greenback::internal {
 namespace {
