@@ -1,5 +1,5 @@
-// ExitReason: what Exit() of an asynchronous context manager (async_context.h)
-// gets to know: how the work between Enter() and Exit() has ended.
+// ExitReason: tells Exit() of an asynchronous context manager
+// (context_manager.h) how the work between Enter() and Exit() has ended.
 //
 //   greenback::Co<void> Transaction::Exit(greenback::ExitReason reason) {
 //     if (reason.ok()) {
@@ -9,11 +9,11 @@
 //     }
 //   }
 //
-// A failure is one of three: an exception that can be seen, exception(); an
-// exception that is in flight, unwinding(), and cannot be seen, since it
-// reaches a destructor, which C++ gives no access to what it runs because of;
-// or a status, status(). A value: may be copied and kept. Nothing here
-// suspends.
+// A failure is one of three: an exception that can be seen, exception(); a
+// status, status(); or an exception in flight that cannot be seen, unwinding().
+// The last is what a destructor reports, since C++ gives a destructor no access
+// to the exception that is unwinding it. An ExitReason is a value: it may be
+// copied and kept. Nothing here suspends.
 #ifndef GREENBACK_UTIL_EXIT_REASON_H_
 #define GREENBACK_UTIL_EXIT_REASON_H_
 
@@ -28,25 +28,25 @@ class ExitReason {
  public:
   // Success.
   ExitReason() = default;
-  // Success if `exception` is null or `status` is OK.
+  // A failure, or success if `exception` is null or `status` is OK.
   explicit ExitReason(std::exception_ptr exception)
       : exception_(std::move(exception)) {}
   explicit ExitReason(absl::Status status) : status_(std::move(status)) {}
-  // An exception that is in flight.
+  // An exception in flight that cannot be seen.
   static ExitReason Unwinding() {
     ExitReason reason;
     reason.unwinding_ = true;
     return reason;
   }
 
-  // False: it has failed, in one of the ways below.
+  // Whether the work has succeeded. If not, it has failed in one of these ways:
   bool ok() const { return !unwinding_ && !exception_ && status_.ok(); }
 
-  // The exception. Null when it cannot be seen, too.
+  // The exception. Null if there is none or it cannot be seen.
   const std::exception_ptr& exception() const { return exception_; }
   // Whether an exception is in flight that cannot be seen.
   bool unwinding() const { return unwinding_; }
-  // The status that came out. OK when it is not by a status that it has failed.
+  // The status. OK if the work has not failed with one.
   const absl::Status& status() const { return status_; }
 
  private:
@@ -56,9 +56,8 @@ class ExitReason {
 };
 
 #if defined(__cpp_exceptions)
-// Stands for a failure of which there is no exception, for an Exit() that takes
-// a std::exception_ptr: an exception in flight that cannot be seen, or a
-// status.
+// What an Exit() that takes a std::exception_ptr gets for a failure that has no
+// exception it could see: an exception in flight, or a status.
 class FailureInFlight : public std::exception {
  public:
   explicit FailureInFlight(ExitReason reason) : reason_(std::move(reason)) {}
