@@ -1,4 +1,4 @@
-#include "util/with_async_context.h"
+#include "util/internal/run_with_context.h"
 
 #include "absl/strings/str_cat.h"
 #include "util/internal/report_lost_failure.h"
@@ -6,7 +6,7 @@
 namespace greenback::internal {
 namespace {
 
-// Whether `exception` is `wanted`, or has it nested.
+// Whether `exception` is `wanted` or has it nested.
 bool Carries(const std::exception_ptr& exception,
              const std::exception_ptr& wanted) {
 #if defined(__cpp_exceptions)
