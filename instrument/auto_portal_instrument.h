@@ -1,19 +1,20 @@
-// AutoPortalInstrument: a portal for every task of a run.
+// AutoPortalInstrument: gives a portal to every task of a run.
 //
 //   greenback::AutoPortalInstrument portals;
 //   greenback::RunOptions options;
 //   options.instruments = {&portals};
 //   greenback::Run(options, Main);
 //
-// Every task that is spawned while the run tells it of them begins with a
-// portal, system tasks (system_task.h) included. For a program that is
-// synchronous code for the most part. Where the tasks below one call are meant,
-// and not those of the libraries that it uses, WithPortalRunTree() is better;
-// where it is one task, EnsurePortal().
+// Every task that is spawned while the instrument is installed begins with a
+// portal, system tasks (system_task.h) included. Use it for a program that is
+// synchronous code for the most part. To give portals to the tasks of one call,
+// and not to those of the libraries that the program uses, WithPortalRunTree()
+// is better; for a single task, EnsurePortal().
 //
-// May also be added in the middle of a run, with AddInstrument(): tasks that
-// are there already get none. A portal costs its task nothing until it is used.
-// Nothing here suspends. Ownership: as of all instruments, the caller's.
+// It may also be added during a run, with AddInstrument(): tasks that have been
+// spawned before then get no portal. A portal costs its task nothing until it
+// is used. Nothing here suspends. Ownership: as for all instruments, the
+// caller's.
 #ifndef GREENBACK_INSTRUMENT_AUTO_PORTAL_INSTRUMENT_H_
 #define GREENBACK_INSTRUMENT_AUTO_PORTAL_INSTRUMENT_H_
 

@@ -1,31 +1,33 @@
-// PortalsForChildren: portals for the tasks that are spawned below a stretch of
-// a task.
+// PortalsForChildren: gives portals to the tasks that are spawned in nurseries
+// which the current task opens during a stretch of its code.
 //
 //   greenback::PortalsForChildren portals;
 //   co_await greenback::OpenNursery(
 //       [&](greenback::Nursery& nursery) -> greenback::Co<void> {
-//         nursery.StartSoon(Serve);        // may Await(), and so may what it
-//         ...                              // spawns into nurseries of its own
+//         nursery.StartSoon(Serve);        // may Await(), and so may the tasks
+//         ...                              // that Serve spawns in its
+//         nurseries
 //       });
 //
-// While it lives, tasks begin with a portal when they are spawned into a
-// nursery that this task opens meanwhile, or into one that such a task opens,
-// and so on. Whoever spawns them: the nursery decides. Tasks of nurseries that
-// were open before get none, and this task itself gets none; PortalsForTree is
-// for both. A task that Nursery::Start() moves to another nursery keeps the
-// portal that it has, and counts from then on where it has been moved to.
+// While the object lives, a task begins with a portal if it is spawned in a
+// nursery that the current task has opened meanwhile, or in one that such a
+// task opens, and so on. The nursery decides, not the task that spawns. Tasks
+// in nurseries that were open before get no portal, and neither does the
+// current task itself; PortalsForTree is for both. A task that Nursery::Start()
+// moves to another nursery keeps the portal that it has; the tasks that it
+// spawns from then on get portals if those of its new nursery do.
 //
-// RAII, in coroutines and in synchronous code: to enter and to leave are plain
-// calls, which never suspend. It belongs to the task that makes it, and ends
-// before that does.
+// RAII, in coroutines and in synchronous code: its beginning and its end are
+// plain calls, which never suspend. It belongs to the task that makes it, and
+// must be destroyed before that task ends.
 //
-// Only in a task of greenback::Run(), which has a tree of tasks: elsewhere
-// std::logic_error (PortalError in a task of another host), or a message and
-// abort.
+// Only in a task of greenback::Run(), which has a tree of tasks. Elsewhere it
+// is a std::logic_error (a PortalError in a task of another host), or, without
+// exceptions, a message and an abort.
 //
-// Cost: an instrument (greenback/runtime/instrument.h), one for the whole run,
-// while there is any such object. It looks at each task that is spawned, and at
-// those above it.
+// Cost: one instrument (greenback/runtime/instrument.h) for the whole run, as
+// long as there is any such object. It looks at each task that is spawned, and
+// at the tasks above it in the tree.
 #ifndef GREENBACK_INSTRUMENT_PORTALS_FOR_CHILDREN_H_
 #define GREENBACK_INSTRUMENT_PORTALS_FOR_CHILDREN_H_
 
@@ -44,21 +46,10 @@ class [[nodiscard]] PortalsForChildren {
 
  private:
   Task& task_;
-  // Nurseries of the task that were open before.
+  // The number of nurseries that the task had open before.
   const size_t depth_;
 };
 
-namespace internal {
-
-// Of the run on this thread, for tests: how many objects are active, and how
-// many tasks the instrument knows: those that have such an object.
-struct PortalTreeStats {
-  size_t scopes;
-  size_t tasks;
-};
-PortalTreeStats PortalTreesOfRun();
-
-}  // namespace internal
 }  // namespace greenback
 
 #endif  // GREENBACK_INSTRUMENT_PORTALS_FOR_CHILDREN_H_

@@ -11,6 +11,7 @@
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
 #include "gtest/gtest.h"
+#include "instrument/internal/portal_trees.h"
 #include "tests/support/elsewhere_task.h"
 #include "tests/support/run_nursery.h"
 
@@ -20,7 +21,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// A task that writes down whether it has a portal, and uses it if it has.
+// Logs whether the running task has a portal, and uses it if it has.
 Co<void> Note(std::vector<std::string>& log, std::string name) {
   log.push_back(absl::StrCat(name, HasPortal() ? " yes" : " no"));
   if (HasPortal()) (void)Await(Checkpoint());
@@ -33,7 +34,7 @@ Co<void> Spawn(std::vector<std::string>& log, Nursery& nursery,
   co_return;
 }
 
-// Children and grandchildren of a nursery that is opened where it is called.
+// Spawns a child and a grandchild in a nursery that it opens.
 Co<void> SpawnTree(std::vector<std::string>& log) {
   (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
     co_await Spawn(log, nursery, "child");
@@ -62,7 +63,7 @@ TEST(PortalsForChildrenTest, T07_ChildrenHavePortalsAndTheTaskHasNone) {
 
 TEST(PortalsForChildrenTest, T07_EnteringAndLeavingArePlainCalls) {
   greenback::Run([]() -> Co<void> {
-    // Also in synchronous code, and with a portal that is there.
+    // Also in synchronous code, in a task that has a portal already.
     co_await WithPortalRunSync([] {
       AssertNoCheckpoints no_checkpoints;
       { PortalsForChildren portals; }
@@ -79,7 +80,7 @@ TEST(PortalsForChildrenTest, T08_NurseriesThatWereOpenBeforeGetNoPortals) {
       PortalsForChildren portals;
       co_await Spawn(log, outer, "during");
       (void)co_await OpenNursery([&](Nursery& inner) -> Co<void> {
-        // A task in the tree spawns into a nursery that is not.
+        // A task in the tree spawns in a nursery that is not.
         inner.StartSoon([&]() -> Co<void> {
           EXPECT_TRUE(HasPortal());
           co_await Spawn(log, outer, "during, from inside");
@@ -99,7 +100,7 @@ TEST(PortalsForChildrenTest, T02_WhichTaskSpawnsDoesNotMatter) {
     Nursery* covered = nullptr;
     Event opened;
     Event done;
-    // A stranger spawns into the tree's nursery.
+    // A task outside the tree spawns in the tree's nursery.
     outer.StartSoon([&]() -> Co<void> {
       (void)co_await opened.Wait();
       EXPECT_FALSE(HasPortal());
@@ -131,7 +132,7 @@ TEST(PortalsForChildrenTest, T03_TreesMayNestAndStandSideBySide) {
         co_await SpawnTree(log);
       }
       EXPECT_NE(loop.observer(), nullptr);
-      // Still the outer one's.
+      // The outer one is still active.
       co_await SpawnTree(log);
     }
     EXPECT_EQ(scopes(), 0u);
@@ -156,7 +157,7 @@ TEST(PortalsForChildrenTest, T03_TreesMayNestAndStandSideBySide) {
   for (const std::string& line : log) EXPECT_THAT(line, HasSubstr(" yes"));
 }
 
-// A nursery at the depth at which one was covered is not, once it is over.
+// After the end of a tree, a nursery at the same depth is not in it.
 TEST(PortalsForChildrenTest, ThoseOfOneTaskMayEndInAnyOrder) {
   std::vector<std::string> log;
   greenback::Run([&]() -> Co<void> {
@@ -188,7 +189,7 @@ TEST(PortalsForChildrenTest, StartedChildrenStayWhatTheyWereSpawnedAs) {
   EXPECT_THAT(log, ElementsAre("spawned inside yes", "moved outside yes"));
 }
 
-// Serves outside the tree in which it was spawned.
+// Continues outside the tree in which it was spawned.
 Co<void> MoveOut(TaskStatus<> status, std::vector<std::string>& log,
                  Event& stop) {
   status.Started();
@@ -209,7 +210,7 @@ TEST(PortalsForChildrenTest, R37_ATaskThatWasMovedOutIsNotPartOfTheTree) {
   EXPECT_THAT(log, ElementsAre("child no", "grandchild no"));
 }
 
-// The tree is over first, and the instrument is not told any more.
+// The tree ends before the task, and the instrument is not notified any more.
 TEST(PortalsForChildrenTest, R37_ATaskThatWasMovedOutIsForgotten) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {

@@ -1,5 +1,5 @@
-// PortalsForTree: portals for a stretch of a task, and for the tasks that are
-// spawned below it.
+// PortalsForTree: gives portals to a task for a stretch of its code, and to the
+// tasks that are spawned in nurseries which it opens there.
 //
 //   greenback::PortalsForTree portals;
 //   co_await portals.Enter();
@@ -7,19 +7,19 @@
 //   co_await greenback::OpenNursery(SendAll);  // and so may its children
 //   co_await portals.Exit();
 //
-// As PortalsForChildren, and the task itself has a portal as well. Where the
-// stretch is a function, WithPortalRunTree() is simpler.
+// Does what PortalsForChildren does, and gives the task itself a portal as
+// well. If the stretch is a function, WithPortalRunTree() is simpler.
 //
-// Enter() and Exit() are schedule points and no cancellation points, so that
-// both may stand where a task cleans up. An object that goes without Exit()
-// leaves without a schedule point; this happens when the task is cancelled, or
-// an exception comes. A portal that the task had before stays, one that it
-// ensures meanwhile does not.
+// Enter() and Exit() are schedule points and no cancellation points, so that a
+// task may also call them while it cleans up. An object that is destroyed
+// without Exit(), because the task is cancelled or an exception propagates,
+// ends the stretch without a schedule point. A portal that the task had before
+// stays; one that it ensures during the stretch does not.
 //
-// Has the form that AsyncContext (util/async_context.h) wants.
+// It is a context manager as AsyncContext (util/async_context.h) takes it.
 //
-// Belongs to the task that enters; only in a task of greenback::Run(), as
-// PortalsForChildren. Cost: the same.
+// It belongs to the task that enters, only in a task of greenback::Run(), and
+// costs what PortalsForChildren costs.
 #ifndef GREENBACK_INSTRUMENT_PORTALS_FOR_TREE_H_
 #define GREENBACK_INSTRUMENT_PORTALS_FOR_TREE_H_
 
@@ -40,7 +40,7 @@ class PortalsForTree {
   PortalsForTree(const PortalsForTree&) = delete;
   PortalsForTree& operator=(const PortalsForTree&) = delete;
 
-  // At most once before Exit().
+  // Must not be called again before Exit().
   Co<void> Enter() {
     children_.emplace();
     portal_.emplace(CurrentTask());

@@ -6,6 +6,7 @@
 #include "greenback/greenback.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
 #include "gtest/gtest.h"
+#include "instrument/internal/portal_trees.h"
 
 namespace greenback {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 using ::testing::Each;
 using ::testing::SizeIs;
 
-// Whether tasks have portals: of a nursery that is opened here.
+// Opens a nursery, and returns whether its tasks have portals.
 Co<std::vector<bool>> ChildrenHavePortals() {
   std::vector<bool> have;
   (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {

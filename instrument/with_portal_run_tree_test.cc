@@ -13,6 +13,7 @@
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/assert_checkpoints.h"
 #include "gtest/gtest.h"
+#include "instrument/internal/portal_trees.h"
 #include "tests/support/run_nursery.h"
 
 namespace greenback {
@@ -25,7 +26,7 @@ void Note(std::vector<std::string>& log, const std::string& name) {
   if (HasPortal()) (void)Await(Checkpoint());
 }
 
-// A tree of tasks, `levels` deep, each with a nursery of its own.
+// A tree of tasks, `levels` deep. Each task has a nursery of its own.
 Co<void> Tree(std::vector<std::string>& log, int levels) {
   Note(log, absl::StrCat("level ", levels));
   if (levels == 0) co_return;
