@@ -31,7 +31,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// What went to the handler, for the time of a test.
+// Collects the lost failures for the duration of a test.
 class LostFailures {
  public:
   LostFailures() { former_ = SetLostFailureHandler(&Add); }
@@ -76,7 +76,7 @@ class AsyncContextTest : public testing::Test {
   // What happened, in order.
   using Log = std::vector<std::string>;
 
-  // A manager whose value is 7 and which fails by exceptions.
+  // A manager whose value is 7. It fails with exceptions.
   struct Plain {
     Log& log;
     bool enter_fails = false;
@@ -95,7 +95,7 @@ class AsyncContextTest : public testing::Test {
     }
   };
 
-  // One that takes care of failures.
+  // A manager that suppresses failures.
   struct Suppressing {
     Log& log;
     bool suppress = true;
@@ -110,7 +110,7 @@ class AsyncContextTest : public testing::Test {
     }
   };
 
-  // One that fails by statuses.
+  // A manager that fails with statuses.
   struct ByStatus {
     Log& log;
     absl::Status enter = absl::OkStatus();
@@ -129,7 +129,7 @@ class AsyncContextTest : public testing::Test {
     }
   };
 
-  // Both, and no value.
+  // A manager that suppresses failures, fails with statuses and has no value.
   struct SuppressingByStatus {
     Log& log;
     absl::StatusOr<bool> exit = true;
@@ -150,8 +150,8 @@ class AsyncContextTest : public testing::Test {
 #endif
   }
 
-  // The same natively: what WithAsyncContext() is measured by. What comes out
-  // is logged, not given.
+  // Does in a coroutine what With() does by WithAsyncContext(), for comparison.
+  // Logs the result or the exception.
   template <class Manager>
   static Void Native(Manager& manager, std::function<int(int)> body, Log& log) {
 #if defined(__cpp_exceptions)
@@ -176,9 +176,9 @@ class AsyncContextTest : public testing::Test {
         co_await manager.Exit(reason);
       }
       if (reason.ok()) {
-        log.push_back(absl::StrCat("gives ", result));
+        log.push_back(absl::StrCat("returns ", result));
       } else if (suppressed) {
-        log.push_back("gives nothing");
+        log.push_back("returns nothing");
       } else {
         std::rethrow_exception(reason.exception());
       }
@@ -196,10 +196,11 @@ class AsyncContextTest : public testing::Test {
 #endif
       if constexpr (std::is_same_v<Manager, Suppressing>) {
         const std::optional<int> result = WithAsyncContext(manager, body);
-        log.push_back(result ? absl::StrCat("gives ", *result)
-                             : "gives nothing");
+        log.push_back(result ? absl::StrCat("returns ", *result)
+                             : "returns nothing");
       } else {
-        log.push_back(absl::StrCat("gives ", WithAsyncContext(manager, body)));
+        log.push_back(
+            absl::StrCat("returns ", WithAsyncContext(manager, body)));
       }
 #if defined(__cpp_exceptions)
     } catch (const std::runtime_error& error) {
@@ -208,8 +209,8 @@ class AsyncContextTest : public testing::Test {
 #endif
   }
 
-  // Runs `body` inside a manager made by make(log), in both forms, which must
-  // do the same; gives what that is.
+  // Runs `body` inside a manager made by make(log), in both forms. They must
+  // leave the same log, which is returned.
   template <class Make>
   static Log InBothForms(Make make, std::function<void(Log&)> body) {
     Log native, with;
@@ -255,16 +256,16 @@ TYPED_TEST_SUITE(AsyncContextTest, TestedHosts);
   using SuppressingByStatus [[maybe_unused]] =                            \
       typename TestFixture::SuppressingByStatus
 
-// ------------------------------------------- WithAsyncContext, by exceptions
+// ----------------------------------------- WithAsyncContext, with exceptions
 
 TYPED_TEST(AsyncContextTest, U04_BothFormsEnterAndExitOnSuccess) {
   TEST_NAMES;
   EXPECT_THAT(TestFixture::InBothForms([](Log& log) { return Plain{log}; },
                                        [](Log&) {}),
-              ElementsAre("enter", "body", "exit ok", "gives 8"));
+              ElementsAre("enter", "body", "exit ok", "returns 8"));
   EXPECT_THAT(TestFixture::InBothForms(
                   [](Log& log) { return Suppressing{log}; }, [](Log&) {}),
-              ElementsAre("body", "exit ok", "gives 8"));
+              ElementsAre("body", "exit ok", "returns 8"));
 }
 
 #if defined(__cpp_exceptions)
@@ -295,7 +296,7 @@ TYPED_TEST(AsyncContextTest, U04_WithAFailureInTheBodyExitMaySuppressIt) {
   EXPECT_THAT(TestFixture::InBothForms(
                   [](Log& log) { return Suppressing{log}; },
                   [](Log&) { throw std::runtime_error("body failed"); }),
-              ElementsAre("body", "exit body failed", "gives nothing"));
+              ElementsAre("body", "exit body failed", "returns nothing"));
 }
 
 TYPED_TEST(AsyncContextTest, U04_AFailureInExitReplacesTheOneInFlight) {
@@ -305,7 +306,7 @@ TYPED_TEST(AsyncContextTest, U04_AFailureInExitReplacesTheOneInFlight) {
   };
   EXPECT_THAT(TestFixture::InBothForms(make, [](Log&) {}),
               ElementsAre("enter", "body", "exit ok", "throws Exit"));
-  // It replaces the one in flight.
+  // The failure of Exit() replaces that of the body.
   const auto fail = [](Log&) { throw std::runtime_error("body failed"); };
   EXPECT_THAT(TestFixture::InBothForms(make, fail),
               ElementsAre("enter", "body", "exit body failed", "throws Exit"));
@@ -330,7 +331,7 @@ TYPED_TEST(AsyncContextTest, U04_WhatAFailureInExitReplacesIsNotLost) {
                             "Exit(): body"))));
     lost.texts().clear();
 
-    // Nested in the new one, or the same one again: it is there still.
+    // Not lost: the failure is nested in the new one, or is thrown again.
     struct Nests {
       Void Enter() { co_await Host::Checkpoint(); }
       Void Exit(std::exception_ptr in_flight) {
@@ -410,7 +411,8 @@ TYPED_TEST(AsyncContextTest, U04_ExitMayTakeAnExceptionPtrOrNothing) {
                                   [] { throw std::runtime_error("body"); }),
                  std::runtime_error);
     EXPECT_THROW(std::rethrow_exception(seen.back()), std::runtime_error);
-    // Not null where there is no such exception either.
+    // After a failure without an exception that can be seen, it is not null
+    // either.
     const auto fails = [] { return absl::AbortedError("body"); };
     EXPECT_EQ(WithAsyncContext(TakesException{seen}, fails),
               absl::AbortedError("body"));
@@ -447,7 +449,7 @@ TYPED_TEST(AsyncContextTest, U04_ExitMayTakeAnExceptionPtrOrNothing) {
 }
 #endif
 
-// ---------------------------------------------- WithAsyncContext, by statuses
+// -------------------------------------------- WithAsyncContext, with statuses
 
 TYPED_TEST(AsyncContextTest, U04_StatusesAreFailuresToo) {
   TEST_NAMES;
@@ -476,7 +478,7 @@ TYPED_TEST(AsyncContextTest, U04_StatusesAreFailuresToo) {
     EXPECT_THAT(take(), ElementsAre("enter", "exit body failed"));
     EXPECT_EQ(WithAsyncContext(ByStatus{log}, fails_plainly), aborted);
     EXPECT_THAT(take(), ElementsAre("enter", "exit body failed"));
-    // Also where the manager has no statuses.
+    // So does a body in a manager that has no statuses.
     EXPECT_EQ(WithAsyncContext(Plain{log}, fails).status(), aborted);
     EXPECT_THAT(take(), ElementsAre("enter", "exit body failed"));
 
@@ -490,7 +492,7 @@ TYPED_TEST(AsyncContextTest, U04_StatusesAreFailuresToo) {
         absl::DataLossError("no exit (instead of: ABORTED: body failed)"));
     take();
 
-    // Suppressed.
+    // The manager suppresses the failure.
     const absl::StatusOr<std::optional<int>> nothing =
         WithAsyncContext(Suppressing{log}, fails);
     ASSERT_TRUE(nothing.ok());
@@ -509,7 +511,7 @@ TYPED_TEST(AsyncContextTest, U04_StatusesAreFailuresToo) {
                                [&] { return aborted; }),
               aborted);
 #if defined(__cpp_exceptions)
-    // Mixed: a failure is a failure.
+    // Exceptions and statuses may be mixed.
     take();
     const auto throws = [](int) { throw std::runtime_error("thrown"); };
     EXPECT_THROW((void)WithAsyncContext(ByStatus{log}, throws),
@@ -526,7 +528,7 @@ TYPED_TEST(AsyncContextTest, U04_StatusesAreFailuresToo) {
   });
 }
 
-// -------------------------------------------- what goes in, what comes out
+// ----------------------------------------- what it takes, what it returns
 
 TYPED_TEST(AsyncContextTest, U04_WithAsyncContextReturnsWhatTheBodyReturns) {
   TEST_NAMES;
@@ -600,7 +602,7 @@ TYPED_TEST(AsyncContextTest, U04_TheBodyAwaitsAndContextsNest) {
   EXPECT_THAT(log, ElementsAre("enter", "enter", "body", "exit ok", "exit ok"));
 }
 
-// A value that cannot be copied.
+// A manager with a value that cannot be copied.
 template <class Host>
 struct Lends {
   typename Host::template Coroutine<std::unique_ptr<int>> Enter() {
@@ -632,8 +634,8 @@ TYPED_TEST(AsyncContextTest, U04_TheValueIsPassedByReferenceOrMoved) {
   });
 }
 
-// Enter() gives an rvalue reference into its awaiter, and Exit() ends what the
-// value has.
+// The result of Enter() is an rvalue reference into its awaiter, and Exit()
+// overwrites the value.
 struct LendsFromAwaiter {
   struct Awaiter {
     std::string text = std::string(100, 'x');
@@ -668,7 +670,7 @@ TYPED_TEST(AsyncContextTest, R18_NothingRefersToAnAwaiterOrToWhatExitEnds) {
   });
 }
 
-// Value, body and result are counted.
+// A manager with a value that is counted.
 template <class Host>
 struct LendsCounted {
   bool exit_fails = false;
@@ -680,7 +682,7 @@ struct LendsCounted {
   }
   typename Host::template Coroutine<void> Exit(ExitReason) {
     co_await Host::Checkpoint();
-    EXPECT_GE(Counted::live(), 2);  // the value is there still
+    EXPECT_GE(Counted::live(), 2);  // the value is still alive
     AsyncContextTest<Host>::Fail(exit_fails, "Exit");
   }
 };
@@ -727,7 +729,7 @@ TYPED_TEST(AsyncContextTest, U04_AScopeExitsOnSuccess) {
       log.push_back("body");
     }
     EXPECT_THAT(log, ElementsAre("enter", "body", "exit ok"));
-    // At a return, and in a loop.
+    // Exit() also runs at a return and in each round of a loop.
     log.clear();
     const auto first_of = [&](int n) {
       for (int i = 0; i < n; ++i) {
@@ -752,7 +754,7 @@ TYPED_TEST(AsyncContextTest, U04_AScopeKeepsAnLvalueAsAReference) {
     AsyncContext by_value(Plain{log});
     static_assert(std::is_same_v<decltype(by_value), AsyncContext<Plain>>);
     static_assert(!std::is_move_constructible_v<AsyncContext<Plain>>);
-    // As a member of something on the heap.
+    // A context may be a member of an object on the heap.
     struct Session {
       AsyncContext<Plain> context;
       explicit Session(Log& log) : context(Plain{log}) {}
@@ -772,7 +774,7 @@ TYPED_TEST(AsyncContextTest, U04_CloseReturnsWhatExitReturns) {
     {
       AsyncContext context(ByStatus{.log = log, .exit = data_loss});
       EXPECT_EQ(context.Close(), data_loss);
-      EXPECT_EQ(context.Close(), absl::OkStatus());  // nothing is left to do
+      EXPECT_EQ(context.Close(), absl::OkStatus());  // does nothing
     }
     EXPECT_THAT(log, ElementsAre("enter", "exit ok"));
     {
@@ -854,7 +856,7 @@ TYPED_TEST(AsyncContextTest, U04_InAScopeWithAnExceptionInFlightExitSeesIt) {
   LostFailures lost;
   InCompany<Host>([&] {
     Log log;
-    // That Exit() would suppress it is to no avail.
+    // An Exit() that would suppress the exception does not.
     try {
       AsyncContext context(Plain{log});
       AsyncContext suppressing(Suppressing{log});
@@ -867,7 +869,8 @@ TYPED_TEST(AsyncContextTest, U04_InAScopeWithAnExceptionInFlightExitSeesIt) {
                                  "caught"));
     EXPECT_EQ(std::uncaught_exceptions(), 0);
 
-    // One that begins and ends while another unwinds has had no failure.
+    // A context that begins and ends while an exception unwinds has had no
+    // failure.
     struct Cleanup {
       Log& log;
       ~Cleanup() { AsyncContext context(Plain{log}); }
@@ -880,7 +883,7 @@ TYPED_TEST(AsyncContextTest, U04_InAScopeWithAnExceptionInFlightExitSeesIt) {
     }
     EXPECT_THAT(log, ElementsAre("enter", "exit ok"));
 
-    // In a handler nothing unwinds any more; Close() can say why.
+    // In a handler nothing unwinds any more. Close() can pass the reason.
     log.clear();
     try {
       throw std::runtime_error("handled");
@@ -902,7 +905,7 @@ TYPED_TEST(AsyncContextTest, U04_AFailureOfExitWhileUnwindingIsNotLost) {
     bool caught = false;
     try {
       AsyncContext throws(Plain{.log = log, .exit_fails = true});
-      AsyncContext gives(
+      AsyncContext returns_status(
           ByStatus{.log = log, .exit = absl::DataLossError("no exit")});
       throw std::out_of_range("body failed");
     } catch (const std::out_of_range& error) {
@@ -934,7 +937,7 @@ TYPED_TEST(AsyncContextTest, U04_AnExceptionOfExitPropagatesOutOfTheScope) {
     }
     EXPECT_THAT(log,
                 ElementsAre("enter", "enter", "exit ok", "exit unwinding"));
-    // Out of Close(), and then no more.
+    // An exception propagates from Close(), and the destructor does nothing.
     log.clear();
     {
       AsyncContext context(Plain{.log = log, .exit_fails = true});
@@ -968,9 +971,9 @@ TYPED_TEST(AsyncContextTest, U04_WithoutThePortalExitIsRefusedNotForgotten) {
     co_await Host::WithPortalRunSync(begin);
     EXPECT_FALSE(HasPortal());
     EXPECT_THROW(context->Close(), PortalError);
-    context.reset();  // nothing is left to do
+    context.reset();  // does nothing
     co_await Host::WithPortalRunSync(begin);
-    // Not by context.reset(), which is noexcept.
+    // Not with context.reset(), which is noexcept.
     EXPECT_THROW(delete context.release(), PortalError);
   });
   EXPECT_THAT(log, ElementsAre("enter", "enter"));
@@ -1004,8 +1007,7 @@ TYPED_TEST(AsyncContextTest, U04_ARefusalWhileUnwindingIsReported) {
 #if !defined(GREENBACK_TEST_ON_ASIO)
 // ----------------------------------------------------------- in the runtime
 
-// Exit() in a cancelled task: cancelled like anything else, unless it shields
-// itself.
+// Notes whether Exit() is cancelled, with a shield or without one.
 struct Waits {
   bool shield;
   absl::Status& exited;

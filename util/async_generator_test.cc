@@ -32,7 +32,8 @@ class AsyncGeneratorTest : public testing::Test {
  public:
   using Void = typename Host::template Coroutine<void>;
 
-  // 0, 1, ... below `end`, with a checkpoint before each and at the end.
+  // Yields 0, 1, ... below `end`, with a checkpoint before each value and at
+  // the end.
   static AsyncGenerator<int> Upto(int end) {
     Counted counted;
     for (int i = 0; i < end; ++i) {
@@ -42,8 +43,8 @@ class AsyncGeneratorTest : public testing::Test {
     co_await Host::Checkpoint();
   }
 
-  // Yields the sum of what was sent so far, and a checkpoint between. -1 for
-  // a Next().
+  // Yields the sum of the values sent so far, with a checkpoint before each.
+  // After a Next() the sum is -1.
   static AsyncGenerator<int, int> Sum() {
     Counted counted;
     int sum = 0;
@@ -59,12 +60,12 @@ class AsyncGeneratorTest : public testing::Test {
 
 TYPED_TEST_SUITE(AsyncGeneratorTest, TestedHosts);
 
-// Those that share nothing between tasks.
+// Tests that share nothing between tasks.
 template <class Host>
 class AnyThreadAsyncGeneratorTest : public AsyncGeneratorTest<Host> {};
 TYPED_TEST_SUITE(AnyThreadAsyncGeneratorTest, TestedHostsOfAnyThreads);
 
-// What the typed tests need of their fixture, by short names.
+// Short names for the members of the fixture.
 #define FIXTURE                                                   \
   using Fixture [[maybe_unused]] = AsyncGeneratorTest<TypeParam>; \
   using Host [[maybe_unused]] = TypeParam;                        \
@@ -80,7 +81,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_NextReturnsEachValue) {
       seen.push_back(*i);
     EXPECT_THAT(seen, ElementsAre(0, 1, 2));
     EXPECT_TRUE(upto.done());
-    EXPECT_EQ(Counted::live(), 0);  // at the end, not at the destruction
+    EXPECT_EQ(Counted::live(), 0);  // at the end, not when it is destroyed
     EXPECT_EQ(co_await Host::Adapt(upto.Next()), std::nullopt);
     EXPECT_EQ(co_await Host::Adapt(upto.Next()), std::nullopt);
   });
@@ -139,7 +140,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_OneThatWasMovedFromIsAtItsEnd) {
 AsyncGenerator<Counted> MoveOnly() {
   Counted kept(1);
   co_yield std::move(kept);
-  EXPECT_EQ(kept.value, -1);  // straight from here into the result
+  EXPECT_EQ(kept.value, -1);  // moved from here into the result
   co_yield Counted(2);
   co_yield Counted(3);
 }
@@ -366,7 +367,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_AFailureHalfWayIsThrown) {
   });
 }
 
-// Yields 1, 2, ...; a std::runtime_error is answered with 100 and the end.
+// Yields 1, 2, ...; after a std::runtime_error, 100 and the end.
 AsyncGenerator<int> Catches() {
   Counted counted;
   for (int i = 1;; ++i) {
@@ -457,12 +458,12 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_CloseRunsItsCleanup) {
     EXPECT_THAT(log, ElementsAre("closed"));
     EXPECT_TRUE(generator.done());
     EXPECT_EQ(Counted::live(), 0);
-    // Uncaught, it does not come out.
+    // If the body does not catch GeneratorExit, it does not propagate.
     AsyncGenerator<int> upto = Fixture::Upto(3);
     (void)co_await Host::Adapt(upto.Next());
     co_await Host::Adapt(upto.Close());
     EXPECT_TRUE(upto.done());
-    // Destruction is less.
+    // Destruction does not throw it.
     {
       AsyncGenerator<int> again = generate();
       EXPECT_EQ(co_await Host::Adapt(again.Next()), 1);
@@ -514,7 +515,8 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_ACloseThatIsIgnoredIsAnError) {
     } catch (const std::logic_error& error) {
       what = error.what();
     }
-    EXPECT_THAT(what, HasSubstr("let GeneratorExit propagate, or return after it"));
+    EXPECT_THAT(what,
+                HasSubstr("let GeneratorExit propagate, or return after it"));
     EXPECT_EQ(co_await Host::Adapt(generator.Next()), 3);
     co_await Host::Adapt(generator.Close());
     EXPECT_TRUE(generator.done());
@@ -536,7 +538,8 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U06_SendBeforeTheFirstNextIsAnError) {
   });
 }
 
-// Of a copy, as a host may make of it, it would be the first time.
+// Not a typed test: a host may await a copy of the step, which has not been
+// awaited before.
 TEST(AsyncGeneratorStepTest, R44_AwaitingAStepTwiceIsAClearError) {
   greenback::Run([]() -> Co<void> {
     AsyncGenerator<int, int> sum = []() -> AsyncGenerator<int, int> {
@@ -561,7 +564,7 @@ TEST(AsyncGeneratorStepTest, R44_AwaitingAStepTwiceIsAClearError) {
     auto close = sum.Close();
     co_await close;
     EXPECT_TRUE(sum.done());
-    // At the end, each step is the end.
+    // After the end, each step returns the end.
     co_await close;
     EXPECT_EQ(co_await send, std::nullopt);
   });
@@ -636,7 +639,7 @@ AsyncGenerator<int> PassOn(AsyncGenerator<int> from) {
 
 constexpr int kMany = 1'000'000;
 
-// Stacks that would overflow at a few bytes a step.
+// Stacks that would overflow if each step left a few bytes on them.
 RunOptions SmallStacks() { return RunOptions{.stack_size = 64 << 10}; }
 
 TEST(AsyncGeneratorDepthTest, R13_AMillionValuesGrowNoStack) {
@@ -660,7 +663,7 @@ TEST(AsyncGeneratorDepthTest,
   });
 }
 
-// A coroutine of another library, where no task runs.
+// A coroutine of another library, outside any task.
 Detached CountOutside(int& count) {
   AsyncGenerator<int> values = PassOn(Ready(kMany));
   while (co_await values.Next()) ++count;
@@ -674,7 +677,7 @@ TEST(AsyncGeneratorDepthTest,
 }
 
 // The body waits for another library's event, outside any task: the coroutine
-// goes on where that is fired.
+// resumes in the call that fires the event.
 TEST(AsyncGeneratorForeignTest, U05_AForeignCoroutineMayStepIt) {
   Signal signals[2];
   std::vector<int> seen;
@@ -746,7 +749,7 @@ TEST(AsyncGeneratorDestroyedTest, R36_AStepThatIsDestroyedEndsTheGenerator) {
     EXPECT_TRUE(generator.done());
     EXPECT_EQ(Counted::live(), 0);
     EXPECT_EQ(co_await generator.Next(), std::nullopt);
-    // Over another one, which goes with it.
+    // A generator that this one iterates over is destroyed with it.
     AsyncGenerator<int> outer = PassOn(AfterCheckpoints(7));
     { const Owned step = TakeOne(outer, log); }
     EXPECT_EQ(Counted::live(), 0);

@@ -1,6 +1,7 @@
-// Generators that a plain function creates, iterates over and destroys: what an
-// optimiser must not see through. Compiled at every level of optimisation, with
-// and without exceptions; see async_iter_frames_test in BUILD.
+// A plain function creates generators, iterates over them and destroys them. An
+// optimiser must not conclude that it may elide their frames. Compiled at every
+// level of optimisation, with and without exceptions; see
+// async_iter_frames_test in BUILD.
 
 #include <coroutine>
 #include <cstddef>
@@ -19,14 +20,14 @@ namespace {
 
 #if defined(__cpp_exceptions) && \
     defined(ASYNC_ITER_FRAMES_TEST_WITHOUT_EXCEPTIONS)
-#error "-fno-exceptions did not arrive"
+#error "-fno-exceptions has no effect"
 #endif
 #if !defined(__OPTIMIZE__) && defined(ASYNC_ITER_FRAMES_TEST_OPTIMIZED)
-#error "-O did not arrive"
+#error "-O has no effect"
 #endif
 
-// Alone, Await(Checkpoint()) goes on without leaving its fiber; in company it
-// leaves it.
+// In a task that is alone, Await(Checkpoint()) continues without leaving its
+// fiber; while another task is ready, it leaves the fiber.
 template <class Body>
 void AloneAndInCompany(Body body) {
   Run([&]() -> Co<void> { co_await WithPortalRunSync(std::ref(body)); });
@@ -42,7 +43,7 @@ void AloneAndInCompany(Body body) {
   });
 }
 
-int frames = 0;  // of ForeignGenerator, allocated so far
+int frames = 0;  // number of ForeignGenerator frames allocated so far
 int live = 0;
 struct Counted {
   Counted() { ++live; }
@@ -124,7 +125,7 @@ TEST(AsyncIterFramesTest, R16_AGeneratorMayNeverBeStepped) {
   EXPECT_EQ(live, 0);
 }
 
-// With everything inlined.
+// Everything is inlined into these two.
 [[gnu::noinline, gnu::flatten]] int SumInlined() {
   int sum = 0;
   for (int i : AsyncIter(UptoSimply(5))) sum += i;
@@ -146,8 +147,8 @@ TEST(AsyncIterFramesTest, R16_EverythingMayBeInlined) {
   });
 }
 
-// A generator of another library, whose awaiters know the frame and not the
-// generator: eager to let optimisers see everything.
+// A generator of another library. Its awaiters refer to the frame and not to
+// the generator, so that nothing hides it from optimisers.
 class ForeignGenerator {
  public:
   struct promise_type {

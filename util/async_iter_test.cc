@@ -24,11 +24,11 @@
 
 namespace other {
 
-// A list whose iterator is defined elsewhere: by an adapter.
+// A list whose iterator comes from an adapter.
 struct Adapted {
   std::vector<int> values;
 };
-// By a member.
+// A list whose iterator comes from a member function.
 struct WithMember {
   std::vector<int> values;
   struct Iterator {
@@ -40,7 +40,8 @@ struct WithMember {
   };
   Iterator GetAsyncIterator() const { return Iterator{values}; }
 };
-// By a function of its namespace; the iterator cannot be copied or moved.
+// A list whose iterator comes from a function in its namespace. The iterator
+// can be neither copied nor moved.
 struct WithFunction {
   std::vector<int> values;
 };
@@ -89,7 +90,8 @@ static_assert(!AsyncIterable<std::vector<int>>);
 template <class Host>
 class AsyncIterTest : public testing::Test {
  public:
-  // 0, 1, ... below `end`, with a checkpoint before each; counts those begun.
+  // Yields 0, 1, ... below `end`, with a checkpoint before each value. Counts
+  // in `begun` the values that it begins.
   static AsyncGenerator<int> Upto(int end, int* begun = nullptr) {
     Counted counted;
     for (int i = 0; i < end; ++i) {
@@ -165,7 +167,7 @@ TYPED_TEST(AsyncIterTest, U05_ViewsTakeIt) {
       seen.push_back(i);
     }
     EXPECT_THAT(seen, ElementsAre(0, 1, 2));
-    EXPECT_EQ(begun, 3);  // nothing past the last one
+    EXPECT_EQ(begun, 3);  // no value after the last one
 
     auto iter = AsyncIter(Fixture::Upto(9));
     seen.clear();
@@ -212,9 +214,9 @@ TYPED_TEST(AsyncIterTest, U05_ALoopContinuesWhereAnEarlierOneWasLeft) {
       seen.push_back(i);
       if (i == 1) break;
     }
-    EXPECT_EQ(Counted::live(), 1);  // not closed: it is not AsyncIter's
+    EXPECT_EQ(Counted::live(), 1);  // not closed: AsyncIter does not own it
     auto iter = AsyncIter(upto);
-    EXPECT_FALSE(iter.begin() == iter.end());  // touches no value
+    EXPECT_FALSE(iter.begin() == iter.end());  // reads no value
     for (int i : iter) {
       seen.push_back(i);
       if (i == 3) break;
@@ -241,7 +243,7 @@ TYPED_TEST(AsyncIterTest, U05_AnIteratorMayBeDefinedElsewhere) {
   });
 }
 
-// An iterator of the user's own, which counts what happens to it.
+// An iterator of the user's own, which counts its steps.
 template <class Host>
 struct Sensor {
   int steps = 0;
@@ -257,7 +259,7 @@ struct Sensor {
     co_return absl::UnavailableError("worn out");
   }
 };
-// What owns it lets somebody else look at it.
+// An iterator that owns a Sensor, and lets the test look at it.
 template <class Host>
 struct OwnedSensor {
   std::shared_ptr<Sensor<Host>> sensor = std::make_shared<Sensor<Host>>();
@@ -294,7 +296,7 @@ TYPED_TEST(AsyncIterTest, U06_AnIteratorNeedsNoGenerator) {
   });
 }
 
-// Yields the sum of what was sent; ends when it is over 10.
+// Yields the sum of the values sent, and ends when it is over 10.
 template <class Host>
 AsyncGenerator<int, int> Sum() {
   Counted counted;
@@ -340,7 +342,7 @@ TYPED_TEST(AsyncIterTest, U06_ItMayBeMovedBeforeAndAfterItsEnd) {
     auto iter = AsyncIter(Fixture::Upto(3));
     auto moved = std::move(iter);
     EXPECT_EQ(moved.Next(), 0);
-    moved = AsyncIter(Fixture::Upto(2));  // closes the first
+    moved = AsyncIter(Fixture::Upto(2));  // closes the old one
     EXPECT_EQ(Counted::live(), 0);
     std::vector<int> seen;
     for (int i : moved) seen.push_back(i);
@@ -351,14 +353,14 @@ TYPED_TEST(AsyncIterTest, U06_ItMayBeMovedBeforeAndAfterItsEnd) {
 
 TYPED_TEST(AsyncIterTest, U06_OutsideATaskItIsAnError) {
   FIXTURE;
-  { auto untouched = AsyncIter(Fixture::Upto(3)); }  // needs none
+  { auto untouched = AsyncIter(Fixture::Upto(3)); }  // needs no task
 #if defined(__cpp_exceptions)
   auto iter = AsyncIter(Fixture::Upto(3));
   EXPECT_THROW((void)(iter.begin() == iter.end()), PortalError);
 #endif
 }
 
-// Cleanup that runs in a destructor, in any build.
+// Cleanup in a destructor runs with and without exceptions.
 TYPED_TEST(AsyncIterTest, U06_LeavingALoopCleansUp) {
   FIXTURE;
   InCompany<Host>([] {
@@ -420,7 +422,7 @@ TYPED_TEST(AsyncIterTest, U05_AFailureHalfWayIsThrown) {
   });
 }
 
-// 1, 2, ...; an error of a consumer is answered with -1 and the end; says when
+// Yields 1, 2, ...; after an error of the consumer, -1 and the end. Logs when
 // it is closed.
 template <class Host>
 AsyncGenerator<int> Talkative(std::vector<std::string>& log) {
@@ -476,7 +478,7 @@ TYPED_TEST(AsyncIterTest, U06_CloseRunsItsCleanup) {
     EXPECT_EQ(iter.Next(), std::nullopt);
     iter.Close();
     for (int i : iter) ADD_FAILURE() << i;
-    // Before the first value nothing runs.
+    // Before the first value, Close() runs nothing.
     AsyncIter(Talkative<Host>(log)).Close();
     EXPECT_THAT(log, ElementsAre("closed"));
   });

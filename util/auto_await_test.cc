@@ -40,10 +40,10 @@ class AutoAwaitTest : public testing::Test {
     co_return 2 * n;
   }
 
-  // Members of every kind.
+  // A class with member functions of every kind.
   struct Adder {
-    // As wide as a pointer: at -O1, g++ 12 takes the call through a pointer to
-    // member for a virtual one, and warns of the bytes that are not there.
+    // As wide as a pointer: at -O1, g++ 12 takes a call through a pointer to
+    // member for a virtual call, and warns that it reads past a smaller object.
     int64_t sum = 0;
 
     Int Add(int n) {
@@ -67,7 +67,7 @@ TYPED_TEST_SUITE(AutoAwaitTest, TestedHosts);
   using Void [[maybe_unused]] = typename TestFixture::Void; \
   using Int [[maybe_unused]] = typename TestFixture::Int
 
-// ----------------------------------------------------- what can be called, how
+// -------------------------------------------- what can be called, and how
 
 TYPED_TEST(AutoAwaitTest, U01_FreeFunctionsLambdasAndFunctionObjectsWork) {
   InCompany<TypeParam>([] {
@@ -89,7 +89,7 @@ TYPED_TEST(AutoAwaitTest, U01_FreeFunctionsLambdasAndFunctionObjectsWork) {
     EXPECT_EQ(counted(2), 4);
     EXPECT_EQ(calls, 2);
 
-    // A mutable one keeps its own count, and copies have theirs.
+    // A mutable callable has a state of its own, and so has each copy.
     auto next =
         AutoAwait([n = 0]() mutable { return TestFixture::Twice(++n); });
     EXPECT_EQ(next(), 2);
@@ -120,7 +120,7 @@ TYPED_TEST(AutoAwaitTest, U01_PointersToMembersWork) {
     EXPECT_EQ(add(std::make_unique<Adder>(), 3), 3);
     EXPECT_EQ(AutoAwait(&Adder::Plus)(std::as_const(adder), 4), 7);
     EXPECT_EQ(adder.sum, 3);
-    // What binds is a callable as any other.
+    // The callable can be bound as any other.
     auto add_to_it = std::bind_front(add, std::ref(adder));
     EXPECT_EQ(add_to_it(1), 4);
   });
@@ -158,8 +158,8 @@ TYPED_TEST(AutoAwaitTest, U01_ArgumentsAndResultsPassUnchanged) {
     Box box = pass(std::make_unique<int>(7));
     EXPECT_EQ(*box, 7);
 
-    // References in and out: no copy is made of what a coroutine refers to.
-    // (Not every host's own coroutines can give a reference.)
+    // Reference parameters and results: nothing is copied. (Not every host's
+    // own coroutines can return a reference.)
     auto select = AutoAwait([](Counted& a, Counted&) -> Co<Counted&> {
       co_await Host::Checkpoint();
       co_return a;
@@ -169,14 +169,14 @@ TYPED_TEST(AutoAwaitTest, U01_ArgumentsAndResultsPassUnchanged) {
     EXPECT_EQ(&select(a, b), &a);
     EXPECT_EQ(Counted::live(), 2);
 
-    // A temporary lives until the call is over.
+    // A temporary lives until the call returns.
     auto read = AutoAwait([](const std::string& text) -> Int {
       co_await Host::Checkpoint();
       co_return static_cast<int>(text.size());
     });
     EXPECT_EQ(read(std::string(100, 'x')), 100);
 
-    // An awaitable that is somebody else's.
+    // The function may return a reference to a foreign awaitable.
     Signal signal;
     auto wait = AutoAwait([&]() -> Signal& { return signal; });
     signal.Fire(5);
@@ -189,7 +189,7 @@ TYPED_TEST(AutoAwaitTest, U01_ArgumentsAndResultsPassUnchanged) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-// Gives an rvalue reference to what it holds.
+// An awaiter whose result is an rvalue reference to its own member.
 struct Holds {
   std::string text = std::string(100, 'x');
   bool await_ready() const noexcept { return false; }
@@ -279,7 +279,7 @@ TYPED_TEST(AutoAwaitTest, U01_ItMayBeAVisitor) {
   });
 }
 
-// Everything that cannot be a coroutine, and awaits.
+// A class whose special member functions await.
 template <class Test>
 class Account {
  public:
@@ -331,7 +331,7 @@ TYPED_TEST(AutoAwaitTest, U01_ADestructorMayCallItWhileAnExceptionUnwinds) {
       EXPECT_STREQ(error.what(), "in flight");
       EXPECT_EQ(first, 4);
       EXPECT_EQ(second, 8);
-      // And in the handler.
+      // In the handler it works as well.
       EXPECT_EQ(AutoAwait(TestFixture::Twice)(1), 2);
       EXPECT_NE(std::current_exception(), nullptr);
     }

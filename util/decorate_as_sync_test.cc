@@ -23,8 +23,8 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// A cache of the results that were used last, for synchronous functions: what
-// somebody has written who does not know of greenback. Not to be moved.
+// A cache of the most recently used results, for synchronous functions, written
+// without knowing of greenback. It cannot be moved.
 class LruCache {
  public:
   LruCache(size_t capacity, std::function<int(int)> fn)
@@ -60,7 +60,7 @@ auto Lru(size_t capacity) {
   };
 }
 
-// A decorator that hands everything on as it is.
+// A decorator that forwards everything unchanged.
 constexpr auto kPlain = [](auto fn) {
   return [fn = std::move(fn)](auto&&... args) mutable -> decltype(auto) {
     return fn(std::forward<decltype(args)>(args)...);
@@ -76,7 +76,7 @@ class DecorateAsSyncTest : public testing::Test {
 
 TYPED_TEST_SUITE(DecorateAsSyncTest, TestedHosts);
 
-// Those that share nothing between tasks, and take no time.
+// Tests that share nothing between tasks and need no clock.
 template <class Host>
 class AnyThreadDecorateAsSyncTest : public DecorateAsSyncTest<Host> {};
 TYPED_TEST_SUITE(AnyThreadDecorateAsSyncTest, TestedHostsOfAnyThreads);
@@ -107,8 +107,8 @@ TYPED_TEST(DecorateAsSyncTest, U02_TheSecondCallRunsNothingAndTakesNoTime) {
     EXPECT_THAT(asked, ElementsAre(1));
 
     EXPECT_EQ(co_await Host::Adapt(cached(2)), 20);
-    EXPECT_EQ(co_await Host::Adapt(cached(1)), 10);  // used after 2
-    EXPECT_EQ(co_await Host::Adapt(cached(3)), 30);  // drives out 2
+    EXPECT_EQ(co_await Host::Adapt(cached(1)), 10);  // makes 2 the older one
+    EXPECT_EQ(co_await Host::Adapt(cached(3)), 30);  // evicts 2
     EXPECT_EQ(co_await Host::Adapt(cached(1)), 10);
     EXPECT_THAT(asked, ElementsAre(1, 2, 3));
     EXPECT_EQ(co_await Host::Adapt(cached(2)), 20);
@@ -160,13 +160,13 @@ TYPED_TEST(AnyThreadDecorateAsSyncTest,
     const auto another = lru(ask);
     EXPECT_EQ(co_await Host::Adapt(another(1)), 1);
     EXPECT_EQ(asked, 2);
-    // In synchronous code, too.
+    // Synchronous code shares the state, too.
     const auto twice_synchronously = [sync = one.synchronous()] {
       return sync(1) + sync(1);
     };
     EXPECT_EQ(co_await Host::WithPortalRunSync(twice_synchronously), 2);
     EXPECT_EQ(asked, 2);
-    // Whether there is a portal already makes no difference, and it stays.
+    // A portal that the task has already makes no difference, and stays.
     (void)co_await Host::EnsurePortal();
     EXPECT_EQ(co_await Host::Adapt(one(2)), 2);
     EXPECT_TRUE(HasPortal());
@@ -224,7 +224,7 @@ TYPED_TEST(DecorateAsSyncTest, U02_TasksMayBeInsideAtTheSameTime) {
 
 // ------------------------------------------------------------------------ U03
 
-// Adds one, and tells how it went.
+// Logs each call and how it ended.
 template <class Log>
 auto Traced(Log& log) {
   return [&log](auto fn) {
@@ -255,7 +255,7 @@ TYPED_TEST(AnyThreadDecorateAsSyncTest,
   Host::Run([&]() -> Void {
     std::vector<std::string> log;
     const auto traced = Traced(log);
-    // Move-only arguments and results; what is an lvalue is copied.
+    // Arguments and results may be move-only; lvalues are copied.
     const auto add = [](Box box, std::shared_ptr<Counted> counted) ->
         typename Host::template Coroutine<Box> {
           co_await Host::Checkpoint();
@@ -276,7 +276,7 @@ TYPED_TEST(AnyThreadDecorateAsSyncTest,
     EXPECT_FALSE(HasPortal());
 
     // References, as results and by std::ref. (Not every host's own coroutines
-    // can give one.)
+    // can return one.)
     const auto select = [](Counted& value) -> Co<Counted&> {
       co_await Host::Checkpoint();
       co_return value;
@@ -292,7 +292,7 @@ TYPED_TEST(AnyThreadDecorateAsSyncTest,
         kPlain(AutoAwait(select)), std::ref(*counted));
     EXPECT_EQ(&other_selected, counted.get());
 
-    // Nothing.
+    // No result.
     int runs = 0;
     const auto count = [&runs]() -> Void {
       co_await Host::Checkpoint();

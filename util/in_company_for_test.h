@@ -1,4 +1,4 @@
-// What the tests here run their bodies in.
+// InCompany<Host>(): runs the body of a test while another task is ready.
 #ifndef GREENBACK_UTIL_IN_COMPANY_FOR_TEST_H_
 #define GREENBACK_UTIL_IN_COMPANY_FOR_TEST_H_
 
@@ -6,9 +6,9 @@
 
 namespace greenback {
 
-// Runs body(), a plain function, in a task of `Host` (tests/hosts.h) with a
-// portal, while another task is always ready, so that each Await() that has to
-// wait leaves its fiber.
+// Runs body(), a plain function, in a task of `Host` (tests/hosts.h) that has a
+// portal. Another task is always ready, so that each Await() that has to wait
+// leaves its fiber.
 template <class Host>
 void InCompany(std::function<void()> body) {
   using Void = typename Host::template Coroutine<void>;
@@ -20,7 +20,7 @@ void InCompany(std::function<void()> body) {
       });
       co_await Host::WithPortalRunSync(std::ref(body));
       done = true;
-      // The other one has to see it while it is there.
+      // The other task has to see `done` before it is destroyed.
       co_await Host::Checkpoint();
       co_await Host::Checkpoint();
     });
