@@ -30,8 +30,8 @@
 #include "greenback/internal/exceptions.h"
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/mock_clock.h"
-#include "greenback/runtime/testing/test_awaitables.h"
 #include "gtest/gtest.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Fails when //greenback/context depends on more than itself and Boost.Context
-# (with the parts of Boost that are its own dependencies, where Boost comes in
-# modules): no abseil, no Asio, nothing else of greenback.
+# Fails when //greenback/context depends on more than itself, the macros of
+# //greenback/internal, and Boost.Context (with the parts of Boost that are its
+# own dependencies, where Boost comes in modules): no abseil, no Asio, nothing
+# else of greenback.
 #
 #   context_deps_test.sh FILE    # FILE: what `bazel query` says, a label a line
 set -eu
@@ -14,7 +15,7 @@ if ! grep -q '^//greenback/context:switch\.cc$' "$deps" ||
   exit 1
 fi
 
-own='^//greenback/context:'
+own='^//greenback/(context|context/internal|internal):'
 boost='^@@?[A-Za-z0-9_.~+-]*boost[A-Za-z0-9_.~+-]*//'
 tools='^@@?(bazel_tools|platforms|local_config_cc|rules_cc)[A-Za-z0-9_.~+-]*//'
 forbidden='(boost[^/]*|//:)(asio|coroutine|fiber)'

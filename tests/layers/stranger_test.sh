@@ -15,7 +15,7 @@ fail() {
 }
 
 for label in //greenback:await //greenback:portal //greenback/runtime:run \
-  //greenback/asio:asio //greenback/context:switch //greenback/host:step_task; do
+  //greenback/asio:asio //greenback/context:switch //greenback/host:portal_task; do
   grep -qxF "$label" "$visible" || fail "$label is not visible"
 done
 
