@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
+#include "greenback/runtime/run_io.h"
 
 namespace greenback::internal {
 namespace {
@@ -93,8 +94,7 @@ void AsioCoroutineWait::OnCancel() {
 }
 
 bool InRun() noexcept {
-  const PortalTask* const task = ThisThread().current_task;
-  return task != nullptr && PortalAccess::Loop(*task) != nullptr;
+  return static_cast<bool>(RunIo::Of(ThisThread().current_task));
 }
 
 void ReportNoAsioHost() {

@@ -15,9 +15,7 @@
 
 #include "greenback/asio/internal/asio_task.h"
 #include "greenback/internal/exceptions.h"
-#include "greenback/runtime/internal/loop.h"
-#include "greenback/runtime/internal/reactor.h"
-#include "greenback/runtime/internal/reactor_context.h"
+#include "greenback/runtime/run_io.h"
 
 namespace greenback::internal {
 namespace {
@@ -30,45 +28,41 @@ class RunThreadExecutor {
   using Blocking = boost::asio::execution::blocking_t;
 
  public:
-  explicit RunThreadExecutor(Loop& loop, bool may_block = true)
-      : loop_(&loop), may_block_(may_block) {}
+  explicit RunThreadExecutor(RunIo run, bool may_block = true)
+      : run_(run), may_block_(may_block) {}
   bool operator==(const RunThreadExecutor&) const noexcept = default;
 
   template <class Fn>
   void execute(Fn&& fn) const {
-    if (!loop_->OnThisThread()) {
-      loop_->RunSoonFromAnyThread(
-          [shared = std::make_shared<std::decay_t<Fn>>(std::forward<Fn>(fn))] {
-            std::move (*shared)();
-          });
+    if (!run_.OnThisThread()) {
+      run_.Post([shared = std::make_shared<std::decay_t<Fn>>(
+                     std::forward<Fn>(fn))] { std::move (*shared)(); });
     } else if (may_block_) {
-      boost::asio::require(io().get_executor(), Blocking::possibly)
+      boost::asio::require(run_.context().get_executor(), Blocking::possibly)
           .execute(std::forward<Fn>(fn));
     } else {
-      boost::asio::require(io().get_executor(), Blocking::never)
+      boost::asio::require(run_.context().get_executor(), Blocking::never)
           .execute(std::forward<Fn>(fn));
     }
   }
 
   boost::asio::io_context& query(
       boost::asio::execution::context_t) const noexcept {
-    return io();
+    return run_.context();
   }
   Blocking query(Blocking) const noexcept {
     return may_block_ ? Blocking(Blocking::possibly)
                       : Blocking(Blocking::never);
   }
   RunThreadExecutor require(Blocking::possibly_t) const noexcept {
-    return RunThreadExecutor(*loop_, true);
+    return RunThreadExecutor(run_, true);
   }
   RunThreadExecutor require(Blocking::never_t) const noexcept {
-    return RunThreadExecutor(*loop_, false);
+    return RunThreadExecutor(run_, false);
   }
 
  private:
-  boost::asio::io_context& io() const { return loop_->reactor().context().io; }
-
-  Loop* loop_;
+  RunIo run_;
   bool may_block_;
 };
 
@@ -77,39 +71,32 @@ class RunThreadExecutor {
 boost::asio::any_io_executor AsioWaitState::ExecutorFor(
     const boost::asio::any_io_executor& candidate) const {
   if (asio_task_ != nullptr) return asio_task_->executor();
-  if (loop_ == nullptr) return candidate;
+  if (!run_) return candidate;
   // Of the run's own I/O objects: they are on its thread already, and Asio has
   // a short way for handlers that want no other executor.
   const auto* const io =
       candidate.target<boost::asio::io_context::executor_type>();
-  if (io != nullptr && *io == loop_->reactor().context().io.get_executor()) {
+  if (io != nullptr && *io == run_.context().get_executor()) {
     return candidate;
   }
-  return RunThreadExecutor(*loop_);
+  return RunThreadExecutor(run_);
 }
 
 void AsioWaitState::Emit() {
-  emits_later_ = loop_ != nullptr;
+  emits_later_ = static_cast<bool>(run_);
   signal_.emit(boost::asio::cancellation_type::all);
 }
 
 void AsioWaitState::DeleteLater(void (*destroy)(AsioWaitState* state)) {
   // Of a run that has ended, nothing emits any more.
-  if (Loop::Current() != loop_) return destroy(this);
+  if (RunIo::Current() != run_) return destroy(this);
   deletion_.state = this;
   deletion_.destroy = destroy;
-  // Twice, as what is posted may be run by a handler that is there already, and
-  // in front of the one that emits.
-  deletion_.run = [](Posted& posted, Posted::End end) {
-    auto& first = static_cast<Deletion&>(posted);
-    if (end == Posted::End::kDrop) return first.destroy(first.state);
-    first.run = [](Posted& posted, Posted::End) {
-      auto& second = static_cast<Deletion&>(posted);
-      second.destroy(second.state);
-    };
-    first.state->loop_->RunSoonFromAnyThread(posted);
+  deletion_.run_last = [](PostedLast& last, PostedLast::End) {
+    auto& deletion = static_cast<Deletion&>(last);
+    deletion.destroy(deletion.state);
   };
-  loop_->RunSoonFromAnyThread(static_cast<Posted&>(deletion_));
+  run_.PostLast(deletion_);
 }
 
 bool AsioWaiter::End() {
@@ -169,15 +156,13 @@ bool ReportsAbort([[maybe_unused]] const std::exception_ptr& error) {
 }
 
 AsioWait::AsioWait()
-    : task_(ThisThread().current_task),
-      loop_(task_ != nullptr ? static_cast<Loop*>(PortalAccess::Loop(*task_))
-                             : nullptr) {}
+    : task_(ThisThread().current_task), run_(RunIo::Of(task_)) {}
 
 const AsioTask* AsioWait::asio_task() const { return AsioTask::From(task_); }
 
 void AsioWait::Begin(AsioWaitState& state) {
   state_ = &state;
-  if (loop_ != nullptr) loop_->reactor().OperationStarted();
+  if (run_) run_.OperationStarted();
   if (task_ != nullptr) {
     cancelled_ = !PortalAccess::AddCancelHook(*task_, *this);
   }
@@ -192,7 +177,7 @@ void AsioWait::End() {
   if (state_ == nullptr) return;
   state_ = nullptr;
   CancelHooks::Remove(*this);
-  if (loop_ != nullptr) loop_->reactor().OperationEnded();
+  if (run_) run_.OperationEnded();
 }
 
 void AsioWait::NoteCancelled() {

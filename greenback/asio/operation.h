@@ -91,12 +91,12 @@
 #include "greenback/host/transfer.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/internal/in_place.h"
+#include "greenback/runtime/run_io.h"
 
 namespace greenback {
 namespace internal {
 
 class AsioTask;
-class Loop;
 
 // What is to be awaited as an operation. deferred(fn) alone is none, and cannot
 // even be asked.
@@ -155,11 +155,11 @@ class AsioWaiter {
 // by the awaiter, and by the handler when there is no awaiter any more.
 class AsioWaitState : public AsioWaiter {
  public:
-  // The task that waits has a loop, or is one of Asio's; both are null without
-  // a task.
-  AsioWaitState(std::coroutine_handle<> coroutine, ParkPoint* point, Loop* loop,
+  // The task that waits is a run's, or one of Asio's; without a task there is
+  // neither.
+  AsioWaitState(std::coroutine_handle<> coroutine, ParkPoint* point, RunIo run,
                 const AsioTask* asio_task)
-      : AsioWaiter(coroutine, point), loop_(loop), asio_task_(asio_task) {}
+      : AsioWaiter(coroutine, point), run_(run), asio_task_(asio_task) {}
 
   // Where the handler is to run, of an operation that would do it at
   // `candidate`.
@@ -183,7 +183,7 @@ class AsioWaitState : public AsioWaiter {
   }
 
  private:
-  struct Deletion : Posted {
+  struct Deletion : PostedLast {
     AsioWaitState* state;
     void (*destroy)(AsioWaitState* state);
   };
@@ -193,7 +193,7 @@ class AsioWaitState : public AsioWaiter {
   boost::asio::cancellation_signal signal_;
   Deletion deletion_;
   bool emits_later_ = false;
-  Loop* const loop_;
+  const RunIo run_;
   const AsioTask* const asio_task_;
 };
 
@@ -336,15 +336,15 @@ Results AbandonedResults() {
 
 // ---------------------------------------------------------------- the awaiter
 
-// One wait of a task for an operation: cancellation, and the run's loop.
+// One wait of a task for an operation: cancellation, and what its run polls.
 class AsioWait final : private CancelHook {
  public:
   // For the running task, if any.
   AsioWait();
   ~AsioWait() { End(); }
 
-  // Of the task; null outside a run.
-  Loop* loop() const { return loop_; }
+  // The task's run, if it has one.
+  RunIo run() const { return run_; }
   // The task, if it is one of Asio's.
   const AsioTask* asio_task() const;
 
@@ -364,7 +364,7 @@ class AsioWait final : private CancelHook {
   void Emit();
 
   PortalTask* const task_;
-  Loop* const loop_;
+  const RunIo run_;
   AsioWaitState* state_ = nullptr;
   bool initiated_ = false;
   bool cancelled_ = false;
@@ -416,7 +416,7 @@ class AsioOperationAwaiter {
   __attribute__((noinline)) bool Start(std::coroutine_handle<> waiter,
                                        ParkPoint* point) {
     wait_.emplace();
-    state_ = std::make_unique<State>(waiter, point, wait_->loop(),
+    state_ = std::make_unique<State>(waiter, point, wait_->run(),
                                      wait_->asio_task());
     GREENBACK_TRY {
       // It ends the wait when nothing calls it, also when Begin() throws.
