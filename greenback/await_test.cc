@@ -16,6 +16,7 @@
 #include "greenback/greenback.h"
 #include "greenback/runtime/internal/loop.h"
 #include "gtest/gtest.h"
+#include "tests/support/in_company.h"
 
 namespace greenback {
 namespace {
@@ -31,23 +32,6 @@ template <class Body>
 auto InPortal(Body body) {
   return greenback::Run([&]() -> Co<std::invoke_result_t<Body&>> {
     co_return co_await WithPortalRunSync(std::ref(body));
-  });
-}
-
-// Runs `body` in a task with a portal, while another task is always ready, so
-// that each Await() that has to wait leaves its fiber.
-void InCompany(const std::function<void()>& body) {
-  greenback::Run([&]() -> Co<void> {
-    bool done = false;
-    absl::Status status =
-        co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
-          nursery.StartSoon([&done]() -> Co<void> {
-            while (!done) (void)co_await Checkpoint();
-          });
-          co_await WithPortalRunSync(std::ref(body));
-          done = true;
-        });
-    EXPECT_TRUE(status.ok()) << status;
   });
 }
 

@@ -5,12 +5,12 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdlib>
-#include <functional>
 #include <utility>
 #include <vector>
 
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
+#include "tests/support/in_company.h"
 
 namespace greenback {
 namespace {
@@ -21,23 +21,6 @@ namespace {
 #if !defined(__OPTIMIZE__) && defined(FRAMES_TEST_OPTIMIZED)
 #error "-O did not arrive"
 #endif
-
-// Alone, Await(Checkpoint()) goes on without leaving its fiber; in company it
-// leaves it.
-template <class Body>
-void AloneAndInCompany(Body body) {
-  Run([&]() -> Co<void> { co_await WithPortalRunSync(std::ref(body)); });
-  Run([&]() -> Co<void> {
-    bool done = false;
-    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
-      nursery.StartSoon([&done]() -> Co<void> {
-        while (!done) (void)co_await Checkpoint();
-      });
-      co_await WithPortalRunSync(std::ref(body));
-      done = true;
-    });
-  });
-}
 
 int frames = 0;  // of ForeignTask, allocated so far
 int live = 0;

@@ -2,7 +2,6 @@
 // echo_test.cc.)
 
 #include <algorithm>
-#include <atomic>
 #include <coroutine>
 #include <exception>
 #include <functional>
@@ -23,8 +22,9 @@
 #include "greenback/context/context.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
-#include "tests/hosts.h"
 #include "tests/support/elsewhere_task.h"
+#include "tests/support/hosts.h"
+#include "tests/support/in_company.h"
 #include "tests/support/test_awaitables.h"
 #if defined(__cpp_exceptions)
 #include <boost/coroutine2/coroutine.hpp>
@@ -49,22 +49,6 @@ class ParityTest : public testing::Test {
     co_return 2 * n;
   }
   static int TwiceSynchronously(int n) { return Await(Twice(n)); }
-
-  // Runs body(), a plain function, in a task with a portal, while another task
-  // is always ready, so that each Await() that has to wait leaves its fiber.
-  static void InCompany(std::function<void()> body) {
-    Host::Run([&body]() -> Void {
-      co_await Host::InGroup([&body](auto& group) -> Void {
-        const auto done = std::make_shared<std::atomic<bool>>(false);
-        group.Spawn([done]() -> Void {
-          const auto seen = done;
-          while (!*seen) co_await Host::Checkpoint();
-        });
-        co_await Host::WithPortalRunSync(std::ref(body));
-        *done = true;
-      });
-    });
-  }
 
   // The checkpoints that pass while make() is awaited, as a neighbour sees
   // them.
@@ -346,7 +330,7 @@ typename Host::template Coroutine<std::string> Down(int level) {
 }
 
 TYPED_TEST(AnyThreadParityTest, P05_ElevenLevelsAlternate) {
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     EXPECT_TRUE(HasPortal());
 #if defined(__cpp_exceptions)
     try {
@@ -371,7 +355,7 @@ int Fold(int levels) {
 }
 
 TYPED_TEST(AnyThreadParityTest, P05_EightLevelsOfPortalsNest) {
-  TestFixture::InCompany([] { EXPECT_EQ(Fold<TypeParam>(8), 8); });
+  InCompany<TypeParam>([] { EXPECT_EQ(Fold<TypeParam>(8), 8); });
 }
 
 // -------------------------------------------------------------- P06, P07, P08
@@ -703,7 +687,7 @@ struct Thrower {
 };
 
 TYPED_TEST(AnyThreadParityTest, P15_ExceptionsOfTheAwaiterItselfPass) {
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     for (int when = 0; when < 3; ++when) {
       try {
         Await(Thrower{when});
@@ -788,7 +772,7 @@ namespace {
 
 TYPED_TEST(AnyThreadParityTest, P17_EveryKindOfAwaitableIsAwaited) {
   PARITY_NAMES;
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     Await(WithMember{1});
     EXPECT_EQ(Await(WithFree{2}), 2);
     EXPECT_EQ(Await(WithAdapter{3}), 3);
@@ -826,7 +810,7 @@ TYPED_TEST(AnyThreadParityTest, P17_EveryKindOfAwaitableIsAwaited) {
 TYPED_TEST(AnyThreadParityTest,
            P18_AwaitWorksOnStacksThatGreenbackDoesNotKnow) {
   PARITY_NAMES;
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     int sum = 0;
     RunOnFiber([&] {
       for (int i = 0; i < 10; ++i) {
@@ -840,7 +824,7 @@ TYPED_TEST(AnyThreadParityTest,
 #if defined(__cpp_exceptions)
 TYPED_TEST(AnyThreadParityTest, P18_AwaitWorksInAGeneratorOfBoostCoroutine2) {
   PARITY_NAMES;
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     using Generator = boost::coroutines2::coroutine<int>;
     Generator::pull_type numbers([](Generator::push_type& yield) {
       for (int i = 0; i < 10; ++i) yield(TestFixture::TwiceSynchronously(i));
@@ -1048,7 +1032,7 @@ TEST(Parity, P23_TheErrorForOneNestedDeepInAnAwaitNamesBothHosts) {
 
 TYPED_TEST(AnyThreadParityTest, InComparatorsVisitorsAndOperators) {
   PARITY_NAMES;
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     std::vector<int> numbers = {5, 3, 9, 1, 7, 8, 2};
     std::sort(numbers.begin(), numbers.end(), [](int a, int b) {
       return TestFixture::TwiceSynchronously(a) <
@@ -1087,7 +1071,7 @@ struct AwaitsWhenDestroyed {
 
 TYPED_TEST(AnyThreadParityTest, InDestructors) {
   PARITY_NAMES;
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     int uncaught = -1;
     { AwaitsWhenDestroyed<Host> awaits{uncaught}; }
     EXPECT_EQ(uncaught, 0);
@@ -1098,7 +1082,7 @@ TYPED_TEST(AnyThreadParityTest, InDestructors) {
 
 TYPED_TEST(AnyThreadParityTest, R01_DestructorsMayAwaitWhileUnwinding) {
   PARITY_NAMES;
-  TestFixture::InCompany([] {
+  InCompany<TypeParam>([] {
     int uncaught = -1;
     try {
       AwaitsWhenDestroyed<Host> awaits{uncaught};

@@ -14,7 +14,7 @@
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
-#include "tests/hosts.h"
+#include "tests/support/hosts.h"
 #include "tests/support/test_awaitables.h"
 
 namespace greenback {

@@ -6,12 +6,12 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdlib>
-#include <functional>
 #include <optional>
 #include <utility>
 
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
+#include "tests/support/in_company.h"
 #include "util/async_generator.h"
 #include "util/async_iter.h"
 
@@ -25,23 +25,6 @@ namespace {
 #if !defined(__OPTIMIZE__) && defined(ASYNC_ITER_FRAMES_TEST_OPTIMIZED)
 #error "-O has no effect"
 #endif
-
-// In a task that is alone, Await(Checkpoint()) continues without leaving its
-// fiber; while another task is ready, it leaves the fiber.
-template <class Body>
-void AloneAndInCompany(Body body) {
-  Run([&]() -> Co<void> { co_await WithPortalRunSync(std::ref(body)); });
-  Run([&]() -> Co<void> {
-    bool done = false;
-    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
-      nursery.StartSoon([&done]() -> Co<void> {
-        while (!done) (void)co_await Checkpoint();
-      });
-      co_await WithPortalRunSync(std::ref(body));
-      done = true;
-    });
-  });
-}
 
 int frames = 0;  // number of ForeignGenerator frames allocated so far
 int live = 0;

@@ -17,10 +17,10 @@
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
-#include "tests/hosts.h"
+#include "tests/support/hosts.h"
+#include "tests/support/in_company.h"
 #include "tests/support/test_awaitables.h"
 #include "util/async_generator.h"
-#include "util/in_company_for_test.h"
 
 namespace other {
 

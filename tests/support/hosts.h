@@ -13,8 +13,8 @@
 //   PostCallback(fn)        the loop calls fn() where no task runs
 //   Gate                    for one waiter: Wait() until Open(n) or Fail(error)
 //   EnsurePortal(), WithPortalRun(), WithPortalRunSync()
-#ifndef GREENBACK_TESTS_HOSTS_H_
-#define GREENBACK_TESTS_HOSTS_H_
+#ifndef GREENBACK_TESTS_SUPPORT_HOSTS_H_
+#define GREENBACK_TESTS_SUPPORT_HOSTS_H_
 
 #include <exception>
 #include <functional>
@@ -111,7 +111,7 @@ struct RuntimeHost {
 
 // The tests are built once for the runtime, and once for Boost.Asio.
 #if defined(GREENBACK_TEST_ON_ASIO)
-#include "tests/asio_hosts.h"
+#include "tests/support/asio_hosts.h"
 namespace greenback {
 using TestedHosts = testing::Types<AsioHost, AsioStrandHost>;
 // For tests that share nothing between tasks.
@@ -125,4 +125,4 @@ using TestedHostsOfAnyThreads = testing::Types<RuntimeHost>;
 }  // namespace greenback
 #endif
 
-#endif  // GREENBACK_TESTS_HOSTS_H_
+#endif  // GREENBACK_TESTS_SUPPORT_HOSTS_H_

@@ -1,8 +1,8 @@
 // Boost.Asio as the host of the typed tests (hosts.h says what they need): its
 // coroutines, on an io_context, on a strand of a thread pool, and on the pool
 // itself.
-#ifndef GREENBACK_TESTS_ASIO_HOSTS_H_
-#define GREENBACK_TESTS_ASIO_HOSTS_H_
+#ifndef GREENBACK_TESTS_SUPPORT_ASIO_HOSTS_H_
+#define GREENBACK_TESTS_SUPPORT_ASIO_HOSTS_H_
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
@@ -337,4 +337,4 @@ using AsioPoolHost = AsioHostOn<ThreadPoolLoop<false>>;
 
 }  // namespace greenback
 
-#endif  // GREENBACK_TESTS_ASIO_HOSTS_H_
+#endif  // GREENBACK_TESTS_SUPPORT_ASIO_HOSTS_H_
