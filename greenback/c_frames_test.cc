@@ -1,10 +1,8 @@
 // TryAwait() in callbacks of C: nothing of greenback's is thrown through frames
 // that only end well by returning.
 #include <coroutine>
-#include <exception>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,26 +12,13 @@
 #include "greenback/c_frames_for_test.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
+#include "tests/support/owned_coroutine.h"
 
 namespace greenback {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// A coroutine of another library, which its owner may destroy.
-struct Foreign {
-  struct promise_type {
-    Foreign get_return_object() {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_always final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-  std::coroutine_handle<promise_type> handle;
-};
 
 // Calls visit(row) for each of three rows, from a function in C.
 using Visitor = std::function<absl::Status(int)>;
@@ -57,11 +42,11 @@ struct Never {
 // Destroys a foreign coroutine in which fn() waits.
 template <class Fn>
 void DestroyWhileItWaits(Fn fn) {
-  const auto body = [&]() -> Foreign {
+  const auto body = [&]() -> OwnedCoroutine {
     co_await WithPortalRunSync(std::ref(fn));
     ADD_FAILURE() << "went on";
   };
-  body().handle.destroy();
+  body().Destroy();
 }
 
 TEST(CFramesTest, R23_AnAbandonedCallbackReturns) {

@@ -3,11 +3,9 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
-#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -26,6 +24,7 @@
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/testing/mock_clock.h"
 #include "gtest/gtest.h"
+#include "tests/support/owned_coroutine.h"
 #include "tests/support/run_nursery.h"
 #include "tests/support/test_awaitables.h"
 
@@ -476,44 +475,29 @@ TEST(FromCallbackDeathTest, DroppedDiesWithTheText) {
 
 #endif
 
-// A coroutine of another library, which its owner may destroy.
-struct Foreign {
-  struct promise_type {
-    Foreign get_return_object() {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_always final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-  std::coroutine_handle<promise_type> handle;
-};
-
 TEST(FromCallbackTest, CoroutineOfAnotherLibrary) {
   Library<int> library;
   int result = 0;
-  const auto body = [&]() -> Foreign {
+  const auto body = [&]() -> OwnedCoroutine {
     result = co_await FromCallback<int>([&](auto done) { library.Begin(done); },
                                         [] { FAIL() << "cancelled"; });
   };
-  Foreign foreign = body();
+  OwnedCoroutine foreign = body();
   EXPECT_EQ(result, 0);
   library.Fire(0, 7);
   EXPECT_EQ(result, 7);  // inside Fire()
-  foreign.handle.destroy();
 }
 
 TEST(FromCallbackTest, DestroyedWhileItWaits) {
   const int live = Counted::live();
   Library<int> library;
   {
-    const auto body = [&](Counted) -> Foreign {
+    const auto body = [&](Counted) -> OwnedCoroutine {
       (void)co_await FromCallback<Counted>(
           [&](auto done) { library.Begin(done); });
       ADD_FAILURE() << "went on";
     };
-    for (int i = 0; i < 2; ++i) body(Counted()).handle.destroy();
+    for (int i = 0; i < 2; ++i) body(Counted()).Destroy();
     EXPECT_EQ(Counted::live(), live);
     library.Fire(0, 7);
     EXPECT_EQ(Counted::live(), live + 1) << "the result, which nobody took";
@@ -527,10 +511,10 @@ TEST(FromCallbackTest, DestroyedWhileItWaits) {
       (void)co_await FromCallback<int>([&](auto done) { library.Begin(done); });
       ADD_FAILURE() << "went on";
     }(library));
-    const auto begin = [&]() -> Foreign { co_await *co; };
-    Foreign foreign = begin();
+    const auto begin = [&]() -> OwnedCoroutine { co_await *co; };
+    OwnedCoroutine foreign = begin();
     EXPECT_EQ(library.begun(), 3);
-    foreign.handle.destroy();
+    foreign.Destroy();
     co.reset();
     library.Fire(2, 7);
   }

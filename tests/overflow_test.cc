@@ -1,8 +1,6 @@
 // A task that overflows its fiber's stack, reported by its name.
 
-#include <coroutine>
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <thread>
 
@@ -10,6 +8,7 @@
 #include "greenback/context/run_on_fiber.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {
@@ -50,19 +49,8 @@ TEST(OverflowDeathTest, R09_IsReportedAfterTheFiberHasBeenParked) {
       "fiber stack overflow in task \"task 1\", stack size 1048576 bytes");
 }
 
-// A coroutine that no host of greenback's runs: who completes what it awaits
-// goes on with it.
-struct Minimal {
-  struct promise_type {
-    Minimal get_return_object() { return {}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
-
-Minimal OverflowWhenDone(std::function<void()>& done) {
+// No host runs this coroutine: the thread that calls `done` resumes it.
+Detached OverflowWhenDone(std::function<void()>& done) {
   auto call = [&done] {
     Await(FromCallback<>([&done](auto callback) {
       done = [callback]() mutable { callback(); };
@@ -92,7 +80,7 @@ TEST(OverflowDeathTest, R35_IsReportedForANestedFiberOnAThreadThatOnlyResumes) {
       {
         std::function<void()> done;
         std::thread([&] {
-          auto body = [](std::function<void()>& done) -> Minimal {
+          auto body = [](std::function<void()>& done) -> Detached {
             auto call = [&done] {
               RunOnFiber([&done] {
                 Await(FromCallback<>([&done](auto callback) {

@@ -1,6 +1,5 @@
 #include "util/async_generator.h"
 
-#include <coroutine>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
 #include "tests/support/hosts.h"
+#include "tests/support/owned_coroutine.h"
 #include "tests/support/test_awaitables.h"
 
 namespace greenback {
@@ -703,30 +703,6 @@ TEST(AsyncGeneratorForeignTest, U05_AForeignCoroutineMayStepIt) {
   EXPECT_TRUE(done);
 }
 
-// A coroutine of another library, which is destroyed with this object.
-class Owned {
- public:
-  struct promise_type {
-    Owned get_return_object() {
-      return Owned(std::coroutine_handle<promise_type>::from_promise(*this));
-    }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_always final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-
-  Owned(Owned&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)) {}
-  ~Owned() {
-    if (handle_) handle_.destroy();
-  }
-
- private:
-  explicit Owned(std::coroutine_handle<> handle) : handle_(handle) {}
-  std::coroutine_handle<> handle_;
-};
-
 AsyncGenerator<int> AfterCheckpoints(int begin) {
   Counted counted;
   for (int i = begin;; ++i) {
@@ -735,7 +711,7 @@ AsyncGenerator<int> AfterCheckpoints(int begin) {
   }
 }
 
-Owned TakeOne(AsyncGenerator<int>& generator, std::vector<int>& log) {
+OwnedCoroutine TakeOne(AsyncGenerator<int>& generator, std::vector<int>& log) {
   std::optional<int> value = co_await generator.Next();
   log.push_back(value.value_or(-1));
 }
@@ -745,13 +721,17 @@ TEST(AsyncGeneratorDestroyedTest, R36_AStepThatIsDestroyedEndsTheGenerator) {
     std::vector<int> log;
     AsyncGenerator<int> generator = AfterCheckpoints(5);
     EXPECT_EQ(co_await generator.Next(), 5);
-    { const Owned step = TakeOne(generator, log); }
+    {
+      const OwnedCoroutine step = TakeOne(generator, log);
+    }
     EXPECT_TRUE(generator.done());
     EXPECT_EQ(Counted::live(), 0);
     EXPECT_EQ(co_await generator.Next(), std::nullopt);
     // A generator that this one iterates over is destroyed with it.
     AsyncGenerator<int> outer = PassOn(AfterCheckpoints(7));
-    { const Owned step = TakeOne(outer, log); }
+    {
+      const OwnedCoroutine step = TakeOne(outer, log);
+    }
     EXPECT_EQ(Counted::live(), 0);
     for (int i = 0; i < 3; ++i) (void)co_await Checkpoint();
     EXPECT_THAT(log, ElementsAre());
@@ -762,7 +742,7 @@ TEST(AsyncGeneratorDestroyedTest, R36_AStepThatIsOverLeavesItAsItIs) {
   greenback::Run([]() -> Co<void> {
     std::vector<int> log;
     AsyncGenerator<int> generator = AfterCheckpoints(5);
-    const Owned step = TakeOne(generator, log);
+    const OwnedCoroutine step = TakeOne(generator, log);
     while (log.empty()) (void)co_await Checkpoint();
     EXPECT_EQ(co_await generator.Next(), 6);
     AsyncGenerator<int> moved = std::move(generator);

@@ -25,6 +25,7 @@
 #include "greenback/from_callback.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
+#include "tests/support/owned_coroutine.h"
 
 namespace greenback {
 namespace {
@@ -133,31 +134,8 @@ awaitable<void> WaitInDestructors(Unwound& unwound,
   call();
 }
 
-// A coroutine that greenback does not know.
-class Minimal {
- public:
-  struct promise_type {
-    Minimal get_return_object() {
-      return Minimal(std::coroutine_handle<promise_type>::from_promise(*this));
-    }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-  explicit Minimal(std::coroutine_handle<> handle) : handle_(handle) {}
-  Minimal(Minimal&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)) {}
-  ~Minimal() {
-    if (handle_) handle_.destroy();
-  }
-
- private:
-  std::coroutine_handle<> handle_;
-};
-
-Minimal WaitInForeignCoroutine(Unwound& unwound,
-                               std::function<void()>& complete) {
+OwnedCoroutine WaitInForeignCoroutine(Unwound& unwound,
+                                      std::function<void()>& complete) {
   const auto call = [&] {
     Mark mark{unwound};
     Await(Foreign{complete});
@@ -312,7 +290,7 @@ TEST(AsioExitOnceDeathTest, R27_AStaticCoroutineOfAnotherLibraryUnwindsAtExit) {
   const auto process = [] {
     static Unwound unwound;
     static std::function<void()> complete[2];
-    static const Minimal waits[] = {
+    static const OwnedCoroutine waits[] = {
         WaitInForeignCoroutine(unwound, complete[0]),
         WaitInForeignCoroutine(unwound, complete[1])};
     complete[0]();

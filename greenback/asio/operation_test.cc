@@ -30,7 +30,6 @@
 #include <boost/asio/write.hpp>
 #include <boost/system/system_error.hpp>
 #include <chrono>
-#include <coroutine>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -55,6 +54,7 @@
 #include "greenback/runtime/run.h"
 #include "greenback/runtime/testing/mock_clock.h"
 #include "gtest/gtest.h"
+#include "tests/support/owned_coroutine.h"
 #include "tests/support/test_awaitables.h"
 
 namespace greenback {
@@ -986,41 +986,15 @@ TEST_P(AsioOperationTest, ResultsLiveOnce) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-// A coroutine of somebody who destroys it while it waits.
-class Destroyable {
- public:
-  struct promise_type {
-    Destroyable get_return_object() {
-      return Destroyable(
-          std::coroutine_handle<promise_type>::from_promise(*this));
-    }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_always final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-
-  Destroyable(Destroyable&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)) {}
-  ~Destroyable() {
-    if (handle_) handle_.destroy();
-  }
-  bool done() const { return handle_.done(); }
-
- private:
-  explicit Destroyable(std::coroutine_handle<> handle) : handle_(handle) {}
-  std::coroutine_handle<> handle_;
-};
-
 template <class Operation, class Value>
-Destroyable AwaitWithoutTask(Operation operation, Value& value) {
+OwnedCoroutine AwaitWithoutTask(Operation operation, Value& value) {
   value = co_await GetAwaiter(std::move(operation));
 }
 
 TEST(AsioOperationOnceTest, OutsideATask) {
   Manual<void(error_code, int)> manual;
   int value = 0;
-  Destroyable waits = AwaitWithoutTask(manual.AsyncWait(deferred), value);
+  OwnedCoroutine waits = AwaitWithoutTask(manual.AsyncWait(deferred), value);
   EXPECT_TRUE(manual.started());
   EXPECT_FALSE(waits.done());
   manual.End(error_code(), 7);
@@ -1033,7 +1007,7 @@ TEST(AsioOperationOnceTest, OutsideATaskCompletesOnTheIoContext) {
   boost::asio::io_context io;
   steady_timer timer(io, std::chrono::milliseconds(1));
   std::tuple<error_code> value(operation_aborted);
-  Destroyable waits = AwaitWithoutTask(timer.async_wait(kQuiet), value);
+  OwnedCoroutine waits = AwaitWithoutTask(timer.async_wait(kQuiet), value);
   io.run();
   EXPECT_TRUE(waits.done());
   EXPECT_FALSE(std::get<0>(value));
@@ -1045,8 +1019,8 @@ TEST(AsioOperationOnceTest, WaiterDestroyedFirst) {
   Manual<void(error_code, Counted)> dropped;
   Counted value;
   {
-    Destroyable one = AwaitWithoutTask(ended.AsyncWait(deferred), value);
-    Destroyable two = AwaitWithoutTask(dropped.AsyncWait(deferred), value);
+    OwnedCoroutine one = AwaitWithoutTask(ended.AsyncWait(deferred), value);
+    OwnedCoroutine two = AwaitWithoutTask(dropped.AsyncWait(deferred), value);
   }
   EXPECT_TRUE(ended.started());
   ended.End(error_code(), Counted(8));

@@ -44,6 +44,7 @@
 #include "gtest/gtest.h"
 #include "instrument/greenback_instrument.h"
 #include "tests/support/elsewhere_task.h"
+#include "tests/support/test_awaitables.h"
 
 namespace greenback {
 namespace {
@@ -668,17 +669,6 @@ TEST(AsioPortalTest, CheckpointsOfWhatIsAwaited) {
       log, ElementsAre("0", "other", "0", "other", "1", "other", "0", "other",
                        "0", "other", "1", "other", "last", "other"));
 }
-
-// A coroutine of another library, which nobody waits for.
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() { return {}; }
-    std::suspend_never initial_suspend() { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
 
 TEST(AsioPortalTest, WhatIsNotAwaitedOutlivesTheAwait) {
   io_context io;

@@ -19,37 +19,10 @@
 #include "greenback/portal.h"
 #include "greenback/runtime/co.h"
 #include "gtest/gtest.h"
+#include "tests/support/owned_coroutine.h"
 
 namespace greenback {
 namespace {
-
-// Starts at once; its frame goes with the object.
-class Minimal {
- public:
-  struct promise_type {
-    Minimal get_return_object() {
-      return Minimal(std::coroutine_handle<promise_type>::from_promise(*this));
-    }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-
-  explicit Minimal(std::coroutine_handle<promise_type> handle)
-      : handle_(handle) {}
-  Minimal(Minimal&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)) {}
-  ~Minimal() { Destroy(); }
-
-  bool done() const { return handle_.done(); }
-  void Destroy() {
-    if (handle_) std::exchange(handle_, nullptr).destroy();
-  }
-
- private:
-  std::coroutine_handle<promise_type> handle_;
-};
 
 // What a Gate gives to the one who waits, when somebody says so.
 class Gate {
@@ -77,14 +50,14 @@ TEST(ForeignCallTest, TheCoroutineWaitsForASynchronousFunction) {
   Gate gate;
   int result = 0;
   bool had_portal = false;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       had_portal = HasPortal();
       return AwaitDeep(gate, 3);
     };
     result = co_await WithPortalRunSync(call);
   };
-  Minimal coroutine = body();
+  OwnedCoroutine coroutine = body();
   EXPECT_TRUE(had_portal);
   EXPECT_FALSE(coroutine.done());
   EXPECT_FALSE(HasPortal()) << "no task runs while it waits";
@@ -96,7 +69,7 @@ TEST(ForeignCallTest, TheCoroutineWaitsForASynchronousFunction) {
 
 TEST(ForeignCallTest, WhatNeverWaitsIsJustACall) {
   std::vector<std::string> log;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] { log.push_back("call"); };
     co_await WithPortalRunSync(call);
     log.push_back("after");
@@ -114,7 +87,7 @@ TEST(ForeignCallTest, WhatNeverWaitsIsJustACall) {
 TEST(ForeignCallTest, ItAwaitsManyTimes) {
   Gate gate;
   int sum = 0;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       int sum = 0;
       for (int i = 0; i < 1000; ++i) sum += Await(gate);
@@ -123,7 +96,7 @@ TEST(ForeignCallTest, ItAwaitsManyTimes) {
     sum = co_await WithPortalRunSync(call);
     sum += co_await WithPortalRunSync(call);
   };
-  Minimal coroutine = body();
+  OwnedCoroutine coroutine = body();
   for (int i = 0; i < 2000; ++i) gate.Open(1);
   EXPECT_TRUE(coroutine.done());
   EXPECT_EQ(sum, 2000);
@@ -132,13 +105,13 @@ TEST(ForeignCallTest, ItAwaitsManyTimes) {
 TEST(ForeignCallTest, CoroutinesInterleave) {
   Gate first, second;
   std::vector<int> log;
-  auto body = [&](Gate& gate) -> Minimal {
+  auto body = [&](Gate& gate) -> OwnedCoroutine {
     auto call = [&] { log.push_back(Await(gate)); };
     co_await WithPortalRunSync(call);
     co_await WithPortalRunSync(call);
   };
-  Minimal a = body(first);
-  Minimal b = body(second);
+  OwnedCoroutine a = body(first);
+  OwnedCoroutine b = body(second);
   second.Open(1);
   first.Open(2);
   first.Open(3);
@@ -156,8 +129,10 @@ TEST(ForeignCallTest, ACoroutineOfGreenbacksHasThePortalToItsEnd) {
     EXPECT_TRUE(HasPortal());
     co_return first + Await(gate);
   };
-  auto body = [&]() -> Minimal { result = co_await WithPortalRun(twice); };
-  Minimal coroutine = body();
+  auto body = [&]() -> OwnedCoroutine {
+    result = co_await WithPortalRun(twice);
+  };
+  OwnedCoroutine coroutine = body();
   gate.Open(40);
   EXPECT_FALSE(coroutine.done());
   EXPECT_FALSE(HasPortal());
@@ -175,7 +150,7 @@ TEST(ForeignCallTest, EnsurePortalIsACheckpointWithNobodyElseToRun) {
       ++reached;
     }
   };
-  auto body = [&]() -> Minimal { co_await WithPortalRun(inner); };
+  auto body = [&]() -> OwnedCoroutine { co_await WithPortalRun(inner); };
   EXPECT_TRUE(body().done());
   EXPECT_EQ(reached, 100'000);
 }
@@ -184,11 +159,11 @@ TEST(ForeignCallTest, CompletedByAnotherThread) {
   for (int i = 0; i < 100; ++i) {
     Gate gate;
     int result = 0;
-    auto body = [&]() -> Minimal {
+    auto body = [&]() -> OwnedCoroutine {
       auto call = [&] { return Await(gate); };
       result = co_await WithPortalRunSync(call);
     };
-    Minimal coroutine = body();
+    OwnedCoroutine coroutine = body();
     std::thread([&] { gate.Open(i); }).join();
     EXPECT_TRUE(coroutine.done());
     EXPECT_EQ(result, i);
@@ -210,14 +185,14 @@ TEST(ForeignCallTest, R06_CompletionsRaceWithTheParking) {
   };
   std::atomic<bool> done = false;
   int rounds = 0;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       for (; rounds < kRounds; ++rounds) Await(Wait{waiting});
     };
     co_await WithPortalRunSync(call);
     done = true;
   };
-  Minimal coroutine = body();
+  OwnedCoroutine coroutine = body();
   auto resume = [&] {
     while (!done) {
       void* const waiter = waiting.exchange(nullptr, std::memory_order_acq_rel);
@@ -248,7 +223,7 @@ struct Mark {
 TEST(ForeignCallTest, ExceptionsComeOut) {
   Gate gate;
   std::string caught;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       Await(gate);
       throw std::runtime_error("from below");
@@ -259,7 +234,7 @@ TEST(ForeignCallTest, ExceptionsComeOut) {
       caught = error.what();
     }
   };
-  Minimal coroutine = body();
+  OwnedCoroutine coroutine = body();
   gate.Open(1);
   EXPECT_TRUE(coroutine.done());
   EXPECT_EQ(caught, "from below");
@@ -269,7 +244,7 @@ TEST(ForeignCallTest, ExceptionsComeOut) {
 TEST(ForeignCallTest, R02_DestroyingTheCoroutineUnwindsItsFrames) {
   std::vector<std::string> log;
   Gate gate;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     Mark outer{log, "coroutine"};
     auto call = [&] {
       Mark mark{log, "outer"};
@@ -282,7 +257,7 @@ TEST(ForeignCallTest, R02_DestroyingTheCoroutineUnwindsItsFrames) {
     co_await WithPortalRunSync(call);
     log.push_back("not reached");
   };
-  Minimal coroutine = body();
+  OwnedCoroutine coroutine = body();
   log.push_back("destroy");
   coroutine.Destroy();
   log.push_back("destroyed");
@@ -294,7 +269,7 @@ TEST(ForeignCallTest, R02_DestroyingTheCoroutineUnwindsItsFrames) {
 TEST(ForeignCallTest, R02_WhatIsSwallowedIsThrownAgain) {
   std::vector<std::string> log;
   Gate gate;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       for (int i = 0; i < 3; ++i) {
         try {
@@ -308,7 +283,9 @@ TEST(ForeignCallTest, R02_WhatIsSwallowedIsThrownAgain) {
     co_await WithPortalRunSync(call);
     log.push_back("not reached");
   };
-  { Minimal coroutine = body(); }
+  {
+    OwnedCoroutine coroutine = body();
+  }
   EXPECT_EQ(log,
             (std::vector<std::string>{"swallowed", "swallowed", "swallowed"}));
 }
@@ -328,14 +305,16 @@ TEST(ForeignCallTest,
       log.push_back(Await(status_()).ToString());
     }
   };
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       AtEnd at_end{wait, status, log};
       Await(gate);
     };
     co_await WithPortalRunSync(call);
   };
-  { Minimal coroutine = body(); }
+  {
+    OwnedCoroutine coroutine = body();
+  }
   ASSERT_EQ(log.size(), 1u);
   EXPECT_EQ(log[0].substr(0, 9), "CANCELLED") << log[0];
 }
@@ -348,7 +327,7 @@ TEST(ForeignCallTest, R02_NestedWaitsAreUnwoundInnermostFirst) {
     Mark mark{log, "inner"};
     Await(gate);
   };
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       Mark mark{log, "outer"};
       Await(inner());
@@ -356,7 +335,7 @@ TEST(ForeignCallTest, R02_NestedWaitsAreUnwoundInnermostFirst) {
     co_await WithPortalRunSync(call);
   };
   {
-    Minimal coroutine = body();
+    OwnedCoroutine coroutine = body();
     EXPECT_TRUE(gate.waited_for());
   }
   EXPECT_EQ(log, (std::vector<std::string>{"inner unwound", "outer unwound"}));
@@ -364,14 +343,15 @@ TEST(ForeignCallTest, R02_NestedWaitsAreUnwoundInnermostFirst) {
 
 TEST(ForeignCallDeathTest, R02_ANoexceptFrameDiesWithAMessage) {
   Gate gate;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&]() noexcept { Await(gate); };
     co_await WithPortalRunSync(call);
   };
-  EXPECT_DEATH({ Minimal coroutine = body(); },
-               "task \"foreign coroutine\": the host of the task has gone "
-               "while it waited in greenback::Await\\(\\), and its frames "
-               "cannot be unwound");
+  EXPECT_DEATH(
+      { OwnedCoroutine coroutine = body(); },
+      "task \"foreign coroutine\": the host of the task has gone "
+      "while it waited in greenback::Await\\(\\), and its frames "
+      "cannot be unwound");
 }
 
 #else
@@ -383,7 +363,7 @@ TEST(ForeignCallTest, R02_WithoutExceptionsAStatusReportsIt) {
     co_await gate;
     co_return absl::OkStatus();
   };
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       for (int i = 0; i < 2; ++i) {
         log.push_back(std::string(Await(wait()).message()));
@@ -391,7 +371,9 @@ TEST(ForeignCallTest, R02_WithoutExceptionsAStatusReportsIt) {
     };
     co_await WithPortalRunSync(call);
   };
-  { Minimal coroutine = body(); }
+  {
+    OwnedCoroutine coroutine = body();
+  }
   ASSERT_EQ(log.size(), 2u);
   EXPECT_EQ(log[0],
             "the host of the task has gone while it waited in "
@@ -401,14 +383,15 @@ TEST(ForeignCallTest, R02_WithoutExceptionsAStatusReportsIt) {
 
 TEST(ForeignCallDeathTest, R02_WithoutExceptionsAResultThatCannotReportItDies) {
   Gate gate;
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] { return Await(gate); };
     co_await WithPortalRunSync(call);
   };
-  EXPECT_DEATH({ Minimal coroutine = body(); },
-               "task \"foreign coroutine\": the host of the task has gone "
-               "while it waited in greenback::Await\\(\\), and it cannot be "
-               "unwound without exceptions");
+  EXPECT_DEATH(
+      { OwnedCoroutine coroutine = body(); },
+      "task \"foreign coroutine\": the host of the task has gone "
+      "while it waited in greenback::Await\\(\\), and it cannot be "
+      "unwound without exceptions");
 }
 
 #endif
@@ -475,14 +458,16 @@ Result AwaitAbandoned() {
     std::optional<Result>& result;
     ~AtEnd() { result.emplace(Await(Never<Result>())); }
   };
-  auto body = [&]() -> Minimal {
+  auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
       AtEnd at_end{result};
       (void)Await(Never<absl::Status>());
     };
     co_await WithPortalRunSync(call);
   };
-  { Minimal coroutine = body(); }
+  {
+    OwnedCoroutine coroutine = body();
+  }
   return *std::move(result);
 }
 

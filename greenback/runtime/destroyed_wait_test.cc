@@ -1,8 +1,6 @@
 // A coroutine is destroyed while it waits, by whoever owns it: what it waits in
 // forgets it. Co's are not destroyed then, but a coroutine type of another
 // library may be, and what it awaits with it.
-#include <coroutine>
-#include <exception>
 #include <functional>
 #include <latch>
 #include <optional>
@@ -28,6 +26,7 @@
 #include "greenback/runtime/task.h"
 #include "greenback/runtime/testing/mock_clock.h"
 #include "gtest/gtest.h"
+#include "tests/support/owned_coroutine.h"
 #include "tests/support/process_resources.h"
 #include "tests/support/run_nursery.h"
 #include "tests/support/test_awaitables.h"
@@ -38,38 +37,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// A coroutine of another library: runs when it is called, and is destroyed with
-// this object, wherever it stands.
-class Owned {
- public:
-  struct promise_type {
-    Owned get_return_object() {
-      return Owned(std::coroutine_handle<promise_type>::from_promise(*this));
-    }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_always final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-
-  Owned(Owned&& other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)) {}
-  Owned& operator=(Owned&& other) noexcept {
-    std::swap(handle_, other.handle_);
-    return *this;
-  }
-  ~Owned() {
-    if (handle_) handle_.destroy();
-  }
-
- private:
-  explicit Owned(std::coroutine_handle<> handle) : handle_(handle) {}
-  std::coroutine_handle<> handle_;
-};
-
 // Awaits what `make()` gives, and writes down when that is over.
 template <class Make>
-Owned WaitIn(Make make, std::vector<std::string>& log, std::string name) {
+OwnedCoroutine WaitIn(Make make, std::vector<std::string>& log,
+                      std::string name) {
   Counted counted;
   static_cast<void>(co_await make());
   log.push_back(std::move(name));
@@ -77,7 +48,8 @@ Owned WaitIn(Make make, std::vector<std::string>& log, std::string name) {
 
 // The same, with a Co between.
 template <class Make>
-Owned WaitInACoIn(Make make, std::vector<std::string>& log, std::string name) {
+OwnedCoroutine WaitInACoIn(Make make, std::vector<std::string>& log,
+                           std::string name) {
   const auto wait = [&make]() -> Co<void> {
     Counted counted;
     static_cast<void>(co_await make());
@@ -98,21 +70,23 @@ Co<void> CheckForgets(Make make, Provoke provoke) {
   std::vector<std::string> log;
   {
     CancelScope scope;
-    std::optional<Owned> first(WaitIn(make, log, "first"));
-    Owned second = WaitIn(make, log, "second");
-    std::optional<Owned> third(WaitInACoIn(make, log, "third"));
-    Owned fourth = WaitInACoIn(make, log, "fourth");
-    std::optional<Owned> fifth(WaitIn(make, log, "fifth"));
+    std::optional<OwnedCoroutine> first(WaitIn(make, log, "first"));
+    OwnedCoroutine second = WaitIn(make, log, "second");
+    std::optional<OwnedCoroutine> third(WaitInACoIn(make, log, "third"));
+    OwnedCoroutine fourth = WaitInACoIn(make, log, "fourth");
+    std::optional<OwnedCoroutine> fifth(WaitIn(make, log, "fifth"));
     first.reset();
     third.reset();
     fifth.reset();
-    Owned sixth = WaitIn(make, log, "sixth");
+    OwnedCoroutine sixth = WaitIn(make, log, "sixth");
     provoke();
     co_await SomeSteps();
     EXPECT_THAT(log, ElementsAre("second", "fourth", "sixth"));
     // All gone: neither a wake-up nor a cancellation finds anybody.
     log.clear();
-    { Owned seventh = WaitIn(make, log, "seventh"); }
+    {
+      OwnedCoroutine seventh = WaitIn(make, log, "seventh");
+    }
     provoke();
     scope.Cancel();
     co_await SomeSteps();
@@ -159,8 +133,8 @@ TEST(DestroyedWaitTest, R36_AWaitThatIsOverIsForgotten) {
     std::vector<std::string> log;
     Event event;
     const auto wait = [&] { return event.Wait(); };
-    std::optional<Owned> first(WaitIn(wait, log, "first"));
-    Owned second = WaitIn(wait, log, "second");
+    std::optional<OwnedCoroutine> first(WaitIn(wait, log, "first"));
+    OwnedCoroutine second = WaitIn(wait, log, "second");
     event.Set();
     first.reset();  // in the ready queue by now
     co_await SomeSteps();
@@ -172,9 +146,10 @@ TEST(DestroyedWaitTest, R36_ACancelledWaitIsForgotten) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     CancelScope scope;
-    std::optional<Owned> first(
+    std::optional<OwnedCoroutine> first(
         WaitIn([] { return SleepForever(); }, log, "first"));
-    Owned second = WaitIn([] { return SleepForever(); }, log, "second");
+    OwnedCoroutine second =
+        WaitIn([] { return SleepForever(); }, log, "second");
     scope.Cancel();
     first.reset();  // in the ready queue by now
     co_await SomeSteps();
@@ -187,9 +162,9 @@ TEST(DestroyedWaitTest, R36_AWaitForSomethingElseIsForgotten) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     Signal signal, other;
-    std::optional<Owned> first(
+    std::optional<OwnedCoroutine> first(
         WaitInACoIn([&]() -> Signal& { return signal; }, log, "first"));
-    Owned second =
+    OwnedCoroutine second =
         WaitInACoIn([&]() -> Signal& { return other; }, log, "second");
     signal.Fire();
     other.Fire();
@@ -208,16 +183,18 @@ TEST(DestroyedWaitTest, R36_WaitTaskRescheduledIsCancelled) {
         return Abort::kSucceeded;
       });
     };
-    { Owned waits = WaitIn(wait, log, "over"); }
+    {
+      OwnedCoroutine waits = WaitIn(wait, log, "over");
+    }
     EXPECT_THAT(log, ElementsAre("called off"));
     // The task can wait again, and be woken.
-    Owned waits = WaitIn(wait, log, "over");
+    OwnedCoroutine waits = WaitIn(wait, log, "over");
     Reschedule(CurrentTask());
     co_await SomeSteps();
     EXPECT_THAT(log, ElementsAre("called off", "over"));
     {
       // Woken by what is asked to call it off.
-      Owned again = WaitIn(
+      OwnedCoroutine again = WaitIn(
           [] {
             return WaitTaskRescheduled([] {
               Reschedule(CurrentTask());
@@ -236,11 +213,11 @@ TEST(DestroyedWaitTest, R36_AFunctionThatHasNotBegunIsNeverCalled) {
     std::vector<std::string> log;
     std::latch go_on(1);
     bool called = false;
-    Owned first = WaitIn([&] { return RunInThread([&] { go_on.wait(); }); },
-                         log, "first");
+    OwnedCoroutine first = WaitIn(
+        [&] { return RunInThread([&] { go_on.wait(); }); }, log, "first");
     {
-      Owned second = WaitIn([&] { return RunInThread([&] { called = true; }); },
-                            log, "second");
+      OwnedCoroutine second = WaitIn(
+          [&] { return RunInThread([&] { called = true; }); }, log, "second");
     }
     go_on.count_down();
     while (log.empty()) (void)co_await Checkpoint();
@@ -255,11 +232,8 @@ TEST(DestroyedWaitTest, R36_AProcessIsKilledAndReaped) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
     {
-      Owned waits = WaitIn(
-          [] {
-            return RunProcess({"sleep", "1000"});
-          },
-          log, "over");
+      OwnedCoroutine waits =
+          WaitIn([] { return RunProcess({"sleep", "1000"}); }, log, "over");
       while (!HasChildProcess()) (void)co_await Checkpoint();
     }
     EXPECT_FALSE(HasChildProcess());
@@ -279,11 +253,15 @@ TEST(DestroyedWaitTest, R36_ANurseryWithoutTasksMayBeDestroyed) {
       return OpenNursery(
           [](Nursery&) -> Co<void> { (void)co_await SleepForever(); });
     };
-    { Owned waits = WaitIn(open, log, "over"); }
+    {
+      OwnedCoroutine waits = WaitIn(open, log, "over");
+    }
     const auto open_and_leave = [] {
       return OpenNursery([](Nursery&) -> Co<void> { co_return; });
     };
-    { Owned ready = WaitIn(open_and_leave, log, "over"); }
+    {
+      OwnedCoroutine ready = WaitIn(open_and_leave, log, "over");
+    }
     co_await SomeSteps();
     EXPECT_THAT(log, ElementsAre());
   });
@@ -298,7 +276,7 @@ TEST(DestroyedWaitDeathTest, R36_AFunctionThatHasBegunIsAnError) {
                  std::vector<std::string> log;
                  std::latch begun(1), go_on(1);
                  {
-                   Owned waits = WaitIn(
+                   OwnedCoroutine waits = WaitIn(
                        [&] {
                          return RunInThread([&] {
                            begun.count_down();
@@ -320,7 +298,7 @@ TEST(DestroyedWaitDeathTest, R36_AWaitThatCannotBeCancelledIsAnError) {
       greenback::Run([]() -> Co<void> {
         std::vector<std::string> log;
         {
-          Owned waits = WaitIn(
+          OwnedCoroutine waits = WaitIn(
               [] { return WaitTaskRescheduled([] { return Abort::kFailed; }); },
               log, "over");
         }
@@ -334,7 +312,7 @@ TEST(DestroyedWaitDeathTest, R36_ANurseryWithTasksIsAnError) {
       greenback::Run([]() -> Co<void> {
         std::vector<std::string> log;
         {
-          Owned waits = WaitIn(
+          OwnedCoroutine waits = WaitIn(
               [] {
                 return OpenNursery([](Nursery& nursery) -> Co<void> {
                   nursery.StartSoon(SomeSteps);
@@ -354,7 +332,7 @@ TEST(DestroyedWaitDeathTest,
   EXPECT_DEATH(
       RunNurseryOk([](Nursery& nursery) -> Co<void> {
         static std::vector<std::string> log;
-        static std::optional<Owned> waits;
+        static std::optional<OwnedCoroutine> waits;
         nursery
             .StartSoon([]() -> Co<void> {
               waits.emplace(WaitIn([] { return SleepForever(); }, log, "over"));
