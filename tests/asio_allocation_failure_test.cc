@@ -28,6 +28,14 @@ namespace {
 
 namespace net = boost::asio;
 
+// Waits for a timer of its own, and returns text that needs memory.
+net::awaitable<std::string> TextAfterATimer() {
+  net::steady_timer timer(co_await net::this_coro::executor,
+                          std::chrono::microseconds(10));
+  co_await timer.async_wait(net::use_awaitable);
+  co_return std::string(100, 'x');
+}
+
 // ------------------------------------------------------------- in a run
 
 TEST(AsioAllocationFailureTest, R33_OperationsInARunSurviveIt) {
@@ -65,14 +73,8 @@ TEST(AsioAllocationFailureTest, R33_AwaitablesInARunSurviveIt) {
       net::steady_timer first(asio::RunExecutor());
       first.expires_after(std::chrono::microseconds(1));
       Await(first.async_wait(net::deferred));
-      const auto wait = []() -> net::awaitable<std::string> {
-        net::steady_timer timer(co_await net::this_coro::executor,
-                                std::chrono::microseconds(10));
-        co_await timer.async_wait(net::use_awaitable);
-        co_return std::string(100, 'x');
-      };
-      if (Await(wait()).size() == 100) ++done;
-      if ((co_await wait()).size() == 100) ++done;
+      if (Await(TextAfterATimer()).size() == 100) ++done;
+      if ((co_await TextAfterATimer()).size() == 100) ++done;
     });
     GREENBACK_EXPECT_DONE(done == 2);
   });
@@ -123,13 +125,7 @@ TEST(AsioAllocationFailureTest, R33_AwaitablesInATaskOfAsiosSurviveIt) {
         int done = 0;
         RunAsioTask([&]() -> net::awaitable<void> {
           const Counted counted;
-          const auto wait = []() -> net::awaitable<std::string> {
-            net::steady_timer timer(co_await net::this_coro::executor,
-                                    std::chrono::microseconds(10));
-            co_await timer.async_wait(net::use_awaitable);
-            co_return std::string(100, 'x');
-          };
-          if (Await(wait()).size() == 100) ++done;
+          if (Await(TextAfterATimer()).size() == 100) ++done;
           co_return;
         });
         GREENBACK_EXPECT_DONE(done == 1);
