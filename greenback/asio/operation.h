@@ -178,7 +178,7 @@ class AsioWaitState : public AsioWaiter {
       delete state;
     } else {
       state->DeleteLater(
-          [](AsioWaitState* state) { delete static_cast<State*>(state); });
+          [](AsioWaitState* later) { delete static_cast<State*>(later); });
     }
   }
 

@@ -73,19 +73,19 @@ struct Jump : Place {
   ControlWords control;
 
   // `last`: it will not return.
-  GREENBACK_SWITCHES_INLINE void Go(SavedContext& from, SavedContext& to,
-                                    bool last, void (*left)(void*),
-                                    void* argument);
+  GREENBACK_SWITCHES_INLINE void Go(SavedContext& here, SavedContext& to,
+                                    bool last, void (*then)(void*),
+                                    void* then_argument);
   GREENBACK_SWITCHES_INLINE static void Arrive(void* fake_stack, Jump& jump);
 };
 
 // Inline, as are Switch() and SwitchThen(): see jump.h.
-void Jump::Go(SavedContext& from, SavedContext& to, bool last,
-              void (*left)(void*), void* argument) {
-  this->from = &from;
-  this->left = left;
-  if (left != nullptr) this->argument = argument;
-  // Kept on the stack, not in `from`: no other flow needs them. Member by
+void Jump::Go(SavedContext& here, SavedContext& to, bool last,
+              void (*then)(void*), void* then_argument) {
+  from = &here;
+  left = then;
+  if (then != nullptr) argument = then_argument;
+  // Kept on the stack, not in `here`: no other flow needs them. Member by
   // member, as they are written: one read of both would wait for the writes.
   exceptions = ThreadExceptionState();
   void* const caught = exceptions->caught;
@@ -98,7 +98,7 @@ void Jump::Go(SavedContext& from, SavedContext& to, bool last,
   assert(there && "greenback: switch to a context that is not saved");
   to.place_ = nullptr;
   void* const fake_stack =
-      sanitizer::BeforeJump(from.sanitizer_, to.sanitizer_, last);
+      sanitizer::BeforeJump(here.sanitizer_, to.sanitizer_, last);
 
   Jump& other = static_cast<Jump&>(*JumpTo(there, this));
 

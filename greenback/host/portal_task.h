@@ -92,16 +92,14 @@ struct ParkPoint : Posted {
 // Something that waits, and wants to know when its task is cancelled. Lives in
 // an awaiter, for the time of one wait.
 class CancelHook : public ListItem<CancelHook> {
+ public:
+  // The task is cancelled, and the hook has been taken out: what is awaited may
+  // be called off. Called by CancelHooks, on the thread that runs the task.
+  virtual void OnCancel() = 0;
+
  protected:
   CancelHook() = default;
   ~CancelHook() = default;
-
- private:
-  friend class CancelHooks;
-
-  // The task is cancelled, and the hook has been taken out: what is awaited may
-  // be called off. Called on the thread that runs the task.
-  virtual void OnCancel() = 0;
 };
 
 // The hooks of a task.

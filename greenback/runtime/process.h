@@ -52,7 +52,7 @@ struct ProcessOptions {
   // A template, so that ProcessOptions({"cc", "-c", file}) means the
   // constructor above, and is not ambiguous.
   template <std::same_as<std::vector<std::string>> Texts>
-  explicit ProcessOptions(Texts arguments) : arguments(std::move(arguments)) {}
+  explicit ProcessOptions(Texts texts) : arguments(std::move(texts)) {}
 
   // The program, looked for in PATH if its name has no slash, and its
   // arguments.

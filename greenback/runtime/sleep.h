@@ -26,7 +26,7 @@ class SleepAwaiter final : private CancellableWait, private Timer {
   static constexpr bool kGreenbackHomeAwaiter = true;
   static constexpr bool kGreenbackRunAwaiter = true;
 
-  explicit SleepAwaiter(absl::Time deadline) { this->deadline = deadline; }
+  explicit SleepAwaiter(absl::Time end) { deadline = end; }
   ~SleepAwaiter() { LeaveIfWaiting("Sleep()"); }
 
   bool await_ready() const noexcept { return false; }

@@ -86,7 +86,7 @@ struct Detached {
 // Counts the objects that live. Move-only.
 class Counted {
  public:
-  explicit Counted(int value = 0) : value(value) { ++live_; }
+  explicit Counted(int number = 0) : value(number) { ++live_; }
   Counted(Counted&& other) noexcept : value(std::exchange(other.value, -1)) {
     ++live_;
   }

@@ -122,13 +122,13 @@ AsioTask::Coroutine DescribeCoroutine(AsioEntry<Executor>& entry) {
       .entry = &entry,
       .type = &kAsioExecutorType<Executor>,
       .runs =
-          [](void* entry) {
+          [](void* its_entry) {
             return AsioPrivate<Executor>::Runs(
-                *static_cast<AsioEntry<Executor>*>(entry));
+                *static_cast<AsioEntry<Executor>*>(its_entry));
           },
-      .cancellation = [](void* entry) -> boost::asio::cancellation_state& {
+      .cancellation = [](void* its_entry) -> boost::asio::cancellation_state& {
         return AsioPrivate<Executor>::CancellationOf(
-            *static_cast<AsioEntry<Executor>*>(entry));
+            *static_cast<AsioEntry<Executor>*>(its_entry));
       },
   };
 }

@@ -98,7 +98,7 @@ struct Cancellable : ListItem<Cancellable> {
   absl::Status Cancelled();
 };
 
-class CancelState : private Timer, public ListItem<CancelState> {
+class CancelState final : private Timer, public ListItem<CancelState> {
  public:
   // Inside `parent`; null for the outermost scope of a run.
   CancelState(Loop& loop, CancelState* parent);

@@ -35,9 +35,9 @@ absl::Status ThreadPool::Reserve() {
 
 void ThreadPool::Add(Job& job) noexcept {
   std::lock_guard lock(mutex_);
-  job.next_ = nullptr;
+  job.next = nullptr;
   *jobs_end_ = &job;
-  jobs_end_ = &job.next_;
+  jobs_end_ = &job.next;
   ++job_count_;
   changed_.notify_one();
 }
@@ -45,7 +45,7 @@ void ThreadPool::Add(Job& job) noexcept {
 bool ThreadPool::Remove(Job& job) {
   std::lock_guard lock(mutex_);
   Job** link = &first_job_;
-  while (*link != nullptr && *link != &job) link = &(*link)->next_;
+  while (*link != nullptr && *link != &job) link = &(*link)->next;
   if (*link == nullptr) return false;
   Take(link);
   return true;
@@ -53,7 +53,7 @@ bool ThreadPool::Remove(Job& job) {
 
 void ThreadPool::Take(Job** link) {
   Job* const job = *link;
-  *link = job->next_;
+  *link = job->next;
   if (*link == nullptr) jobs_end_ = link;
   --job_count_;
 }

@@ -22,12 +22,10 @@ class ThreadPool {
    public:
     virtual void Work() = 0;
 
+    Job* next = nullptr;  // of the pool's own, while it waits there
+
    protected:
     ~Job() = default;
-
-   private:
-    friend class ThreadPool;
-    Job* next_ = nullptr;
   };
 
   explicit ThreadPool(size_t max_threads);
