@@ -1,26 +1,26 @@
-// Abandoned: what Await() throws when there is no host left that could wake the
-// task.
+// Abandoned: the exception that Await() throws when the task's host has been
+// destroyed, so that nothing can wake the task any more.
 //
 // Structured tasks end before their host does. But a host that is not
-// greenback's can be destroyed first: an io_context, while a coroutine of its
-// waits in synchronous code, or a coroutine of another library, while its
-// WithPortalRunSync() does. Then the waiting frames run once more, to be
-// unwound: Await() throws Abandoned, every destructor on the way runs, and what
-// destroys the host waits for them.
+// greenback's can be destroyed first: an io_context, while one of its
+// coroutines waits in synchronous code, or a coroutine of another library,
+// while its WithPortalRunSync() waits. Then the waiting frames are resumed once
+// more, to be unwound: Await() throws Abandoned, every destructor on the way
+// runs, and the destructor of the host waits for them.
 //
-// It is no std::exception, so that code which handles errors does not take it
-// for one. Do not catch it; in a `catch (...)`, rethrow. Where it is swallowed
-// all the same, the next Await() throws it again, and what the frames return in
-// the end is dropped. A destructor that awaits while the frames are unwound
-// cannot throw a second exception: an Await() there that gives nothing, or what
-// can say so, returns at once: kCancelled for what can carry a status, and else
-// its AbandonedValue.
+// It is not a std::exception, so that code which handles errors does not take
+// it for one. Do not catch it; in a `catch (...)`, rethrow. If it is swallowed
+// all the same, the next Await() throws it again, and what the frames finally
+// return is dropped. A destructor that awaits while the frames are unwound
+// cannot throw a second exception: there Await() returns at once if its result
+// is void or can say that it was abandoned, with kCancelled where it can carry
+// a status, and otherwise with its AbandonedValue.
 //
-// C frames must not be unwound: what they do after the call, such as unlocking
-// a mutex, would be left out. So a callback that a C library calls awaits with
-// TryAwait(), which never throws Abandoned, and returns kCancelled in its
-// place, at once from then on. The callback returns an error to the library in
-// the library's own way, and the frames end by returning:
+// C frames must not be unwound: code that they run after the call, such as
+// unlocking a mutex, would be skipped. So a callback that a C library calls
+// awaits with TryAwait(), which never throws Abandoned; it returns kCancelled
+// instead, at once from then on. The callback returns an error to the library
+// in the library's own way, and the frames end by returning:
 //
 //   // A function that SQLite calls.
 //   void Fetch(sqlite3_context* context, int, sqlite3_value** arguments) {
@@ -32,15 +32,15 @@
 //     sqlite3_result_int(context, *row);
 //   }
 //
-// That holds for misuse and exhaustion, too. What the awaitable itself may
-// throw has to be caught in the callback. A library that goes on after an error
-// of its callback has to be stopped in its own way (sqlite3_interrupt()). The
-// C++ frames around the C library go on, after it has returned, until their
-// next Await() throws.
+// The same is true of misuse and exhaustion. Exceptions of the awaitable itself
+// have to be caught in the callback. A library that continues after an error of
+// its callback has to be stopped in its own way (sqlite3_interrupt()). The C++
+// frames around the C library continue, after it has returned, until their next
+// Await() throws.
 //
-// When a frame on the way is noexcept, the process dies, with a message that
-// names the task. Without exceptions Await() returns that value where the
-// result has one, and dies with that message elsewhere.
+// If a frame on the way is noexcept, the process ends with a message that names
+// the task. Without exceptions Await() returns the values above where the
+// result has one, and otherwise ends the process with that message.
 #ifndef GREENBACK_ABANDONED_H_
 #define GREENBACK_ABANDONED_H_
 
@@ -56,13 +56,13 @@ namespace greenback {
 
 class Abandoned final {};
 
-// What an Await() that cannot throw Abandoned returns in place of a Result.
-// Specialise it, with a static function Make() -> Result, for an error type of
-// the program's own. There is one for std::error_code (operation_canceled),
-// std::exception_ptr (an Abandoned), what is like std::expected and has such an
-// error_type, and a std::tuple or std::pair with such an element, if each of
-// the others has one or a default constructor. asio/operation.h has it for
-// boost::system::error_code (operation_aborted).
+// The value that an Await() that cannot throw Abandoned returns in place of a
+// Result. Specialise it, with a static function Make() -> Result, for an error
+// type of your own. It is specialised for std::error_code (operation_canceled),
+// std::exception_ptr (an Abandoned), types like std::expected whose error_type
+// has a value, and a std::tuple or std::pair with an element that has one, if
+// each of the others has a value or a default constructor. asio/operation.h
+// specialises it for boost::system::error_code (operation_aborted).
 template <class Result>
 struct AbandonedValue {};
 

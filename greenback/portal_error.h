@@ -1,10 +1,10 @@
-// PortalError: Await() was called where it may not suspend. AwaitableError:
-// what was awaited cannot be awaited any more.
+// PortalError: Await() was called where it may not suspend. AwaitableError: the
+// awaitable cannot be awaited any more.
 //
-// A mistake of the program, not of the awaited work: fix the call instead of
-// catching it. Code that has a synchronous way out asks HasPortal() first, or
-// uses TryAwait(), which gives the text of both as a FailedPrecondition status.
-// Builds without exceptions print what() and abort.
+// These are mistakes of the program, not failures of the awaitable: fix the
+// call instead of catching them. Code that can do without waiting checks
+// HasPortal() first, or uses TryAwait(), which returns the text of both as a
+// FailedPrecondition status. Builds without exceptions print what() and abort.
 #ifndef GREENBACK_PORTAL_ERROR_H_
 #define GREENBACK_PORTAL_ERROR_H_
 
@@ -19,8 +19,8 @@ class PortalError : public std::logic_error {
     kNoTask,        // called outside any task
     kNoPortal,      // the task has opened none
     kBestowedNow,   // bestowed on itself, and no checkpoint since
-    kNoAwaitScope,  // below a NoAwaitScope
-    kWrongHost,     // what is awaited is for the tasks of another host
+    kNoAwaitScope,  // inside a NoAwaitScope
+    kWrongHost,     // the awaitable is for the tasks of another host
   };
 
   PortalError(Reason reason, const std::string& what)
@@ -32,9 +32,9 @@ class PortalError : public std::logic_error {
   Reason reason_;
 };
 
-// Something that can be awaited once was awaited again, or while it was being
-// awaited, or after it was moved from; or a generator was sent a value too
-// soon.
+// An awaitable that can be awaited once was awaited again, or while it was
+// being awaited, or after it was moved from; or a value was sent to a generator
+// too soon.
 class AwaitableError : public std::logic_error {
  public:
   using std::logic_error::logic_error;

@@ -1,5 +1,5 @@
-// InPlace<T>: room for a value, or a reference, that a function makes later,
-// without ever moving it. Internal to the portal manager and the runtime.
+// InPlace<T>: room for a value, or a reference, that a function makes later.
+// The value is never moved.
 #ifndef GREENBACK_INTERNAL_IN_PLACE_H_
 #define GREENBACK_INTERNAL_IN_PLACE_H_
 

@@ -1,0 +1,339 @@
+// What makes a type awaitable, and the words of the error for one that is not.
+// Internal to awaitable.h.
+#ifndef GREENBACK_INTERNAL_AWAITABLE_TRAITS_H_
+#define GREENBACK_INTERNAL_AWAITABLE_TRAITS_H_
+
+#include <concepts>
+#include <coroutine>
+#include <type_traits>
+#include <utility>
+
+namespace greenback {
+
+template <class T>
+struct AwaitableAdapter;
+
+namespace internal {
+
+template <class T>
+inline constexpr bool kIsCoroutineHandle = false;
+template <class Promise>
+inline constexpr bool kIsCoroutineHandle<std::coroutine_handle<Promise>> = true;
+
+// The types that await_suspend may return.
+template <class T>
+concept SuspendResult =
+    std::is_void_v<T> || std::same_as<T, bool> || kIsCoroutineHandle<T>;
+
+template <class T>
+concept HasAdapter = requires(T&& value) {
+  AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(std::forward<T>(value));
+};
+template <class T>
+concept HasMemberCoAwait = requires(T&& value) {
+  std::forward<T>(value).operator co_await();
+};
+template <class T>
+concept HasFreeCoAwait = requires(T&& value) {
+  operator co_await(std::forward<T>(value));
+};
+
+// The three functions of an awaiter of type T are called on an lvalue, as the
+// compiler does ([expr.await]: "e is an lvalue"), whatever T is. Some libraries
+// have coroutines that move their awaiters instead, and functions that are for
+// rvalues alone; those are called on an rvalue, unless T is an lvalue
+// reference.
+template <class T>
+using AwaiterLvalue = std::remove_reference_t<T>&;
+template <class T>
+using AwaiterRvalue = std::conditional_t<std::is_lvalue_reference_v<T>, T,
+                                         std::remove_reference_t<T>&&>;
+
+template <class T>
+concept HasReady = requires(T&& awaiter) {
+  static_cast<T&&>(awaiter).await_ready();
+};
+template <class T>
+concept HasSuspend = requires(T&& awaiter, std::coroutine_handle<> waker) {
+  static_cast<T&&>(awaiter).await_suspend(waker);
+};
+template <class T>
+concept HasResume = requires(T&& awaiter) {
+  static_cast<T&&>(awaiter).await_resume();
+};
+template <class T>
+using ForReady = std::conditional_t<HasReady<AwaiterLvalue<T>>,
+                                    AwaiterLvalue<T>, AwaiterRvalue<T>>;
+template <class T>
+using ForSuspend = std::conditional_t<HasSuspend<AwaiterLvalue<T>>,
+                                      AwaiterLvalue<T>, AwaiterRvalue<T>>;
+template <class T>
+using ForResume = std::conditional_t<HasResume<AwaiterLvalue<T>>,
+                                     AwaiterLvalue<T>, AwaiterRvalue<T>>;
+
+// The calls, for an awaiter that GetAwaiter() has returned as a T.
+template <class T>
+inline __attribute__((always_inline)) constexpr bool
+CallReady(AwaiterLvalue<T> awaiter) noexcept(noexcept(
+    static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready()))) {
+  return static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready());
+}
+template <class T>
+inline constexpr bool kReadyIsNoexcept =
+    noexcept(CallReady<T>(std::declval<AwaiterLvalue<T>>()));
+template <class T, class Promise>
+inline __attribute__((always_inline)) decltype(auto) CallSuspend(
+    AwaiterLvalue<T> awaiter, std::coroutine_handle<Promise> waker) {
+  return static_cast<ForSuspend<T>>(awaiter).await_suspend(waker);
+}
+template <class T>
+inline __attribute__((always_inline)) decltype(auto) CallResume(
+    AwaiterLvalue<T> awaiter) {
+  return static_cast<ForResume<T>>(awaiter).await_resume();
+}
+
+template <class T>
+concept ReadyGivesBool = requires(AwaiterLvalue<T> awaiter) {
+  static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready());
+};
+template <class T>
+concept SuspendGivesSuspendResult = requires(AwaiterLvalue<T> awaiter,
+                                             std::coroutine_handle<> waker) {
+  { static_cast<ForSuspend<T>>(awaiter).await_suspend(waker) } -> SuspendResult;
+};
+
+// An awaiter of corral's kind: its library's coroutines set an executor before
+// they suspend on it.
+struct AnyPointer {
+  template <class T>
+  // For any argument's type. NOLINTNEXTLINE(google-explicit-constructor)
+  operator T*() const;
+};
+template <class T>
+concept WantsExecutor = requires(std::remove_reference_t<T>& awaiter) {
+  awaiter.await_set_executor(AnyPointer());
+};
+
+template <class T>
+concept Awaiter = ReadyGivesBool<T> && SuspendGivesSuspendResult<T> &&
+    HasResume<ForResume<T>> && !WantsExecutor<T>;
+
+template <class T>
+class AdaptedAwaiter;
+
+}  // namespace internal
+
+template <class T>
+decltype(auto) GetAwaiter(T&& awaitable) {
+  if constexpr (internal::HasAdapter<T>) {
+    return internal::AdaptedAwaiter<T>(std::forward<T>(awaitable));
+  } else if constexpr (internal::HasMemberCoAwait<T>) {
+    return std::forward<T>(awaitable).operator co_await();
+  } else if constexpr (internal::HasFreeCoAwait<T>) {
+    return operator co_await(std::forward<T>(awaitable));
+  } else {
+    return static_cast<T&&>(awaitable);
+  }
+}
+
+namespace internal {
+
+template <class T>
+using AdapterMakes = decltype(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
+    std::declval<T>()));
+template <class T>
+concept AdapterGivesAwaitable =
+    Awaiter<decltype(GetAwaiter(std::declval<AdapterMakes<T>>()))>;
+
+struct ParkPoint;
+
+// Awaiters that resume the task from its host's queue, or not at all, declare
+// this; see home_awaiter.h.
+template <class T>
+concept HomeAwaiter = std::remove_cvref_t<T>::kGreenbackHomeAwaiter;
+
+// Awaiters of greenback's that hold no coroutine, and that no other code reads
+// while an Await() waits, declare this: they are not hidden from the optimiser.
+template <class T>
+concept HoldsNoFrame = std::remove_cvref_t<T>::kGreenbackHoldsNoFrame;
+
+// An awaiter of greenback's that needs no handle to resume: it puts `point`
+// itself where its host, or PortalAccess::Wake(), finds it. await_park()
+// returns false if there is nothing to wait for.
+template <class A>
+concept ParksItself = requires(A& awaiter, ParkPoint& point) {
+  { awaiter.await_park(point) } -> std::same_as<bool>;
+};
+
+// Keeps what an adapter has returned for as long as it is awaited.
+// await_ready() is const, as in all awaiters of greenback's, since some
+// libraries' coroutines require that. If that of the inner awaiter is not, the
+// const is cast away; this object is never a constant.
+template <class T>
+class AdaptedAwaiter {
+  using Made = AdapterMakes<T>;
+  using Inner = decltype(GetAwaiter(std::declval<Made>()));
+
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = HomeAwaiter<Inner>;
+
+  explicit AdaptedAwaiter(T&& awaitable)
+      : made_(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
+            std::forward<T>(awaitable))),
+        inner_(GetAwaiter(std::forward<Made>(made_))) {}
+  AdaptedAwaiter(const AdaptedAwaiter&) = delete;
+  AdaptedAwaiter& operator=(const AdaptedAwaiter&) = delete;
+
+  bool await_ready() const noexcept(kReadyIsNoexcept<Inner>) {
+    return CallReady<Inner>(const_cast<AwaiterLvalue<Inner>>(inner_));
+  }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> waker) {
+    return CallSuspend<Inner>(inner_, waker);
+  }
+  bool await_park(ParkPoint& point) requires(ParksItself<Inner>) {
+    return inner_.await_park(point);
+  }
+  decltype(auto) await_resume() { return CallResume<Inner>(inner_); }
+
+ private:
+  Made made_;
+  Inner inner_;
+};
+// If the adapter returns something that is not awaitable, this is no awaiter
+// either.
+template <class T>
+requires(!AdapterGivesAwaitable<T>)  //
+    class AdaptedAwaiter<T> {
+ public:
+  explicit AdaptedAwaiter(T&&) {}
+};
+
+template <class T>
+concept Awaitable = Awaiter<decltype(GetAwaiter(std::declval<T>()))>;
+
+// The result of awaiting something that is not awaitable. Converts to whatever
+// the caller needs, so that the only error is the sentence of CheckAwaitable().
+template <class T>
+struct NotAwaitable {
+  template <class Wanted>
+  // Whatever is wanted. NOLINTNEXTLINE(google-explicit-constructor)
+  operator Wanted() const;
+};
+// The same for a coroutine, which would await it.
+template <class T>
+struct NoAwaiter : std::suspend_always {
+  NotAwaitable<T> await_resume() const noexcept;
+};
+
+template <class T>
+concept HasReadyAndResume = HasReady<ForReady<T>> && HasResume<ForResume<T>>;
+
+// Awaitable, but only as an rvalue.
+template <class T>
+inline constexpr bool kIsForRvalues = false;
+template <class T>
+inline constexpr bool kIsForRvalues<T&> = !Awaitable<T&> && Awaitable<T>;
+
+#define GREENBACK_NOT_AWAITABLE                                             \
+  "this type is not awaitable: it is no awaiter, and has neither operator " \
+  "co_await nor a greenback::AwaitableAdapter"
+
+// clang names the type in the line of a failed static_assert, g++ does not; but
+// it does when a variable template is "unavailable".
+#if defined(__GNUC__) && !defined(__clang__) && \
+    __has_cpp_attribute(gnu::unavailable)
+template <class T>
+inline constexpr bool kIsAwaitable = true;
+template <class T>
+requires(!Awaitable<T>)                            //
+    [[gnu::unavailable(GREENBACK_NOT_AWAITABLE)]]  //
+    inline constexpr bool kIsAwaitable<T> = true;
+#else
+template <class T>
+inline constexpr bool kIsAwaitable = Awaitable<T>;
+#endif
+
+// Returns Awaitable<T>. If that is false, the compiler reports an error whose
+// first line says why.
+template <class T>
+constexpr bool CheckAwaitable() {
+  if constexpr (!Awaitable<T>) {
+    using A = decltype(GetAwaiter(std::declval<T>()));
+    if constexpr (kIsForRvalues<T>) {
+      static_assert(!kIsForRvalues<T>,
+                    "this can be awaited as an rvalue only: pass it with "
+                    "std::move(), or the call that makes it");
+    } else if constexpr (HasAdapter<T>) {
+      static_assert(Awaiter<A>,
+                    "AwaitableAdapter<T>::Adapt() must give an awaitable");
+    } else if constexpr (!HasReadyAndResume<A>) {
+      static_assert(kIsAwaitable<T>, GREENBACK_NOT_AWAITABLE);
+    } else if constexpr (WantsExecutor<A>) {
+      static_assert(!WantsExecutor<A>,
+                    "an awaiter with an await_set_executor() is for coroutines "
+                    "of its own library, which set its executor: await it in "
+                    "one of those, or write a greenback::AwaitableAdapter for "
+                    "its awaitable");
+    } else if constexpr (!ReadyGivesBool<A>) {
+      static_assert(ReadyGivesBool<A>,
+                    "an awaiter's await_ready() must return bool, or what "
+                    "converts to it");
+    } else if constexpr (!HasSuspend<ForSuspend<A>>) {
+      static_assert(HasSuspend<ForSuspend<A>>,
+                    "an awaiter's await_suspend() must take a "
+                    "std::coroutine_handle<>: greenback's continuation is no "
+                    "coroutine of its own type");
+    } else {
+      static_assert(Awaiter<A>,
+                    "an awaiter's await_suspend() must return void, bool or a "
+                    "std::coroutine_handle");
+    }
+  }
+  return Awaitable<T>;
+}
+#undef GREENBACK_NOT_AWAITABLE
+
+// The type that a function can return for an await_resume() that returns an R,
+// if the awaiter is destroyed before the result is used: a value in place of an
+// rvalue reference, which is likely to refer to the awaiter.
+template <class R>
+struct KeptResult {
+  using type = R;
+};
+// Takes the place of a value that cannot be moved. It is refused where it would
+// be made, which is an implicit conversion from the result.
+template <class R>
+struct Immovable {
+  template <class Result>
+  requires(std::same_as<std::remove_cvref_t<Result>, std::remove_cv_t<R>>)  //
+      Immovable(Result&&) {  // NOLINT(google-explicit-constructor)
+    static_assert(std::is_move_constructible_v<R>,
+                  "the result is an rvalue reference, perhaps into what is "
+                  "destroyed before it is used, to something that cannot be "
+                  "moved; co_await it in a coroutine, or give an lvalue "
+                  "reference");
+  }
+};
+template <class R>
+struct KeptResult<R&&> {
+  using type = std::conditional_t<std::is_move_constructible_v<R>,
+                                  std::remove_cv_t<R>, Immovable<R>>;
+};
+
+template <class T>
+struct AwaitResultOf {
+  using type = NotAwaitable<T>;
+};
+template <Awaitable T>
+struct AwaitResultOf<T> {
+  using A = decltype(GetAwaiter(std::declval<T>()));
+  using type = typename KeptResult<
+      decltype(std::declval<ForResume<A>>().await_resume())>::type;
+};
+
+}  // namespace internal
+
+}  // namespace greenback
+
+#endif  // GREENBACK_INTERNAL_AWAITABLE_TRAITS_H_
