@@ -69,7 +69,9 @@ absl::Status RescheduledWait::Outcome() {
 
 void Reschedule(Task& task, absl::Status status) {
   using internal::RescheduledWait;
-  if (!status.ok()) return RescheduledWait::End(task, nullptr).Fail(status);
+  if (!status.ok()) {
+    return RescheduledWait::End(task, nullptr).Fail(std::move(status));
+  }
   RescheduledWait::End(task, &internal::kTypeTag<void>).Finish();
 }
 
