@@ -35,7 +35,6 @@ namespace greenback {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 // Awaits what `make()` gives, and writes down when that is over.
 template <class Make>
