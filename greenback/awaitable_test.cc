@@ -15,12 +15,14 @@ namespace {
 
 // Awaiters of another library whose functions have the qualifiers READY,
 // SUSPEND and RESUME. Each suspends, and has been resumed already.
+// NOLINTBEGIN(bugprone-macro-parentheses): none fit around qualifiers.
 #define AWAITER(Name, READY, SUSPEND, RESUME)                             \
   struct Name {                                                           \
     bool await_ready() READY { return false; }                            \
     void await_suspend(std::coroutine_handle<> h) SUSPEND { h.resume(); } \
     std::string await_resume() RESUME { return "done"; }                  \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 AWAITER(Plain, , , );
 AWAITER(Const, const, const, const);
 AWAITER(Noexcept, noexcept, noexcept, noexcept);

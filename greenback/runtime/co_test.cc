@@ -327,6 +327,7 @@ TEST(CoTest, AnExceptionIsDestroyedOnce) {
 TEST(CoTest, AnExceptionOfTheResultsMoveComesOut) {
   struct ThrowsWhenMoved {
     ThrowsWhenMoved() = default;
+    // NOLINTNEXTLINE(performance-noexcept-move-constructor): it throws.
     ThrowsWhenMoved(ThrowsWhenMoved&&) { throw std::runtime_error("moved"); }
   };
   greenback::Run([]() -> Co<void> {
