@@ -238,7 +238,7 @@ std::coroutine_handle<> AsioPostAwaiter::SuspendElsewhere(
     std::coroutine_handle<> waiter) {
   has_more_ = true;
   Operation& operation =
-      operation_.Emplace([this] { return Operation(AsioPost(post_)); });
+      operation_.Emplace([this] { return Operation(std::move(post_)); });
   return elsewhere_
       .Emplace([&operation] { return ForeignAwaiter<Operation&>(operation); })
       .await_suspend(waiter);
@@ -246,7 +246,7 @@ std::coroutine_handle<> AsioPostAwaiter::SuspendElsewhere(
 
 bool AsioPostAwaiter::ParkElsewhere(ParkPoint& point) {
   has_more_ = true;
-  return operation_.Emplace([this] { return Operation(AsioPost(post_)); })
+  return operation_.Emplace([this] { return Operation(std::move(post_)); })
       .await_park(point);
 }
 

@@ -444,7 +444,7 @@ class AsioPostAwaiter : private StartWhenParked {
  public:
   static constexpr bool kGreenbackHomeAwaiter = true;
 
-  explicit AsioPostAwaiter(const AsioPost& post) : post_(post) {}
+  explicit AsioPostAwaiter(AsioPost post) : post_(std::move(post)) {}
   AsioPostAwaiter(const AsioPostAwaiter&) = delete;
   AsioPostAwaiter& operator=(const AsioPostAwaiter&) = delete;
   __attribute__((noinline)) ~AsioPostAwaiter() = default;
