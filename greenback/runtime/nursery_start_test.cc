@@ -108,8 +108,8 @@ TEST(NurseryStartTest, GivesAStatusOrTheValue) {
 TEST(NurseryStartTest, GivesAMoveOnlyValue) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     using Pointer = std::unique_ptr<int>;
-    absl::StatusOr<Pointer> value =
-        co_await nursery.Start<Pointer>(Serve<Pointer>, Pointer(new int(7)));
+    absl::StatusOr<Pointer> value = co_await nursery.Start<Pointer>(
+        Serve<Pointer>, std::make_unique<int>(7));
     EXPECT_TRUE(value.ok() && **value == 7);
     nursery.cancel_scope().Cancel();
   });
