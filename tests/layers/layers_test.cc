@@ -8,13 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::IsEmpty;
 
 fs::path Source() {
   static const auto* const source =
