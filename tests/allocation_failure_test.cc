@@ -366,7 +366,7 @@ TEST(AllocationFailureTest, R33_RunOnFiberSurvivesIt) {
 struct Foreign {
   struct promise_type {
     Foreign get_return_object() {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+      return Foreign(std::coroutine_handle<promise_type>::from_promise(*this));
     }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     std::suspend_always final_suspend() const noexcept { return {}; }
@@ -375,7 +375,8 @@ struct Foreign {
     std::exception_ptr error;
   };
 
-  Foreign(std::coroutine_handle<promise_type> handle) : handle(handle) {}
+  explicit Foreign(std::coroutine_handle<promise_type> handle)
+      : handle(handle) {}
   Foreign(const Foreign&) = delete;
   Foreign& operator=(const Foreign&) = delete;
   ~Foreign() { handle.destroy(); }
