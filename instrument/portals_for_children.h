@@ -4,9 +4,8 @@
 //   greenback::PortalsForChildren portals;
 //   co_await greenback::OpenNursery(
 //       [&](greenback::Nursery& nursery) -> greenback::Co<void> {
-//         nursery.StartSoon(Serve);        // may Await(), and so may the tasks
-//         ...                              // that Serve spawns in its
-//         nurseries
+//         nursery.StartSoon(Serve);   // may Await(), and so may the tasks
+//         ...                         // in the nurseries that Serve opens
 //       });
 //
 // While the object lives, a task begins with a portal if it is spawned in a
