@@ -26,9 +26,10 @@
 //   absl::StatusOr<...>    of either, if Enter(), Exit() or the body returns
 //                          absl::Status or absl::StatusOr; T is then the value
 //                          of the body's StatusOr
-// For a body that returns nothing, or absl::Status: returns the same, and after
-// a suppressed failure what it returns after success. In an optional or a
-// StatusOr, a reference is a std::reference_wrapper.
+// For a body that returns nothing, or absl::Status: nothing, or absl::Status if
+// Enter(), Exit() or the body returns a status; after a suppressed failure, as
+// after success. In an optional or a StatusOr, a reference is a
+// std::reference_wrapper.
 //
 // Use it if Exit() has to know about failures, or to fail itself. If not,
 // AsyncContext (async_context.h) fits into the scope that is there.
