@@ -12,47 +12,46 @@
 //                            boost::asio::detached);
 //   io.run();
 //
-// For programs that have a loop already: everything else is Boost.Asio as it
-// is. No other executor, no other context, no other completion tokens, and the
-// same sockets and timers. A coroutine that opens a portal, wherever and by
-// whomever it was spawned, becomes a task to greenback: its handlers then run
-// as steps of the task, each on a pooled fiber, and below them greenback's
-// Await() suspends synchronous code. One that opens none is not touched.
+// For programs that have a loop already. Everything else is Boost.Asio as it
+// is: no other executor, context or completion tokens, and the same sockets and
+// timers. A coroutine that opens a portal, wherever and by whatever code it was
+// spawned, becomes a task of greenback's: its handlers then run as steps of the
+// task, each on a pooled fiber, and Await() inside them suspends synchronous
+// code. A coroutine that opens none is not touched.
 //
 // What Await() takes here: operations with the tokens deferred and
 // as_tuple(deferred) (operation.h), another boost::asio::awaitable
 // (awaitable.h), greenback::Co and whatever is awaitable (../awaitable.h). What
 // needs a run (Sleep(), nurseries, cancel scopes, task trees) is refused with a
-// PortalError that names both hosts: Asio has no task tree.
+// PortalError that names both hosts, because Asio has no task tree.
 //
 // Cancellation: what Asio's cancellation slots tell the coroutine reaches what
-// it awaits in synchronous code. It comes out as the operation's
+// its synchronous code awaits. It propagates from there as the operation's
 // operation_aborted, or as kCancelled where a Status says so. Asio's own rule
 // holds as well: in a coroutine that is cancelled, every co_await throws
 // operation_aborted, unless throw_if_cancelled(false) was awaited.
-// Threads: whatever the executor gives: one thread, a strand, or a thread_pool,
-// where a coroutine, and the stack that it waits on, may go on on another
-// thread after every wait. Thread-locals are then read by functions that are
-// not inlined, or not at all: compilers keep the address of a thread-local in a
-// register over an Await(). Asio's coroutines read one when they are called,
-// to allocate their frame. So on executors of several threads a coroutine that
-// synchronous code awaits, Await(FetchRow(id)), has to be noinline, or in
-// another file; or the whole program defines
-// BOOST_ASIO_DISABLE_AWAITABLE_FRAME_RECYCLING. (Operations of Asio's, and
-// greenback::Co, have no such need.)
-// Resumed by: the coroutine's executor. In the middle of another task's step it
-// is posted.
+// Threads: those of the executor: one thread, a strand, or a thread_pool, where
+// a coroutine, and the stack that it waits on, may resume on another thread
+// after every wait. Functions that read thread-locals must then not be inlined:
+// compilers keep the address of a thread-local in a register over an Await().
+// Asio's coroutines read one when they are called, to allocate their frame. So
+// on executors of several threads a coroutine that synchronous code awaits,
+// Await(FetchRow(id)), must be noinline or in another file; or the whole
+// program defines BOOST_ASIO_DISABLE_AWAITABLE_FRAME_RECYCLING. (Asio's
+// operations and greenback::Co have no such need.) Resumed by: the coroutine's
+// executor; by a post() if that would be in the middle of another task's step.
 // Other coroutines: what a task spawns on this_coro::executor is a coroutine of
 // its own, without a portal. (One that is spawned with plain co_spawn() on a
 // bare executor of the same thread starts at once, inside its spawner's step,
-// and until it first waits HasPortal() is its spawner's; CoSpawn() has no such
+// and until it first waits HasPortal() is its spawner's. CoSpawn() has no such
 // exception.)
 // Destruction: an execution context that is destroyed while coroutines wait in
-// synchronous code unwinds them: see ../abandoned.h. It may be a static object,
-// whose destructor runs at exit. When exit() is called in a step, the frames of
-// that step are not unwound, as they never return.
-// Errors: misuse throws PortalError. These need exceptions, as
-// boost::asio::awaitable does, and Boost 1.81 (awaitable_thread.h says why).
+// synchronous code unwinds them; see ../abandoned.h. It may be a static object,
+// which is destroyed at exit. When exit() is called in a step, the frames of
+// that step are not unwound, because they never return.
+// Errors: misuse throws PortalError. Needs exceptions, as
+// boost::asio::awaitable does, and Boost 1.81 (internal/awaitable_thread.h says
+// why).
 #ifndef GREENBACK_ASIO_PORTAL_H_
 #define GREENBACK_ASIO_PORTAL_H_
 
@@ -61,83 +60,36 @@
 #include <boost/asio/co_spawn.hpp>
 #include <concepts>
 #include <functional>
-#include <memory>
 #include <source_location>
 #include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "greenback/asio/awaitable.h"
-#include "greenback/asio/internal/asio_task.h"
 #include "greenback/asio/internal/awaitable_thread.h"
-#include "greenback/asio/portal_executor.h"
-#include "greenback/awaitable.h"
+#include "greenback/asio/internal/coroutine_task.h"
+#include "greenback/asio/internal/run_as_task.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/portal.h"
 #include "greenback/task_local.h"
 
-namespace greenback {
-namespace internal {
+namespace greenback::asio {
 
-template <class T>
-inline constexpr bool kIsAsioAwaitable = false;
-template <class T, class Executor>
-inline constexpr bool kIsAsioAwaitable<boost::asio::awaitable<T, Executor>> =
-    true;
-
-// What co_await gives for what an async_fn has returned, and the executor of
-// who may await it.
-template <class Made>
-struct AsioMade {
-  using Result = typename AsioGives<AwaitResult<Made>>::T;
-  using Executor = boost::asio::any_io_executor;
-};
-template <class T, class AwaitableExecutor>
-struct AsioMade<boost::asio::awaitable<T, AwaitableExecutor>> {
-  using Result = T;
-  using Executor = AwaitableExecutor;
-};
-
-// The last thing in a task: what runs after it in the same step is none of it.
-class AsioTaskEnd {
- public:
-  explicit AsioTaskEnd(AsioTask& task) : task_(task) {}
-  AsioTaskEnd(const AsioTaskEnd&) = delete;
-  AsioTaskEnd& operator=(const AsioTaskEnd&) = delete;
-  ~AsioTaskEnd();
-
- private:
-  AsioTask& task_;
-};
-
-template <class T, class Executor, class Make>
-boost::asio::awaitable<T, Executor> RunAsTask(Make make, const char* name,
-                                              std::shared_ptr<Locals> locals) {
-  co_await BecomeTask<Executor>(name, /*post=*/false, std::move(locals))
-      .KeepSwitched(co_await AsioIdentity());
-  AsioTaskEnd end(*AsioTask::Current());
-  co_return co_await std::move(make)();
-}
-
-}  // namespace internal
-
-namespace asio {
-
-// The running task; PortalError outside one. For BestowPortal() by others, who
-// must use it on its executor, and while the coroutine is there.
+// The running task; PortalError if there is none. For BestowPortal() by others,
+// who must use it on the task's executor and while the coroutine exists.
 PortalTask& CurrentTask(
     std::source_location where = std::source_location::current());
 
-// What this_coro::executor is to a coroutine, for the synchronous code below
-// it: where to make I/O objects. Of the running task, of Asio's or of a run;
-// PortalError where there is none.
+// What this_coro::executor is to a coroutine, for its synchronous code: where
+// to make I/O objects. Of the running task, be it Asio's or a run's;
+// PortalError if there is none.
 boost::asio::any_io_executor CurrentExecutor(
     std::source_location where = std::source_location::current());
 
 // boost::asio::co_spawn() of a coroutine that is a task from the start: portals
 // can be opened in it (and bestowed on it), and it has none yet. `executor`:
 // an executor or an execution context. `awaitable`: a boost::asio::awaitable,
-// or a function that gives one and lives until the coroutine has ended. In
+// or a function that returns one and lives until the coroutine has ended. In
 // messages the task has the name of the calling function. It inherits the
 // caller's task locals.
 template <class ExecutorOrContext, class Awaitable, class CompletionToken>
@@ -145,87 +97,85 @@ auto CoSpawn(ExecutorOrContext&& executor, Awaitable&& awaitable,
              CompletionToken&& token,
              std::source_location where = std::source_location::current()) {
   using Given = std::remove_cvref_t<Awaitable>;
-  if constexpr (internal::kIsAsioAwaitable<Given>) {
-    using Made = internal::AsioMade<Given>;
-    auto make = [awaitable =
-                     Given(std::forward<Awaitable>(awaitable))]() mutable {
-      return std::move(awaitable);
-    };
-    return boost::asio::co_spawn(
-        executor,
-        internal::RunAsTask<typename Made::Result, typename Made::Executor>(
-            std::move(make), where.function_name(), internal::CurrentLocals()),
-        std::forward<CompletionToken>(token));
+  if constexpr (internal::kIsBoostAwaitable<Given>) {
+    return CoSpawn(
+        std::forward<ExecutorOrContext>(executor),
+        [awaitable = Given(std::forward<Awaitable>(awaitable))]() mutable {
+          return std::move(awaitable);
+        },
+        std::forward<CompletionToken>(token), where);
   } else {
     static_assert(std::invocable<Given>,
                   "greenback::asio::CoSpawn(executor, awaitable, token): "
                   "awaitable must be a boost::asio::awaitable, or a function "
-                  "without arguments that gives one");
-    using Made = internal::AsioMade<std::invoke_result_t<Given>>;
+                  "without arguments that returns one");
+    using Made = internal::MadeAwaitable<std::invoke_result_t<Given>>;
     return boost::asio::co_spawn(
         executor,
         internal::RunAsTask<typename Made::Result, typename Made::Executor>(
             Given(std::forward<Awaitable>(awaitable)), where.function_name(),
-            internal::CurrentLocals()),
+            greenback::internal::CurrentLocals()),
         std::forward<CompletionToken>(token));
   }
 }
 
-// co_await EnsurePortal() -> absl::Status: the coroutine has a portal from now
-// on, until it ends. Always a full checkpoint: a post() to its executor, and
-// kCancelled when it is cancelled; the portal is there all the same. (In a
-// coroutine that is cancelled before, the co_await itself throws; see above.)
+// co_await EnsurePortal() -> absl::Status: from now on, until it ends, the
+// coroutine has a portal. Always a full checkpoint: a post() to its executor,
+// and kCancelled when it is cancelled; the portal is opened in any case. (In a
+// coroutine that was cancelled before, the co_await itself throws; see above.)
 template <class Executor = boost::asio::any_io_executor>
 boost::asio::awaitable<absl::Status, Executor> EnsurePortal(
     std::source_location where = std::source_location::current()) {
   co_await internal::BecomeTask<Executor>(where.function_name(),
                                           /*post=*/true);
-  internal::AsioTask& task = *internal::AsioTask::Current();
-  internal::PortalAccess::Set(task, internal::PortalAccess::Portal::kOpen);
+  internal::CoroutineTask& task = *internal::CoroutineTask::Current();
+  using Access = greenback::internal::PortalAccess;
+  Access::Set(task, Access::Portal::kOpen);
   co_return task.FinishCheckpoint();
 }
 
-// As everywhere: whether Await() would be let through, and a portal for
-// another task (or, from its next step on, for the running one).
+// The same as on other hosts: whether Await() would be let through, and a
+// portal for another task (or, from its next step on, for the running one).
 using greenback::BestowPortal;
 using greenback::HasPortal;
 
-// co_await WithPortalRunSync(sync_fn, args...): gives what sync_fn(args...)
-// gives (for a reference, a std::reference_wrapper), with a portal for the time
-// of the call. Adds no checkpoint.
+// co_await WithPortalRunSync(sync_fn, args...): calls sync_fn(args...) with a
+// portal for the time of the call, and returns its result (for a reference, a
+// std::reference_wrapper). Adds no checkpoint.
 template <class Executor = boost::asio::any_io_executor, class Fn,
           class... Args>
 auto WithPortalRunSync(Fn fn, Args... args) -> boost::asio::awaitable<
-    typename internal::AsioGives<std::invoke_result_t<Fn, Args...>>::T,
+    typename internal::YieldsInAsio<std::invoke_result_t<Fn, Args...>>::T,
     Executor> {
-  const bool& identity = co_await internal::AsioIdentity();
-  internal::AsioTask* task = internal::RunningTaskOf(identity);
+  const bool& identity = co_await internal::FrameIdentity();
+  internal::CoroutineTask* task = internal::RunningTaskOf(identity);
   if (task == nullptr) {
     co_await internal::BecomeTask<Executor>("WithPortalRunSync",
                                             /*post=*/false)
         .KeepSwitched(identity);
-    task = internal::AsioTask::Current();
+    task = internal::CoroutineTask::Current();
   }
-  const internal::PortalForCall portal(*task);
+  const greenback::internal::PortalForCall portal(*task);
   co_return std::invoke(std::move(fn), std::move(args)...);
 }
 
-// co_await WithPortalRun(async_fn, args...): the same for what gives a
-// boost::asio::awaitable, a greenback::Co, or another awaitable.
+// co_await WithPortalRun(async_fn, args...): the same for a function that
+// returns a boost::asio::awaitable, a greenback::Co, or another awaitable.
 template <class Executor = boost::asio::any_io_executor, class Fn,
           class... Args>
 auto WithPortalRun(Fn fn, Args... args) -> boost::asio::awaitable<
-    typename internal::AsioMade<std::invoke_result_t<Fn, Args...>>::Result,
+    typename internal::MadeAwaitable<std::invoke_result_t<Fn, Args...>>::Result,
     Executor> {
-  const bool& identity = co_await internal::AsioIdentity();
-  internal::AsioTask* task = internal::RunningTaskOf(identity);
+  const bool& identity = co_await internal::FrameIdentity();
+  internal::CoroutineTask* task = internal::RunningTaskOf(identity);
   if (task == nullptr) {
     co_await internal::BecomeTask<Executor>("WithPortalRun", /*post=*/false)
         .KeepSwitched(identity);
-    task = internal::AsioTask::Current();
+    task = internal::CoroutineTask::Current();
   }
-  const internal::PortalForCall portal(*task);
-  if constexpr (internal::kIsAsioAwaitable<std::invoke_result_t<Fn, Args...>>) {
+  const greenback::internal::PortalForCall portal(*task);
+  using Made = std::invoke_result_t<Fn, Args...>;
+  if constexpr (internal::kIsBoostAwaitable<Made>) {
     co_return co_await std::invoke(std::move(fn), std::move(args)...);
   } else {
     co_return co_await AsAwaitable<Executor>(
@@ -233,7 +183,6 @@ auto WithPortalRun(Fn fn, Args... args) -> boost::asio::awaitable<
   }
 }
 
-}  // namespace asio
-}  // namespace greenback
+}  // namespace greenback::asio
 
 #endif  // GREENBACK_ASIO_PORTAL_H_

@@ -3,21 +3,21 @@
 //   using Session = boost::asio::awaitable<
 //       void, greenback::asio::PortalExecutor<Io::executor_type>>;
 //
-// An executor of Boost.Asio's that forwards everything to another one, and that
-// greenback can follow: when a coroutine has become a task (by CoSpawn(), or by
-// one of the portal functions of portal.h), the executor of its handlers is a
-// PortalExecutor that belongs to that task, and what it executes runs as steps
-// of the task, on a fiber.
+// An executor of Boost.Asio's that forwards everything to another one, and by
+// which greenback knows the task: when a coroutine has become a task (by
+// CoSpawn(), or by one of the portal functions of portal.h), the executor of
+// its handlers is a PortalExecutor that belongs to that task. Functions that it
+// executes run as steps of the task, on a fiber.
 //
 // When to use it: never for `awaitable<T>`, whose any_io_executor holds one as
 // soon as that is needed. As the Executor of `awaitable<T, Executor>` when the
 // type erasure of any_io_executor costs too much; other executor types cannot
-// hold a portal. Made from an Executor, or got from this_coro::executor, it
-// belongs to no task and costs nothing: what is spawned on it is a coroutine of
-// its own, without a portal.
+// hold a portal. One that is made from an Executor, or read from
+// this_coro::executor, belongs to no task and costs nothing: what is spawned on
+// it is a coroutine of its own, without a portal.
 //
-// Threads, blocking, work tracking: as those of Executor. dispatch() inside a
-// step of the task is a plain call; elsewhere, and for post(), a step.
+// Threads, blocking, work tracking: those of Executor. dispatch() inside a step
+// of the task is a plain call; elsewhere, and for post(), it begins a step.
 #ifndef GREENBACK_ASIO_PORTAL_EXECUTOR_H_
 #define GREENBACK_ASIO_PORTAL_EXECUTOR_H_
 
@@ -29,43 +29,11 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/asio/internal/asio_task.h"
+#include "greenback/asio/internal/coroutine_task.h"
+#include "greenback/asio/internal/task_step.h"
 #include "greenback/host/portal_task.h"
 
-namespace greenback {
-namespace internal {
-
-template <class Fn>
-struct AsioStep {
-  AsioTask* task;
-  Fn fn;
-  void operator()() { task->Step(std::move(fn)); }
-};
-// Of what is awaited at task->below().
-template <class Fn>
-struct AsioStepBelow {
-  AsioTask* task;
-  Fn fn;
-  void operator()() { task->Step(std::move(fn), task->below()); }
-};
-
-// What is executed inside a task's step, but is no part of it.
-template <class Fn>
-struct OutsideTasks {
-  Fn fn;
-  void operator()() {
-    struct Restore {
-      PortalTask* const task =
-          std::exchange(ThisThread().current_task, nullptr);
-      ~Restore() { ThisThread().current_task = task; }
-    } restore;
-    std::move(fn)();
-  }
-};
-
-}  // namespace internal
-
-namespace asio {
+namespace greenback::asio {
 
 template <class Executor>
 class PortalExecutor {
@@ -77,19 +45,21 @@ class PortalExecutor {
   PortalExecutor(Inner executor) noexcept  // NOLINT: as co_spawn() wants it
       : executor_(std::move(executor)) {}
   // For greenback: the executor that owns the task.
-  PortalExecutor(Executor executor, internal::AsioTaskPtr task) noexcept
+  PortalExecutor(Executor executor, internal::CoroutineTaskPtr task) noexcept
       : executor_(std::move(executor)),
         task_(reinterpret_cast<uintptr_t>(task.detach()) | kOwns) {}
 
-  // For greenback: one of what the task awaits, which does not own it.
-  static PortalExecutor Below(Executor executor, internal::AsioTask& task) {
+  // For greenback: the executor of an awaitable that the task awaits. It does
+  // not own the task.
+  static PortalExecutor Below(Executor executor,
+                              internal::CoroutineTask& task) {
     return PortalExecutor(std::move(executor),
                           reinterpret_cast<uintptr_t>(&task) | kBelow);
   }
 
-  // What the code of a coroutine gets for this_coro::executor, and hands to
-  // other coroutines, belongs to no task. (The task is not touched before it is
-  // known to run.)
+  // A copy that the coroutine's own code makes, by this_coro::executor, is for
+  // other coroutines and belongs to no task. (The task is not accessed before
+  // it is known to run.)
   PortalExecutor(const PortalExecutor& other) noexcept
       : PortalExecutor(other.executor_, other.CopyTask()) {}
   PortalExecutor(PortalExecutor&& other) noexcept
@@ -119,12 +89,12 @@ class PortalExecutor {
   template <class Fn>
   void execute(Fn&& fn) const {
     if ((task_ & kBelow) != 0) {
-      executor_.execute(internal::AsioStepBelow<std::decay_t<Fn>>{
+      executor_.execute(internal::NestedTaskStep<std::decay_t<Fn>>{
           task(), std::forward<Fn>(fn)});
     } else if (task() != nullptr) {
       executor_.execute(
-          internal::AsioStep<std::decay_t<Fn>>{task(), std::forward<Fn>(fn)});
-    } else if (internal::ThisThread().current_task != nullptr) {
+          internal::TaskStep<std::decay_t<Fn>>{task(), std::forward<Fn>(fn)});
+    } else if (greenback::internal::ThisThread().current_task != nullptr) {
       executor_.execute(
           internal::OutsideTasks<std::decay_t<Fn>>{std::forward<Fn>(fn)});
     } else {
@@ -142,7 +112,7 @@ class PortalExecutor {
       auto require(const Property& property) const {
     return Wrap(boost::asio::require(executor_, property));
   }
-  // Of an executor that has something to do for it; Asio asks require() first.
+  // For executors that act on the property; Asio tries require() first.
   template <class Property>
   requires(boost::asio::can_prefer_v<const Executor&, Property>)  //
       auto prefer(const Property& property) const {
@@ -153,15 +123,14 @@ class PortalExecutor {
   template <class Other>
   friend class PortalExecutor;
 
-  // Set in the one that owns its task.
-  static constexpr uintptr_t kOwns = 1;
-  static constexpr uintptr_t kBelow = 2;
+  static constexpr uintptr_t kOwns = 1;   // this one owns its task
+  static constexpr uintptr_t kBelow = 2;  // made by Below()
 
   PortalExecutor(Executor executor, uintptr_t task) noexcept
       : executor_(std::move(executor)), task_(Apart(task)) {}
 
-  // Keeps the compiler from moving both members at once: to read what has just
-  // been written in two parts in one go waits for the writes.
+  // Keeps the compiler from moving both members with one instruction. A read of
+  // both that follows separate writes has to wait until the writes are done.
   static uintptr_t Apart(uintptr_t task) {
 #if defined(__GNUC__)
     asm("" : "+r"(task));
@@ -169,12 +138,14 @@ class PortalExecutor {
     return task;
   }
 
-  internal::AsioTask* task() const noexcept {
-    return reinterpret_cast<internal::AsioTask*>(task_ & ~(kOwns | kBelow));
+  internal::CoroutineTask* task() const noexcept {
+    return reinterpret_cast<internal::CoroutineTask*>(task_ &
+                                                      ~(kOwns | kBelow));
   }
   uintptr_t CopyTask() const noexcept {
-    internal::AsioTask* const task = this->task();
-    return task != nullptr && task == internal::ThisThread().current_task &&
+    internal::CoroutineTask* const task = this->task();
+    return task != nullptr &&
+                   task == greenback::internal::ThisThread().current_task &&
                    task->RunsCoroutine()
                ? 0
                : task_ & ~kOwns;
@@ -188,7 +159,6 @@ class PortalExecutor {
   uintptr_t task_ = 0;  // the task, with kOwns and kBelow
 };
 
-}  // namespace asio
-}  // namespace greenback
+}  // namespace greenback::asio
 
 #endif  // GREENBACK_ASIO_PORTAL_EXECUTOR_H_

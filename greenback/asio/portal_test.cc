@@ -905,7 +905,7 @@ TEST(AsioPortalTest, R02_OneMayBeAbandonedBeforeItsContext) {
     io_context io;
     boost::asio::steady_timer timer(
         io, boost::asio::steady_timer::time_point::max());
-    internal::AsioTaskPtr task;
+    asio::internal::CoroutineTaskPtr task;
     auto inner = [&]() -> awaitable<void> {
       Mark mark{log, "inner"};
       boost::system::error_code error;
@@ -917,7 +917,7 @@ TEST(AsioPortalTest, R02_OneMayBeAbandonedBeforeItsContext) {
     };
     auto body = [&]() -> awaitable<void> {
       (void)co_await asio::EnsurePortal();
-      task.reset(internal::AsioTask::Current());
+      task.reset(asio::internal::CoroutineTask::Current());
       Await(inner());
       log.push_back("not reached");
     };
@@ -930,7 +930,7 @@ TEST(AsioPortalTest, R02_OneMayBeAbandonedBeforeItsContext) {
     }
     io.poll();
     ASSERT_NE(task, nullptr);
-    std::exchange(task, nullptr)->GiveUp();
+    std::exchange(task, nullptr)->AbandonCoroutine();
     EXPECT_THAT(log, ElementsAre());
     timer.cancel();
     io.run();

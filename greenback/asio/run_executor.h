@@ -6,27 +6,28 @@
 //     ...
 //   }
 //
-// The executor of the run's own io_context: the one that the run's loop polls
-// between its tasks' steps, and waits in when no task is ready. Operations of
-// such I/O objects complete without a detour over another thread. To await them
-// include operation.h. `co_await boost::asio::this_coro::executor` gives the
-// same, and so does greenback::Await() of it.
+// The executor of the run's own io_context, which the run's loop polls between
+// its tasks' steps, and waits in when no task is ready. Operations of such I/O
+// objects complete without a detour over another thread. Include operation.h to
+// await them. `co_await boost::asio::this_coro::executor` yields the same
+// executor, and so does greenback::Await() of it.
 //
-// I/O objects must not outlive the run, and belong to its thread; so does the
-// executor: another thread that holds a copy may do so beyond the run's end.
-// Asio's timers go by the system's clock, whatever RunOptions::clock is.
+// I/O objects must not outlive the run, and belong to its thread. So does the
+// executor: a copy that another thread keeps could outlive the run. Asio's
+// timers use the system's clock, whatever RunOptions::clock is.
 //
-// Callbacks may be given to Asio as well: they run on the run's thread between
-// steps, in no task, so that they can set an Event, and cannot Await(). What
-// one throws cancels the run, and is thrown by Run(). A run ends with its main
-// task; operations that nobody awaits then end uncalled. To stop() the
-// io_context does not end it, and does nothing else: the loop restarts it.
+// Asio can be given callbacks as well. They run on the run's thread between
+// steps, in no task, so that they can set an Event and cannot Await(). An
+// exception that a callback throws cancels the run, and Run() throws it. A run
+// ends with its main task; callbacks of operations that are under way then are
+// never called. stop() of the io_context neither ends the run nor has another
+// effect: the loop restarts the io_context.
 //
-// From the first call on, the run looks after Asio at every 64th step also when
-// tasks are always ready (a few ns for each checkpoint).
+// From the first call on, the run polls Asio at every 64th step even if tasks
+// are always ready (a few ns for each checkpoint).
 //
-// Never suspends. Anywhere on the thread of a run; elsewhere an error
-// (std::logic_error, or a message and abort).
+// Never suspends. Call it anywhere on the thread of a run; elsewhere it is an
+// error (std::logic_error, or a message and abort).
 #ifndef GREENBACK_ASIO_RUN_EXECUTOR_H_
 #define GREENBACK_ASIO_RUN_EXECUTOR_H_
 

@@ -1,18 +1,18 @@
 // What greenback takes from the inside of boost::asio::awaitable. Internal.
 //
-// A coroutine that was spawned with Asio's own co_spawn() becomes a task by an
-// exchange of its executor, in mid-run: for which Asio has no way. Everything
-// that goes beyond Asio's documentation is in this file:
+// A coroutine that was spawned with Asio's own co_spawn() becomes a task when
+// its executor is exchanged while it runs, and Asio has no function for that.
+// Everything that goes beyond Asio's documentation is in this file:
 //
 //  - a coroutine may co_await a function of its frame, which is called when the
 //    coroutine is suspended (Asio's completion tokens do that);
 //  - detach_thread(), attach_thread(), entry_point() and awaitable_thread are
 //    public, in namespace detail;
 //  - the executor, the cancellation state and the top of the stack of frames
-//    are private members of the entry point's frame, a friend of which is the
-//    template that is specialised here;
-//  - has_context_switched_ is the one thing in that frame that a coroutine can
-//    get at without being suspended, and tells entry points apart.
+//    are private members of the entry point's frame. The template that is
+//    specialised here is a friend of it;
+//  - has_context_switched_ is the one member of that frame that a coroutine can
+//    reach without being suspended. Its address identifies the entry point.
 #ifndef GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_
 #define GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_
 
@@ -40,41 +40,45 @@
 #include <type_traits>
 #include <utility>
 
-#include "greenback/asio/internal/asio_task.h"
+#include "greenback/asio/internal/coroutine_task.h"
 #include "greenback/asio/portal_executor.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/task_local.h"
 
-namespace greenback::internal {
+namespace greenback::asio::internal {
+
+using ::greenback::internal::CurrentLocals;
+using ::greenback::internal::Locals;
 
 struct FrameAccess;
 
-using AsioEntryPoint = boost::asio::detail::awaitable_thread_entry_point;
+using EntryPoint = boost::asio::detail::awaitable_thread_entry_point;
 template <class Executor>
-using AsioEntry =
-    boost::asio::detail::awaitable_frame<AsioEntryPoint, Executor>;
+using EntryFrame = boost::asio::detail::awaitable_frame<EntryPoint, Executor>;
 template <class Executor>
-using AsioFrame = boost::asio::detail::awaitable_frame_base<Executor>;
+using BaseFrame = boost::asio::detail::awaitable_frame_base<Executor>;
 template <class Executor>
-using AsioThread = boost::asio::detail::awaitable_thread<Executor>;
-// Owns a suspended coroutine; goes on with it when it is called.
+using FrameThread = boost::asio::detail::awaitable_thread<Executor>;
+// Owns a suspended coroutine, and resumes it when it is called.
 template <class Executor>
-using AsioResumer =
+using Resumer =
     boost::asio::detail::awaitable_async_op_handler<void(), Executor>;
 template <class Executor>
-using AsioPrivate =
+using FramePrivate =
     boost::asio::detail::awaitable_async_op_handler<FrameAccess, Executor>;
 
-// co_await AsioIdentity(): a reference to something in the entry point's frame.
-using AsioIdentity = boost::asio::detail::awaitable_thread_has_context_switched;
+// co_await FrameIdentity(): a reference to something in the entry point's
+// frame.
+using FrameIdentity =
+    boost::asio::detail::awaitable_thread_has_context_switched;
 
-}  // namespace greenback::internal
+}  // namespace greenback::asio::internal
 
 template <class Executor>
 class boost::asio::detail::awaitable_async_op_handler<
-    greenback::internal::FrameAccess, Executor> {
-  using Entry = greenback::internal::AsioEntry<Executor>;
-  using Frame = greenback::internal::AsioFrame<Executor>;
+    greenback::asio::internal::FrameAccess, Executor> {
+  using Entry = greenback::asio::internal::EntryFrame<Executor>;
+  using Frame = greenback::asio::internal::BaseFrame<Executor>;
 
   struct Peek : Frame {
     static bool IsAttached(Frame& frame) {
@@ -96,51 +100,51 @@ class boost::asio::detail::awaitable_async_op_handler<
   static bool& ContextSwitched(Entry& entry) {
     return entry.has_context_switched_;
   }
-  // Whether the code of the coroutine runs (or has ended), other than an
-  // operation that it has started.
+  // Whether the coroutine's own code runs (or has ended), and not an operation
+  // that it has started.
   static bool Runs(Entry& entry) {
     return entry.top_of_stack_ == nullptr ||
            Peek::IsAttached(*entry.top_of_stack_);
   }
 };
 
-namespace greenback::internal {
+namespace greenback::asio::internal {
 
 // Its address stands for the type.
 template <class Executor>
-inline constexpr char kAsioExecutorType = 0;
+inline constexpr char kExecutorType = 0;
 
 template <class Executor>
-bool IsCoroutineOf(const AsioTask& task) {
-  return task.coroutine().type == &kAsioExecutorType<Executor>;
+bool IsCoroutineOf(const CoroutineTask& task) {
+  return task.coroutine().type == &kExecutorType<Executor>;
 }
 
 template <class Executor>
-AsioTask::Coroutine DescribeCoroutine(AsioEntry<Executor>& entry) {
+CoroutineTask::Coroutine DescribeCoroutine(EntryFrame<Executor>& entry) {
   return {
-      .switched = &AsioPrivate<Executor>::ContextSwitched(entry),
+      .switched = &FramePrivate<Executor>::ContextSwitched(entry),
       .entry = &entry,
-      .type = &kAsioExecutorType<Executor>,
+      .type = &kExecutorType<Executor>,
       .runs =
           [](void* its_entry) {
-            return AsioPrivate<Executor>::Runs(
-                *static_cast<AsioEntry<Executor>*>(its_entry));
+            return FramePrivate<Executor>::Runs(
+                *static_cast<EntryFrame<Executor>*>(its_entry));
           },
       .cancellation = [](void* its_entry) -> boost::asio::cancellation_state& {
-        return AsioPrivate<Executor>::CancellationOf(
-            *static_cast<AsioEntry<Executor>*>(its_entry));
+        return FramePrivate<Executor>::CancellationOf(
+            *static_cast<EntryFrame<Executor>*>(its_entry));
       },
   };
 }
 
 // An any_io_executor on the heap, with all its properties. A PortalExecutor of
-// one finds room inside an any_io_executor, which copies it then whenever it is
+// one fits inside an any_io_executor, which then copies it whenever it is
 // copied itself.
 class BoxedExecutor {
   using AnyExecutor = boost::asio::any_io_executor;
 
  public:
-  // A template: whatever can become an any_io_executor must not be tried.
+  // A template, so that nothing is converted to an any_io_executor for it.
   template <std::same_as<AnyExecutor> Executor>
   explicit BoxedExecutor(const Executor& executor) : box_(new Box(executor)) {}
   BoxedExecutor(const BoxedExecutor&) noexcept = default;
@@ -159,8 +163,8 @@ class BoxedExecutor {
   void execute(Fn&& fn) const {
     executor().execute(std::forward<Fn>(fn));
   }
-  // All of them, or something that Asio relies on is lost: a pool's join() does
-  // not wait for an executor that cannot track outstanding work.
+  // All properties, because Asio relies on them: a pool's join() does not wait
+  // for an executor that cannot track outstanding work.
   template <class Property>
   requires(boost::asio::can_query_v<const AnyExecutor&, Property>)  //
       decltype(auto) query(const Property& property) const {
@@ -192,12 +196,12 @@ class BoxedExecutor {
 template <class Executor>
 inline constexpr bool kIsPortalExecutor = false;
 template <class Inner>
-inline constexpr bool kIsPortalExecutor<asio::PortalExecutor<Inner>> = true;
+inline constexpr bool kIsPortalExecutor<PortalExecutor<Inner>> = true;
 
-// The executors that coroutines have while they are tasks: of a task, of what
-// a task awaits, and of none.
+// The executors of coroutines, with the type `Executor`: of one that is a task,
+// of one that a task awaits, and of one that belongs to no task.
 template <class Executor>
-class AsioExecutors {
+class TaskExecutors {
   static_assert(
       kIsPortalExecutor<Executor>,
       "greenback: the Executor of boost::asio::awaitable<T, Executor> "
@@ -205,14 +209,15 @@ class AsioExecutors {
       "greenback::asio::PortalExecutor, to hold a portal");
 
  public:
-  static AsioTaskPtr MakeTask(const char* name, const Executor& executor) {
+  static CoroutineTaskPtr MakeTask(const char* name, const Executor& executor) {
     using Inner = typename Executor::inner_executor_type;
-    return AsioTaskPtr(new AsioTaskOn<Inner>(name, executor.inner_executor()));
+    return CoroutineTaskPtr(
+        new CoroutineTaskOn<Inner>(name, executor.inner_executor()));
   }
-  static Executor Of(AsioTask& task, const Executor& executor) {
-    return Executor(executor.inner_executor(), AsioTaskPtr(&task));
+  static Executor Of(CoroutineTask& task, const Executor& executor) {
+    return Executor(executor.inner_executor(), CoroutineTaskPtr(&task));
   }
-  static Executor Below(AsioTask& task, const Executor& executor) {
+  static Executor Below(CoroutineTask& task, const Executor& executor) {
     return Executor::Below(executor.inner_executor(), task);
   }
   static Executor Without(const Executor& executor) {
@@ -221,20 +226,20 @@ class AsioExecutors {
 };
 
 template <>
-class AsioExecutors<boost::asio::any_io_executor> {
+class TaskExecutors<boost::asio::any_io_executor> {
   using Executor = boost::asio::any_io_executor;
   using OfIoContext = boost::asio::io_context::executor_type;
   using OfThreadPool = boost::asio::thread_pool::executor_type;
 
   template <class Inner>
   static const Inner* Find(const Executor& executor) {
-    using Portal = asio::PortalExecutor<Inner>;
+    using Portal = PortalExecutor<Inner>;
     if (const auto* portal = executor.target<Portal>()) {
       return &portal->inner_executor();
     }
     return executor.target<Inner>();
   }
-  // Calls use(executor), with the type that is inside where it is a known one.
+  // Calls use(executor), with the type that is inside if that is a known one.
   template <class Use>
   static auto With(const Executor& executor, Use use) {
     if (const auto* io = Find<OfIoContext>(executor)) return use(*io);
@@ -244,41 +249,42 @@ class AsioExecutors<boost::asio::any_io_executor> {
   }
 
  public:
-  static AsioTaskPtr MakeTask(const char* name, const Executor& executor) {
+  static CoroutineTaskPtr MakeTask(const char* name, const Executor& executor) {
     return With(executor, [name]<class Inner>(const Inner& inner) {
-      return AsioTaskPtr(new AsioTaskOn<Inner>(name, inner));
+      return CoroutineTaskPtr(new CoroutineTaskOn<Inner>(name, inner));
     });
   }
-  static Executor Of(AsioTask& task, const Executor& executor) {
+  static Executor Of(CoroutineTask& task, const Executor& executor) {
     return With(executor, [&task]<class Inner>(const Inner& inner) {
-      using Portal = asio::PortalExecutor<Inner>;
-      // Else its copies are not made by its copy constructor.
+      using Portal = PortalExecutor<Inner>;
+      // Only then are its copies made by its copy constructor.
       static_assert(sizeof(Portal) <= 3 * sizeof(void*));
-      return Executor(Portal(inner, AsioTaskPtr(&task)));
+      return Executor(Portal(inner, CoroutineTaskPtr(&task)));
     });
   }
-  static Executor Below(AsioTask& task, const Executor& executor) {
+  static Executor Below(CoroutineTask& task, const Executor& executor) {
     return With(executor, [&task]<class Inner>(const Inner& inner) {
-      return Executor(asio::PortalExecutor<Inner>::Below(inner, task));
+      return Executor(PortalExecutor<Inner>::Below(inner, task));
     });
   }
   static Executor Without(const Executor& executor) {
     return With(executor, []<class Inner>(const Inner& inner) {
-      return Executor(asio::PortalExecutor<Inner>(inner));
+      return Executor(PortalExecutor<Inner>(inner));
     });
   }
 };
 
-// The running task, if what it runs is the coroutine that has got `identity`
-// for AsioIdentity().
-inline AsioTask* RunningTaskOf(const bool& identity) {
-  AsioTask* const task = AsioTask::Current();
+// The running task, if it runs the coroutine to which co_await FrameIdentity()
+// has returned `identity`; otherwise null.
+inline CoroutineTask* RunningTaskOf(const bool& identity) {
+  CoroutineTask* const task = CoroutineTask::Current();
   return task != nullptr && task->coroutine().switched == &identity ? task
                                                                     : nullptr;
 }
 
-// co_await BecomeTask(...): in a coroutine that is no task, makes it one. Goes
-// on in a step of the task: at once, or (`post`) as a schedule point.
+// co_await BecomeTask(...): makes the coroutine a task, if it is none. The
+// coroutine continues in a step of the task: at once, or (`post`) as a schedule
+// point.
 template <class Executor>
 class BecomeTask {
  public:
@@ -287,28 +293,28 @@ class BecomeTask {
              std::shared_ptr<Locals> locals = CurrentLocals())
       : name_(name), post_(post), locals_(std::move(locals)) {}
 
-  AsioThread<Executor>* operator()(AsioFrame<Executor>* frame) const {
-    using Private = AsioPrivate<Executor>;
-    AsioThread<Executor>* const thread = frame->detach_thread();
-    AsioEntry<Executor>& entry = *thread->entry_point();
+  FrameThread<Executor>* operator()(BaseFrame<Executor>* frame) const {
+    using Private = FramePrivate<Executor>;
+    FrameThread<Executor>* const thread = frame->detach_thread();
+    EntryFrame<Executor>& entry = *thread->entry_point();
     Executor& executor = Private::ExecutorOf(entry);
-    const AsioTask* const running = AsioTask::Current();
+    const CoroutineTask* const running = CoroutineTask::Current();
     if (running == nullptr || running->coroutine().entry != &entry) {
-      const AsioTaskPtr task =
-          AsioExecutors<Executor>::MakeTask(name_, executor);
+      const CoroutineTaskPtr task =
+          TaskExecutors<Executor>::MakeTask(name_, executor);
       task->set_coroutine(DescribeCoroutine<Executor>(entry));
       PortalAccess::Locals(*task) = locals_;
-      executor = AsioExecutors<Executor>::Of(*task, executor);
+      executor = TaskExecutors<Executor>::Of(*task, executor);
     }
     Executor where = executor;
-    typename AsioResumer<Executor>::result_type none;
-    AsioResumer<Executor> resumer(thread, none);
+    typename Resumer<Executor>::result_type none;
+    Resumer<Executor> resumer(thread, none);
     if (post_) {
       boost::asio::require(std::move(where),
                            boost::asio::execution::blocking.never)
           .execute(std::move(resumer));
     } else {
-      // It has only moved to a fiber: co_spawn() has not to know.
+      // It has only moved to a fiber, which makes no difference to co_spawn().
       Private::ContextSwitched(entry) = switched_;
       std::move(where).execute(std::move(resumer));
     }
@@ -327,6 +333,6 @@ class BecomeTask {
   bool switched_ = true;
 };
 
-}  // namespace greenback::internal
+}  // namespace greenback::asio::internal
 
 #endif  // GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_

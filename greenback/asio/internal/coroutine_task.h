@@ -1,14 +1,16 @@
-// AsioTask: a coroutine of Boost.Asio's, as greenback sees it. Internal.
+// CoroutineTask: a coroutine of Boost.Asio's, as greenback sees it. Internal.
 //
 // Its steps are what PortalExecutor executes, each on a fiber. A fiber that is
-// woken goes on through the executor that the coroutine had before: at once
-// when this thread is there already and in nobody's step, else posted.
+// woken continues through the executor that the coroutine had before it became
+// a task: at once if this thread is one of the executor's and runs nobody's
+// step, otherwise by a post().
 //
-// Lifetime: that of the coroutine, whose executor owns it; the executors of its
-// handlers, which own the coroutine, are copies that do not. Counted for
-// others. When its execution context shuts down, what still waits is unwound.
-#ifndef GREENBACK_ASIO_INTERNAL_ASIO_TASK_H_
-#define GREENBACK_ASIO_INTERNAL_ASIO_TASK_H_
+// Lifetime: that of the coroutine, whose executor owns the task. The executors
+// of its handlers, which own the coroutine, are copies that do not. References
+// are counted for everything else. When the execution context shuts down, what
+// still waits is unwound.
+#ifndef GREENBACK_ASIO_INTERNAL_COROUTINE_TASK_H_
+#define GREENBACK_ASIO_INTERNAL_COROUTINE_TASK_H_
 
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
@@ -32,50 +34,60 @@
 #include "greenback/internal/exceptions.h"
 #include "greenback/internal/intrusive_list.h"
 
-namespace greenback::internal {
+namespace greenback::asio::internal {
 
-class AsioTasks;
+using ::greenback::internal::CancelHook;
+using ::greenback::internal::CancelHooks;
+using ::greenback::internal::ListItem;
+using ::greenback::internal::ParkPoint;
+using ::greenback::internal::PortalAccess;
+using ::greenback::internal::ReadyNode;
+using ::greenback::internal::StepTask;
+using ::greenback::internal::ThisThread;
 
-class AsioTask : public StepTask, public ListItem<AsioTask> {
+class TaskService;
+
+class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
  public:
-  // The coroutine that runs, innermost of those that Await() each other. Only
-  // awaitable_thread.h knows what is inside.
+  // The coroutine that runs: of those that Await() each other, the innermost.
+  // Only awaitable_thread.h knows what is inside.
   struct Coroutine {
-    // In the entry point's frame, which it tells from others: whether control
-    // has gone back to who has spawned it.
+    // In the frame of the entry point, where it is the only one of its kind:
+    // whether control has returned to the code that spawned the coroutine.
     bool* switched = nullptr;
     void* entry = nullptr;
     const void* type = nullptr;  // of its executor
-    // Whether its code runs, other than an operation that it has started.
+    // Whether the coroutine's own code runs, and not an operation that it has
+    // started.
     bool (*runs)(void* entry) = nullptr;
     boost::asio::cancellation_state& (*cancellation)(void* entry) = nullptr;
   };
 
   // A thread of Asio's coroutines on which the task awaits one awaitable after
-  // the other. Lives in its own frame, which only awaitable.h knows.
+  // the other. Lives in its own frame, which only coroutine_wait.h knows.
   struct Server {
     Server* next = nullptr;
-    void (*end)(Server& server) = nullptr;  // while it is idle
+    void (*end)(Server& server) = nullptr;  // to call while it is idle
   };
 
   // The running task, if it is one of Asio's.
-  static AsioTask* Current() noexcept;
-  static AsioTask* From(PortalTask* task) noexcept;
+  static CoroutineTask* Current() noexcept;
+  static CoroutineTask* From(PortalTask* task) noexcept;
 
   absl::string_view name() const override { return name_; }
-  // Goes on at `point`, later.
+  // Continues at `point`, later.
   virtual void PostContinuation(ParkPoint& point) = 0;
-  // Where its steps run, without making steps.
+  // Where the steps run. What it executes is not a step.
   virtual boost::asio::any_io_executor executor() const = 0;
 
-  // Those of its execution context; null when that has shut down.
-  const AsioTasks* tasks() const { return tasks_; }
+  // The tasks of the execution context, or null if it has shut down.
+  const TaskService* service() const { return service_; }
   const Coroutine& coroutine() const { return coroutine_; }
   void set_coroutine(const Coroutine& coroutine) {
     coroutine_ = coroutine;
     set_has_parked(coroutine.switched);
   }
-  // Of the latest cancellation.
+  // The type of the latest cancellation.
   boost::asio::cancellation_type cancellation_type() const {
     return cancellation_type_;
   }
@@ -85,32 +97,32 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
     return coroutine_.runs != nullptr && coroutine_.runs(coroutine_.entry);
   }
 
-  // Those that have nothing to do.
-  void PutBy(Server& server) {
+  // Keeps an idle server, for the next awaitable.
+  void Recycle(Server& server) {
     server.next = std::exchange(idle_servers_, &server);
   }
-  // Null: there is none.
+  // Removes an idle server and returns it, or null if there is none.
   Server* TakeServer() {
     Server* const server = idle_servers_;
     if (server != nullptr) idle_servers_ = server->next;
     return server;
   }
 
-  // Of the innermost Await() of an awaitable, whose steps run there.
+  // The innermost Await() of an awaitable. The awaitable's steps run there.
   ParkPoint* below() const { return below_; }
   void set_below(ParkPoint* point) { below_ = point; }
 
-  // A coroutine that waits in a coroutine of greenback's owns itself meanwhile.
-  // `drop(coroutine)` destroys it, when the task is given up. One at a time;
-  // null: it goes on.
+  // A coroutine of Asio's that awaits a coroutine of greenback's owns itself
+  // meanwhile. `drop(coroutine)` destroys it if the task is abandoned; null
+  // says that it has resumed. There is at most one.
   void set_detached(void (*drop)(void*), void* coroutine) {
     drop_detached_ = drop;
     detached_ = coroutine;
   }
 
-  // The execution context is shutting down: unwinds and destroys what waits.
-  // Its coroutine may go, and what it awaited go on without it.
-  void GiveUp() noexcept {
+  // Nothing will be executed any more: unwinds and destroys what waits. The
+  // coroutine may be destroyed, and what it awaited continue without it.
+  void AbandonCoroutine() noexcept {
     Abandon();
     set_coroutine({});
     below_ = nullptr;
@@ -119,10 +131,10 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
     }
   }
 
-  friend void intrusive_ptr_add_ref(const AsioTask* task) noexcept {
+  friend void intrusive_ptr_add_ref(const CoroutineTask* task) noexcept {
     task->references_.fetch_add(1, std::memory_order_relaxed);
   }
-  friend void intrusive_ptr_release(const AsioTask* task) noexcept {
+  friend void intrusive_ptr_release(const CoroutineTask* task) noexcept {
     if (task->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       delete task;
     }
@@ -133,15 +145,15 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
   bool AddCancelHook(CancelHook& hook) override;
 
  protected:
-  AsioTask(const char* name, boost::asio::execution_context& context);
-  ~AsioTask() override;
+  CoroutineTask(const char* name, boost::asio::execution_context& context);
+  ~CoroutineTask() override;
 
  private:
-  friend class AsioTasks;
+  friend class TaskService;
 
   mutable std::atomic<int> references_{0};
   const char* const name_;
-  AsioTasks* tasks_;
+  TaskService* service_;
   Coroutine coroutine_;
   Server* idle_servers_ = nullptr;
   ParkPoint* below_ = nullptr;
@@ -152,35 +164,37 @@ class AsioTask : public StepTask, public ListItem<AsioTask> {
       boost::asio::cancellation_type::none;
 };
 
-using AsioTaskPtr = boost::intrusive_ptr<AsioTask>;
+using CoroutineTaskPtr = boost::intrusive_ptr<CoroutineTask>;
 
-// What an AsioTask has executed to go on. When it is dropped instead, the task
-// is given up; if its context is shutting down, it has been already, and may be
-// gone.
-class AsioQueued {
+// A function with which a task continues, in its executor's queue. If the
+// executor drops it instead of calling it, the task is abandoned. If the
+// context is shutting down, the task has been abandoned already and may be
+// destroyed.
+class QueuedStep {
  public:
-  explicit AsioQueued(AsioTask& task) : task_(&task), tasks_(task.tasks()) {}
-  AsioQueued(AsioQueued&& other) noexcept
-      : task_(other.Take()), tasks_(other.tasks_) {}
-  ~AsioQueued() {
+  explicit QueuedStep(CoroutineTask& task)
+      : task_(&task), service_(task.service()) {}
+  QueuedStep(QueuedStep&& other) noexcept
+      : task_(other.Take()), service_(other.service_) {}
+  ~QueuedStep() {
     if (task_ != nullptr) Drop();
   }
 
  protected:
-  AsioTask* Take() { return std::exchange(task_, nullptr); }
+  CoroutineTask* Take() { return std::exchange(task_, nullptr); }
 
  private:
   void Drop();
 
-  AsioTask* task_;
-  const AsioTasks* tasks_;
+  CoroutineTask* task_;
+  const TaskService* service_;
 };
 
-// At `point`.
-class AsioContinuation : public AsioQueued {
+// Continues at `point`.
+class ContinueStep : public QueuedStep {
  public:
-  AsioContinuation(AsioTask& task, ParkPoint& point)
-      : AsioQueued(task), point_(&point) {}
+  ContinueStep(CoroutineTask& task, ParkPoint& point)
+      : QueuedStep(task), point_(&point) {}
 
   void operator()() { Take()->Continue(*point_); }
 
@@ -188,11 +202,11 @@ class AsioContinuation : public AsioQueued {
   ParkPoint* point_;
 };
 
-// With the second half of a coroutine's checkpoint.
-class AsioCheckpoint : public AsioQueued {
+// Resumes a coroutine for the second half of its checkpoint.
+class CheckpointStep : public QueuedStep {
  public:
-  AsioCheckpoint(AsioTask& task, ReadyNode& node)
-      : AsioQueued(task), node_(&node) {}
+  CheckpointStep(CoroutineTask& task, ReadyNode& node)
+      : QueuedStep(task), node_(&node) {}
 
   void operator()();
 
@@ -200,18 +214,19 @@ class AsioCheckpoint : public AsioQueued {
   ReadyNode* node_;
 };
 
+// A task whose coroutine had an executor of type `Executor`.
 template <class Executor>
-class AsioTaskOn final : public AsioTask {
+class CoroutineTaskOn final : public CoroutineTask {
  public:
-  AsioTaskOn(const char* name, const Executor& executor)
-      : AsioTask(name,
-                 boost::asio::query(executor, boost::asio::execution::context)),
+  CoroutineTaskOn(const char* name, const Executor& executor)
+      : CoroutineTask(name, boost::asio::query(
+                                executor, boost::asio::execution::context)),
         executor_(executor),
         posting_(NeverBlocking(executor)) {}
 
   boost::asio::any_io_executor executor() const override { return executor_; }
   void PostContinuation(ParkPoint& point) override {
-    Post(posting_, AsioContinuation(*this, point));
+    Post(posting_, ContinueStep(*this, point));
   }
 
  private:
@@ -230,7 +245,8 @@ class AsioTaskOn final : public AsioTask {
 
   void ScheduleContinue(ParkPoint& point) noexcept override {
     const Posting posting = posting_;
-    // What the step throws belongs to whoever runs the executor.
+    // What the step throws propagates from the function that runs the
+    // executor.
     GREENBACK_TRY { ContinueOrPost(point); }
     GREENBACK_CATCH_ALL {
       Post(posting, [error = std::current_exception()] {
@@ -239,7 +255,7 @@ class AsioTaskOn final : public AsioTask {
     }
   }
   void ContinueOrPost(ParkPoint& point) {
-    // In somebody's step, the rest of that comes first.
+    // If this is inside a step, whosever it is, the rest of that comes first.
     const bool post = IsInStep();
     // The short way to what execute() would do.
     if constexpr (requires { executor_.running_in_this_thread(); }) {
@@ -247,25 +263,25 @@ class AsioTaskOn final : public AsioTask {
         return post ? PostContinuation(point) : Continue(point);
       }
     }
-    // Another thread's, perhaps: the coroutine may end, and its context be
-    // joined and destroyed, before execute() returns.
+    // The executor's threads may be others. Then the coroutine may end, and its
+    // context be joined and destroyed, before execute() returns.
     [[maybe_unused]] const auto work = boost::asio::prefer(
         executor_, boost::asio::execution::outstanding_work.tracked);
     if (post) {
       PostContinuation(point);
     } else {
       const Executor executor = executor_;
-      executor.execute(AsioContinuation(*this, point));
+      executor.execute(ContinueStep(*this, point));
     }
   }
   void ScheduleCheckpoint(ReadyNode& node) override {
-    Post(posting_, AsioCheckpoint(*this, node));
+    Post(posting_, CheckpointStep(*this, node));
   }
 
   const Executor executor_;
   const Posting posting_;
 };
 
-}  // namespace greenback::internal
+}  // namespace greenback::asio::internal
 
-#endif  // GREENBACK_ASIO_INTERNAL_ASIO_TASK_H_
+#endif  // GREENBACK_ASIO_INTERNAL_COROUTINE_TASK_H_

@@ -1,10 +1,8 @@
-#include "greenback/asio/awaitable.h"
+#include "greenback/asio/internal/coroutine_wait.h"
 
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
-#include <new>
-#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,7 +10,7 @@
 #include "greenback/portal_error.h"
 #include "greenback/runtime/run_io.h"
 
-namespace greenback::internal {
+namespace greenback::asio::internal {
 namespace {
 
 std::exception_ptr Aborted() {
@@ -22,37 +20,38 @@ std::exception_ptr Aborted() {
 
 }  // namespace
 
-AsioCoroutineWait::~AsioCoroutineWait() {
+CoroutineWait::~CoroutineWait() {
   Finish();
   if (tie_ != nullptr) tie_->wait_ = nullptr;
   LeaveTask();
 }
 
-AsioCoroutineWait::Tie::~Tie() {
+CoroutineWait::Tie::~Tie() {
   if (wait_ == nullptr) return;
   wait_->error_ = Aborted();
   End();
 }
 
-void AsioCoroutineWait::Tie::End() {
+void CoroutineWait::Tie::End() {
   kept_.reset();
   if (wait_ == nullptr) {
-    const AsioTaskPtr task = std::move(task_);
-    return;  // it may be the end of everything here
+    // The last reference to the task: this object may be destroyed with it.
+    const CoroutineTaskPtr task = std::move(task_);
+    return;
   }
-  AsioCoroutineWait& wait = *std::exchange(wait_, nullptr);
+  CoroutineWait& wait = *std::exchange(wait_, nullptr);
   wait.tie_ = nullptr;
   wait.End();
 }
 
-bool AsioCoroutineWait::Begin(bool throws_if_cancelled) {
+bool CoroutineWait::Begin(bool throws_if_cancelled) {
   cancelled_ = !PortalAccess::AddCancelHook(*task_, *this);
   if (!cancelled_ || !throws_if_cancelled) return true;
   error_ = Aborted();
   return false;
 }
 
-bool AsioCoroutineWait::BecomePartOfTask() {
+bool CoroutineWait::BecomePartOfTask() {
   is_part_ = outer_.runs(outer_.entry);
   if (is_part_) {
     task_->set_coroutine({});
@@ -62,21 +61,21 @@ bool AsioCoroutineWait::BecomePartOfTask() {
   return is_part_;
 }
 
-void AsioCoroutineWait::LeaveTask() {
+void CoroutineWait::LeaveTask() {
   if (!std::exchange(is_part_, false)) return;
   task_->set_coroutine(outer_);
   task_->set_below(outer_below_);
 }
 
-bool AsioCoroutineWait::is_cancellable() const {
+bool CoroutineWait::is_cancellable() const {
   return outer_.cancellation(outer_.entry).slot().is_connected();
 }
 
-void AsioCoroutineWait::Started() {
+void CoroutineWait::Started() {
   if (cancelled_) OnCancel();
 }
 
-void AsioCoroutineWait::End() {
+void CoroutineWait::End() {
   LeaveTask();
   if (point_ != nullptr) {
     PortalAccess::Wake(*point_);
@@ -85,25 +84,21 @@ void AsioCoroutineWait::End() {
   }
 }
 
-void AsioCoroutineWait::OnCancel() {
-  try {
-    signal_.emit(task_->cancellation_type());
-  } catch (const std::bad_alloc&) {
-    // As in AsioWait::Emit().
-  }
+void CoroutineWait::OnCancel() {
+  EmitIfMemory(signal_, task_->cancellation_type());
 }
 
 bool InRun() noexcept {
   return static_cast<bool>(RunIo::Of(ThisThread().current_task));
 }
 
-void ReportNoAsioHost() {
+void ReportNoHost() {
   const PortalTask* const task = ThisThread().current_task;
   if (task == nullptr) {
     context::ThrowOrDie(PortalError(
         PortalError::Reason::kNoTask,
         "greenback: a boost::asio::awaitable is awaited where no task is "
-        "running, so that nobody knows where it could run; spawn it with "
+        "running, so that there is no executor to run it on; spawn it with "
         "boost::asio::co_spawn(executor, ..., boost::asio::deferred), and "
         "await that"));
   }
@@ -117,4 +112,4 @@ void ReportNoAsioHost() {
           "boost::asio::deferred), and await that")));
 }
 
-}  // namespace greenback::internal
+}  // namespace greenback::asio::internal

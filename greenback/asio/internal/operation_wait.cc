@@ -1,0 +1,166 @@
+#include "greenback/asio/internal/operation_wait.h"
+
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/require.hpp>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace greenback::asio::internal {
+namespace {
+
+// Runs functions on the thread of a run. Unlike the executor of the run's
+// io_context, it may be used by a thread that does not know when the run ends:
+// what is executed may end the run before execute() has returned, and a copy of
+// this executor that another thread keeps then does the io_context no harm.
+class RunThreadExecutor {
+  using Blocking = boost::asio::execution::blocking_t;
+
+ public:
+  explicit RunThreadExecutor(RunIo run, bool may_block = true)
+      : run_(run), may_block_(may_block) {}
+  bool operator==(const RunThreadExecutor&) const noexcept = default;
+
+  template <class Fn>
+  void execute(Fn&& fn) const {
+    if (!run_.OnThisThread()) {
+      run_.Post([shared = std::make_shared<std::decay_t<Fn>>(
+                     std::forward<Fn>(fn))] { std::move (*shared)(); });
+    } else if (may_block_) {
+      boost::asio::require(run_.context().get_executor(), Blocking::possibly)
+          .execute(std::forward<Fn>(fn));
+    } else {
+      boost::asio::require(run_.context().get_executor(), Blocking::never)
+          .execute(std::forward<Fn>(fn));
+    }
+  }
+
+  boost::asio::io_context& query(
+      boost::asio::execution::context_t) const noexcept {
+    return run_.context();
+  }
+  Blocking query(Blocking) const noexcept {
+    return may_block_ ? Blocking(Blocking::possibly)
+                      : Blocking(Blocking::never);
+  }
+  RunThreadExecutor require(Blocking::possibly_t) const noexcept {
+    return RunThreadExecutor(run_, true);
+  }
+  RunThreadExecutor require(Blocking::never_t) const noexcept {
+    return RunThreadExecutor(run_, false);
+  }
+
+ private:
+  RunIo run_;
+  bool may_block_;
+};
+
+}  // namespace
+
+void EmitIfMemory(boost::asio::cancellation_signal& signal,
+                  boost::asio::cancellation_type type) {
+#if defined(__cpp_exceptions)
+  try {
+    signal.emit(type);
+  } catch (const std::bad_alloc&) {
+  }
+#else
+  signal.emit(type);
+#endif
+}
+
+bool CompletionRace::End() {
+  // As soon as the phase is set, the waiter may continue and destroy this
+  // object.
+  const std::coroutine_handle<> coroutine = coroutine_;
+  ParkPoint* const point = point_;
+  const Phase before =
+      phase_.exchange(Phase::kEnded, std::memory_order_acq_rel);
+  if (before == Phase::kSuspended) {
+    if (point != nullptr) {
+      PortalAccess::Wake(*point);
+    } else {
+      coroutine.resume();
+    }
+  }
+  return before == Phase::kLeft;
+}
+
+boost::asio::any_io_executor WaitState::ExecutorFor(
+    const boost::asio::any_io_executor& candidate) const {
+  if (task_ != nullptr) return task_->executor();
+  if (!run_) return candidate;
+  // The run's own I/O objects complete on its thread already, and Asio has a
+  // short way for handlers that want no other executor.
+  const auto* const io =
+      candidate.target<boost::asio::io_context::executor_type>();
+  if (io != nullptr && *io == run_.context().get_executor()) return candidate;
+  return RunThreadExecutor(run_);
+}
+
+void WaitState::Emit() {
+  emits_later_ = static_cast<bool>(run_);
+  EmitIfMemory(signal_, boost::asio::cancellation_type::all);
+}
+
+void WaitState::DeleteLater(void (*destroy)(WaitState* state)) {
+  // If the run has ended, nothing emits any more.
+  if (RunIo::Current() != run_) return destroy(this);
+  deletion_.state = this;
+  deletion_.destroy = destroy;
+  deletion_.run_last = [](PostedLast& last, PostedLast::End) {
+    auto& deletion = static_cast<Deletion&>(last);
+    deletion.destroy(deletion.state);
+  };
+  run_.PostLast(deletion_);
+}
+
+OperationWait::OperationWait()
+    : task_(ThisThread().current_task), run_(RunIo::Of(task_)) {}
+
+const CoroutineTask* OperationWait::coroutine_task() const {
+  return CoroutineTask::From(task_);
+}
+
+void OperationWait::Begin(WaitState& state) {
+  state_ = &state;
+  if (run_) run_.OperationStarted();
+  if (task_ != nullptr) {
+    cancelled_ = !PortalAccess::AddCancelHook(*task_, *this);
+  }
+}
+
+void OperationWait::Initiated() {
+  initiated_ = true;
+  if (cancelled_) Emit();
+}
+
+void OperationWait::End() {
+  if (state_ == nullptr) return;
+  state_ = nullptr;
+  CancelHooks::Remove(*this);
+  if (run_) run_.OperationEnded();
+}
+
+void OperationWait::NoteCancelled() {
+  // The program is told by the operation's error, and needs no status.
+  (void)PortalAccess::FinishCheckpoint(*task_);
+}
+
+void OperationWait::OnCancel() {
+  cancelled_ = true;
+  // Before the initiation nothing is there to receive it.
+  if (initiated_) Emit();
+}
+
+void OperationWait::Emit() {
+  // An operation that has ended may have taken its I/O object along.
+  if (state_->ended()) return;
+  emitted_ = true;
+  state_->Emit();
+}
+
+}  // namespace greenback::asio::internal

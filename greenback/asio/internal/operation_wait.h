@@ -1,0 +1,234 @@
+// One wait for an operation of Boost.Asio's: the handler that Asio calls, the
+// state that it shares with the awaiter, and cancellation. Internal to
+// operation.h.
+#ifndef GREENBACK_ASIO_INTERNAL_OPERATION_WAIT_H_
+#define GREENBACK_ASIO_INTERNAL_OPERATION_WAIT_H_
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/recycling_allocator.hpp>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "greenback/asio/internal/coroutine_task.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/internal/exceptions.h"
+#include "greenback/runtime/run_io.h"
+
+namespace greenback::asio::internal {
+
+using ::greenback::internal::PostedLast;
+using ::greenback::internal::RunIo;
+
+// Emits it, unless there is no memory for that: the operation is then not
+// cancelled, and the others that are cancelled along with it are.
+void EmitIfMemory(boost::asio::cancellation_signal& signal,
+                  boost::asio::cancellation_type type);
+
+// Resolves the race between a waiter suspending and its operation completing.
+// Whichever comes second resumes the waiter.
+class CompletionRace {
+ public:
+  // The waiter is a coroutine, or (otherwise null) the fiber at `point`, which
+  // finds out by itself if it is woken before it is parked.
+  CompletionRace(std::coroutine_handle<> coroutine, ParkPoint* point)
+      : coroutine_(coroutine),
+        point_(point),
+        phase_(point != nullptr ? Phase::kSuspended : Phase::kStarting) {}
+  CompletionRace(const CompletionRace&) = delete;
+  CompletionRace& operator=(const CompletionRace&) = delete;
+
+  // The waiter suspends. False: the operation has completed already, and the
+  // waiter continues.
+  bool Suspend() {
+    return point_ != nullptr || Advance(Phase::kStarting, Phase::kSuspended);
+  }
+  // The waiter is destroyed. False: the operation has completed already.
+  bool Leave() { return Advance(Phase::kSuspended, Phase::kLeft); }
+
+  // The operation has completed: resumes the waiter, which may destroy this
+  // object. True: the waiter has left before.
+  bool End();
+  bool ended() const {
+    return phase_.load(std::memory_order_acquire) == Phase::kEnded;
+  }
+
+ private:
+  enum class Phase : uint8_t { kStarting, kSuspended, kLeft, kEnded };
+
+  bool Advance(Phase from, Phase to) {
+    return phase_.compare_exchange_strong(from, to, std::memory_order_acq_rel);
+  }
+
+  const std::coroutine_handle<> coroutine_;
+  ParkPoint* const point_;
+  std::atomic<Phase> phase_;
+};
+
+// What an operation that is under way and its awaiter share. Owned by the
+// awaiter, and by the handler after the awaiter is destroyed.
+class WaitState : public CompletionRace {
+ public:
+  // The waiting task is a run's, or one of Asio's; without a task there is
+  // neither.
+  WaitState(std::coroutine_handle<> coroutine, ParkPoint* point, RunIo run,
+            const CoroutineTask* task)
+      : CompletionRace(coroutine, point), run_(run), task_(task) {}
+
+  // Where the handler is to run. `candidate`: where the operation would run it
+  // by itself.
+  boost::asio::any_io_executor ExecutorFor(
+      const boost::asio::any_io_executor& candidate) const;
+  // Asks Asio to cancel the operation. In a run Asio may do so later: what it
+  // has put into the signal then emits in a handler, and does not keep the
+  // signal alive.
+  void Emit();
+  boost::asio::cancellation_signal& signal() { return signal_; }
+
+  // Destroys `state`, when nothing that Emit() has begun refers to it.
+  template <class State>
+  static void Delete(State* state) {
+    if (!state->emits_later_) [[likely]] {
+      delete state;
+    } else {
+      state->DeleteLater(
+          [](WaitState* later) { delete static_cast<State*>(later); });
+    }
+  }
+
+ private:
+  struct Deletion : PostedLast {
+    WaitState* state;
+    void (*destroy)(WaitState* state);
+  };
+
+  void DeleteLater(void (*destroy)(WaitState* state));
+
+  boost::asio::cancellation_signal signal_;
+  Deletion deletion_;
+  bool emits_later_ = false;
+  const RunIo run_;
+  const CoroutineTask* const task_;
+};
+
+// The completion handler of an operation with the completion signature
+// `Signature`.
+template <class Signature>
+class OperationHandler;
+
+template <class R, class... Args>
+class OperationHandler<R(Args...)> {
+ public:
+  using Results = std::tuple<std::decay_t<Args>...>;
+  struct State final : WaitState {
+    using WaitState::WaitState;
+    // From the memory that Asio recycles for the operations of its threads.
+    static void* operator new(size_t) {
+      return boost::asio::recycling_allocator<State>().allocate(1);
+    }
+    static void operator delete(void* state) {
+      boost::asio::recycling_allocator<State>().deallocate(
+          static_cast<State*>(state), 1);
+    }
+    std::optional<Results> results;  // empty if the handler was not called
+    std::exception_ptr error;        // thrown while the results were stored
+  };
+
+  explicit OperationHandler(State* state) : state_(state) {}
+  OperationHandler(OperationHandler&& other) noexcept
+      : state_(std::exchange(other.state_, nullptr)) {}
+  ~OperationHandler() {
+    if (state_ != nullptr) End();
+  }
+
+  void operator()(Args... args) {
+    GREENBACK_TRY { state_->results.emplace(std::forward<Args>(args)...); }
+    GREENBACK_CATCH_ALL { state_->error = std::current_exception(); }
+    End();
+  }
+
+  using cancellation_slot_type = boost::asio::cancellation_slot;
+  cancellation_slot_type get_cancellation_slot() const noexcept {
+    return state_->signal().slot();
+  }
+  const WaitState& state() const { return *state_; }
+
+ private:
+  void End() {
+    State* const state = std::exchange(state_, nullptr);
+    if (state->End()) WaitState::Delete(state);
+  }
+
+  State* state_;
+};
+
+// One wait of a task for an operation: cancels the operation along with the
+// task, and has the task's run poll meanwhile.
+class OperationWait final : private CancelHook {
+ public:
+  // For the running task, if there is one.
+  OperationWait();
+  ~OperationWait() { End(); }
+
+  // The task's run, if it has one.
+  RunIo run() const { return run_; }
+  // The task, if it is one of Asio's.
+  const CoroutineTask* coroutine_task() const;
+
+  // Called before and after the initiation.
+  void Begin(WaitState& state);
+  void Initiated();
+  // Ends the wait. The state must live until then.
+  void End();
+
+  // Whether the operation was asked to stop.
+  bool emitted() const { return emitted_; }
+  // The operation has stopped for that reason.
+  void NoteCancelled();
+
+ private:
+  void OnCancel() override;
+  void Emit();
+
+  PortalTask* const task_;
+  const RunIo run_;
+  WaitState* state_ = nullptr;
+  bool initiated_ = false;
+  bool cancelled_ = false;
+  bool emitted_ = false;
+};
+
+}  // namespace greenback::asio::internal
+
+// The executor of a handler is where the waiting task runs, or otherwise the
+// operation's own.
+template <class Signature, class Candidate>
+struct boost::asio::associated_executor<
+    greenback::asio::internal::OperationHandler<Signature>, Candidate> {
+  using type =
+      std::conditional_t<std::is_convertible_v<Candidate, any_io_executor>,
+                         any_io_executor, Candidate>;
+  static type get(
+      const greenback::asio::internal::OperationHandler<Signature>& handler,
+      const Candidate& candidate = Candidate()) noexcept {
+    if constexpr (std::is_convertible_v<Candidate, any_io_executor>) {
+      return handler.state().ExecutorFor(candidate);
+    } else if constexpr (std::is_convertible_v<any_io_executor, Candidate>) {
+      any_io_executor home = handler.state().ExecutorFor(any_io_executor());
+      return home ? Candidate(std::move(home)) : candidate;
+    } else {
+      return candidate;
+    }
+  }
+};
+
+#endif  // GREENBACK_ASIO_INTERNAL_OPERATION_WAIT_H_

@@ -1,0 +1,88 @@
+// PostAwaiter: awaits post(deferred), which is a checkpoint. Internal to
+// operation.h.
+//
+// In a task of Asio's it needs no handler, no cancellation slot and no executor
+// without a type. Nested in an Await(), it is posted when that has parked, so
+// that it continues there, on the stack of the Await().
+#ifndef GREENBACK_ASIO_INTERNAL_POST_AWAITER_H_
+#define GREENBACK_ASIO_INTERNAL_POST_AWAITER_H_
+
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
+#include <concepts>
+#include <coroutine>
+#include <exception>
+
+#include "greenback/asio/internal/operation_awaiter.h"
+#include "greenback/host/callee_promise.h"
+#include "greenback/host/home_awaiter.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/step_task.h"
+#include "greenback/host/transfer.h"
+#include "greenback/internal/in_place.h"
+
+namespace greenback::asio::internal {
+
+using ::greenback::internal::CalleePromise;
+using ::greenback::internal::ForeignAwaiter;
+using ::greenback::internal::InPlace;
+using ::greenback::internal::ResumeAddress;
+using ::greenback::internal::StartWhenParked;
+
+using DeferredPost = decltype(boost::asio::post(boost::asio::deferred));
+
+class PostAwaiter : private StartWhenParked {
+ public:
+  static constexpr bool kGreenbackHomeAwaiter = true;
+
+  explicit PostAwaiter(const DeferredPost& post) : post_(post) {}
+  PostAwaiter(const PostAwaiter&) = delete;
+  PostAwaiter& operator=(const PostAwaiter&) = delete;
+  __attribute__((noinline)) ~PostAwaiter() = default;
+
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiter) {
+    if constexpr (std::derived_from<Promise, CalleePromise>) {
+      ParkPoint* const root = waiter.promise().root();
+      if (root != nullptr && PostWhenParked(*root)) {
+        root->below = ResumeAddress;
+        root->below_argument = waiter.address();
+        return std::noop_coroutine();
+      }
+    }
+    node_.handle = waiter;
+    return Post() ? std::noop_coroutine() : SuspendElsewhere(waiter);
+  }
+  bool await_park(ParkPoint& point) {
+    return PostWhenParked(point) || ParkElsewhere(point);
+  }
+  void await_resume() {
+    if (has_more_) [[unlikely]]
+      ResumeWithMore();
+  }
+
+ private:
+  using Operation = OperationAwaiter<DeferredPost>;
+
+  // False: not in a task of Asio's, or the point is not on this stack.
+  bool Post();
+  bool PostWhenParked(ParkPoint& point);
+  // Awaits it as an operation like others. Not inlined, and nor is the
+  // destructor: every function that calls Await() would contain all of it.
+  std::coroutine_handle<> SuspendElsewhere(std::coroutine_handle<> waiter);
+  bool ParkElsewhere(ParkPoint& point);
+  void ResumeWithMore();
+
+  DeferredPost post_;
+  ReadyNode node_;
+  // Whether any of the members that follow is set.
+  bool has_more_ = false;
+  std::exception_ptr error_;
+  InPlace<Operation> operation_;
+  InPlace<ForeignAwaiter<Operation&>> elsewhere_;
+};
+
+}  // namespace greenback::asio::internal
+
+#endif  // GREENBACK_ASIO_INTERNAL_POST_AWAITER_H_
