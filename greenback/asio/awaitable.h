@@ -37,8 +37,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <exception>
-#include <type_traits>
 #include <utility>
 
 #include "greenback/asio/internal/awaitable_thread.h"
@@ -46,6 +44,7 @@
 #include "greenback/asio/internal/coroutine_wait.h"
 #include "greenback/asio/internal/driver.h"
 #include "greenback/awaitable.h"
+#include "greenback/internal/outcome.h"
 
 namespace greenback {
 namespace asio {
@@ -60,7 +59,7 @@ auto AsAwaitable(A awaitable) -> boost::asio::awaitable<
     co_await internal::BecomeTask<Executor>("AsAwaitable", /*post=*/false)
         .KeepSwitched(identity);
   }
-  internal::DriverOutcome<Result> outcome;
+  greenback::internal::Outcome<Result> outcome;
   internal::Driver driver = internal::Drive<A, Result>(awaitable, outcome);
   internal::CoroutineTask& task = *internal::CoroutineTask::Current();
   internal::DriverRun<Executor> run(task, driver, identity);
@@ -71,10 +70,7 @@ auto AsAwaitable(A awaitable) -> boost::asio::awaitable<
     const internal::DrivingScope driving(task);
     co_await start;
   }
-  if (outcome.error) std::rethrow_exception(outcome.error);
-  if constexpr (!std::is_void_v<Result>) {
-    co_return std::forward<Result>(*outcome.value);
-  }
+  co_return outcome.Take();
 }
 
 }  // namespace asio

@@ -75,8 +75,8 @@
 
 namespace greenback::asio {
 
-// The running task; PortalError if there is none. For BestowPortal() by others,
-// who must use it on the task's executor and while the coroutine exists.
+// The running task; PortalError if there is none. For BestowPortal() by other
+// tasks, which must use it on its executor and while the coroutine exists.
 PortalTask& CurrentTask(
     std::source_location where = std::source_location::current());
 

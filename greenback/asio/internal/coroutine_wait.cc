@@ -80,7 +80,7 @@ void CoroutineWait::End() {
   if (point_ != nullptr) {
     PortalAccess::Wake(*point_);
   } else {
-    (void)waiter_.End();  // it never leaves
+    (void)waiter_.Complete();  // it never leaves
   }
 }
 

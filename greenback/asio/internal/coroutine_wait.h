@@ -75,7 +75,7 @@ class CoroutineWait : private CancelHook {
   void End();
 
   const CoroutineTask::Coroutine outer_;
-  CompletionRace waiter_;
+  OperationWaiter waiter_;
   ParkPoint* const point_;
   ParkPoint* outer_below_ = nullptr;
   boost::asio::cancellation_signal signal_;

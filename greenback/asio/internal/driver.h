@@ -3,9 +3,7 @@
 #ifndef GREENBACK_ASIO_INTERNAL_DRIVER_H_
 #define GREENBACK_ASIO_INTERNAL_DRIVER_H_
 
-#include <atomic>
 #include <coroutine>
-#include <cstdint>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -15,12 +13,14 @@
 #include "greenback/asio/internal/awaitable_thread.h"
 #include "greenback/asio/internal/coroutine_task.h"
 #include "greenback/host/home_awaiter.h"
+#include "greenback/host/suspend_race.h"
 #include "greenback/host/transfer.h"
-#include "greenback/internal/in_place.h"
+#include "greenback/internal/outcome.h"
 
 namespace greenback::asio::internal {
 
-using ::greenback::internal::InPlace;
+using ::greenback::internal::Outcome;
+using ::greenback::internal::SuspendRace;
 
 // The coroutine that awaits it.
 class Driver {
@@ -87,26 +87,19 @@ struct YieldsInAsio<Result&&> {
   using T = Result;
 };
 
-template <class Result>
-struct DriverOutcome {
-  struct Nothing {};
-  InPlace<std::conditional_t<std::is_void_v<Result>, Nothing, Result>> value;
-  std::exception_ptr error;
-};
-
 template <class A, class Result>
-Driver Drive(A& awaitable, DriverOutcome<Result>& outcome) {
+Driver Drive(A& awaitable, Outcome<Result>& outcome) {
   try {
     if constexpr (std::is_void_v<Result>) {
       co_await std::move(awaitable);
+      outcome.SetValue();
     } else {
       // Not awaited in the lambda, which is no coroutine.
       Result value = co_await std::move(awaitable);
-      outcome.value.Emplace(
-          [&]() -> Result { return std::forward<Result>(value); });
+      outcome.SetValue([&]() -> Result { return std::forward<Result>(value); });
     }
   } catch (...) {
-    outcome.error = std::current_exception();
+    outcome.SetCurrentException();
   }
 }
 
@@ -146,7 +139,7 @@ class DriverRun {
         FramePrivate<Executor>::ContextSwitched(*thread->entry_point());
     has_switched = switched;
     driver_.Run([](void* self) { static_cast<DriverRun*>(self)->End(); }, this);
-    if (phase_.load(std::memory_order_acquire) == Phase::kEnded) {
+    if (race_.state() == SuspendRace::State::kCompleted) {
       // As if the coroutine had never been suspended: the code that resumed it
       // continues to do so.
       frame->attach_thread(thread);
@@ -162,22 +155,13 @@ class DriverRun {
               std::move(*static_cast<DriverRun*>(self)->resumer_));
         },
         this);
-    Phase running = Phase::kRunning;
-    if (!phase_.compare_exchange_strong(running, Phase::kSuspended,
-                                        std::memory_order_acq_rel)) {
-      Resume();
-    }
+    if (!race_.Suspend()) Resume();
     return nullptr;
   }
 
  private:
-  enum class Phase : uint8_t { kRunning, kSuspended, kEnded };
-
   void End() {
-    if (phase_.exchange(Phase::kEnded, std::memory_order_acq_rel) ==
-        Phase::kSuspended) {
-      Resume();
-    }
+    if (race_.Complete() == SuspendRace::State::kSuspended) Resume();
   }
   void Resume() {
     task_.set_detached(nullptr, nullptr);
@@ -190,7 +174,7 @@ class DriverRun {
   Driver& driver_;
   const bool& switched_;
   std::optional<Resumer<Executor>> resumer_;
-  std::atomic<Phase> phase_{Phase::kRunning};
+  SuspendRace race_;
 };
 
 }  // namespace greenback::asio::internal

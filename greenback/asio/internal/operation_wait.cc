@@ -72,21 +72,20 @@ void EmitIfMemory(boost::asio::cancellation_signal& signal,
 #endif
 }
 
-bool CompletionRace::End() {
-  // As soon as the phase is set, the waiter may continue and destroy this
+bool OperationWaiter::Complete() {
+  // As soon as the race is decided, the waiter may continue and destroy this
   // object.
   const std::coroutine_handle<> coroutine = coroutine_;
   ParkPoint* const point = point_;
-  const Phase before =
-      phase_.exchange(Phase::kEnded, std::memory_order_acq_rel);
-  if (before == Phase::kSuspended) {
+  const SuspendRace::State before = race_.Complete();
+  if (before == SuspendRace::State::kSuspended) {
     if (point != nullptr) {
       PortalAccess::Wake(*point);
     } else {
       coroutine.resume();
     }
   }
-  return before == Phase::kLeft;
+  return before == SuspendRace::State::kLeft;
 }
 
 boost::asio::any_io_executor WaitState::ExecutorFor(
@@ -157,8 +156,8 @@ void OperationWait::OnCancel() {
 }
 
 void OperationWait::Emit() {
-  // An operation that has ended may have taken its I/O object along.
-  if (state_->ended()) return;
+  // An operation that has completed may have taken its I/O object along.
+  if (state_->completed()) return;
   emitted_ = true;
   state_->Emit();
 }

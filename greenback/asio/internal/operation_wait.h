@@ -4,7 +4,6 @@
 #ifndef GREENBACK_ASIO_INTERNAL_OPERATION_WAIT_H_
 #define GREENBACK_ASIO_INTERNAL_OPERATION_WAIT_H_
 
-#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -12,7 +11,6 @@
 #include <boost/asio/recycling_allocator.hpp>
 #include <coroutine>
 #include <cstddef>
-#include <cstdint>
 #include <exception>
 #include <optional>
 #include <tuple>
@@ -21,6 +19,7 @@
 
 #include "greenback/asio/internal/coroutine_task.h"
 #include "greenback/host/portal_task.h"
+#include "greenback/host/suspend_race.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/runtime/run_io.h"
 
@@ -28,61 +27,56 @@ namespace greenback::asio::internal {
 
 using ::greenback::internal::PostedLast;
 using ::greenback::internal::RunIo;
+using ::greenback::internal::SuspendRace;
 
 // Emits it, unless there is no memory for that: the operation is then not
 // cancelled, and the others that are cancelled along with it are.
 void EmitIfMemory(boost::asio::cancellation_signal& signal,
                   boost::asio::cancellation_type type);
 
-// Resolves the race between a waiter suspending and its operation completing.
-// Whichever comes second resumes the waiter.
-class CompletionRace {
+// A coroutine or a fiber that waits for an operation. Resumed by whichever
+// comes second: that it suspends, or that the operation completes.
+class OperationWaiter {
  public:
-  // The waiter is a coroutine, or (otherwise null) the fiber at `point`, which
-  // finds out by itself if it is woken before it is parked.
-  CompletionRace(std::coroutine_handle<> coroutine, ParkPoint* point)
+  // A coroutine, or (otherwise null) the fiber at `point`, which counts as
+  // suspended from the start: it finds out by itself if it is woken before it
+  // is parked.
+  OperationWaiter(std::coroutine_handle<> coroutine, ParkPoint* point)
       : coroutine_(coroutine),
         point_(point),
-        phase_(point != nullptr ? Phase::kSuspended : Phase::kStarting) {}
-  CompletionRace(const CompletionRace&) = delete;
-  CompletionRace& operator=(const CompletionRace&) = delete;
+        race_(point != nullptr ? SuspendRace::State::kSuspended
+                               : SuspendRace::State::kStarting) {}
+  OperationWaiter(const OperationWaiter&) = delete;
+  OperationWaiter& operator=(const OperationWaiter&) = delete;
 
   // The waiter suspends. False: the operation has completed already, and the
   // waiter continues.
-  bool Suspend() {
-    return point_ != nullptr || Advance(Phase::kStarting, Phase::kSuspended);
-  }
+  bool Suspend() { return point_ != nullptr || race_.Suspend(); }
   // The waiter is destroyed. False: the operation has completed already.
-  bool Leave() { return Advance(Phase::kSuspended, Phase::kLeft); }
+  bool Leave() { return race_.Leave(); }
 
   // The operation has completed: resumes the waiter, which may destroy this
   // object. True: the waiter has left before.
-  bool End();
-  bool ended() const {
-    return phase_.load(std::memory_order_acquire) == Phase::kEnded;
+  bool Complete();
+  bool completed() const {
+    return race_.state() == SuspendRace::State::kCompleted;
   }
 
  private:
-  enum class Phase : uint8_t { kStarting, kSuspended, kLeft, kEnded };
-
-  bool Advance(Phase from, Phase to) {
-    return phase_.compare_exchange_strong(from, to, std::memory_order_acq_rel);
-  }
-
   const std::coroutine_handle<> coroutine_;
   ParkPoint* const point_;
-  std::atomic<Phase> phase_;
+  SuspendRace race_;
 };
 
 // What an operation that is under way and its awaiter share. Owned by the
 // awaiter, and by the handler after the awaiter is destroyed.
-class WaitState : public CompletionRace {
+class WaitState : public OperationWaiter {
  public:
   // The waiting task is a run's, or one of Asio's; without a task there is
   // neither.
   WaitState(std::coroutine_handle<> coroutine, ParkPoint* point, RunIo run,
             const CoroutineTask* task)
-      : CompletionRace(coroutine, point), run_(run), task_(task) {}
+      : OperationWaiter(coroutine, point), run_(run), task_(task) {}
 
   // Where the handler is to run. `candidate`: where the operation would run it
   // by itself.
@@ -165,7 +159,7 @@ class OperationHandler<R(Args...)> {
  private:
   void End() {
     State* const state = std::exchange(state_, nullptr);
-    if (state->End()) WaitState::Delete(state);
+    if (state->Complete()) WaitState::Delete(state);
   }
 
   State* state_;

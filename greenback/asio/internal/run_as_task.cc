@@ -1,5 +1,7 @@
 #include "greenback/asio/internal/run_as_task.h"
 
+#include "greenback/host/portal_task.h"
+
 namespace greenback::asio::internal {
 
 TaskEnd::~TaskEnd() {
