@@ -22,6 +22,7 @@ using Lines = std::vector<std::string>;
 using testing::Contains;
 using testing::IsEmpty;
 using testing::IsSupersetOf;
+using testing::Not;
 
 // Where the real files are, behind the links of the test's directory.
 fs::path Source() {
@@ -258,22 +259,92 @@ bool IsPublic(const std::string& rule) {
          std::string::npos;
 }
 
-// The headers of all public targets, relative to the source tree.
-std::vector<fs::path> PublicHeaders() {
-  std::vector<fs::path> headers;
+// A public library with headers.
+struct Target {
+  std::string label;              // as one writes it: "//util", "//util:x"
+  std::vector<fs::path> headers;  // relative to the source tree
+};
+
+std::vector<Target> PublicTargets() {
+  std::vector<Target> targets;
   for (const fs::path& file :
        Find("", [](const auto& path) { return path.filename() == "BUILD"; })) {
+    const fs::path folder = file.parent_path();
     for (const std::string& rule : Rules(Read(Source() / file))) {
       if (!IsPublic(rule)) continue;
-      for (const std::string& list : Between(rule, "hdrs = [", "]")) {
-        for (const std::string& name : Between(list, "\"", "\"")) {
-          headers.push_back(file.parent_path() / name);
-        }
+      const Lines headers = Between(rule, "hdrs = [", "]");
+      if (headers.empty()) continue;
+      const std::string name = Between(rule, "name = \"", "\"").at(0);
+      Target target = {"//" + folder.string(), {}};
+      if (name != folder.filename()) target.label += ":" + name;
+      for (const std::string& header : Between(headers[0], "\"", "\"")) {
+        target.headers.push_back(folder / header);
       }
+      targets.push_back(target);
     }
   }
-  EXPECT_GT(headers.size(), 10);
+  EXPECT_GT(targets.size(), 10);
+  return targets;
+}
+
+std::vector<fs::path> PublicHeaders() {
+  std::vector<fs::path> headers;
+  for (const Target& target : PublicTargets()) {
+    headers.insert(headers.end(), target.headers.begin(), target.headers.end());
+  }
   return headers;
+}
+
+TEST(DocsTest, ReadmeHasARowForEveryPublicTarget) {
+  const std::string readme = Read(Source() / "README.md");
+  for (const Target& target : PublicTargets()) {
+    EXPECT_NE(readme.find("\n| `" + target.label + "` |"), std::string::npos)
+        << "the table of targets in README.md has no row for " << target.label;
+  }
+}
+
+TEST(DocsTest, EveryHeaderIsInATarget) {
+  int headers = 0;
+  for (const fs::path& header :
+       Find("", [](const auto& path) { return path.extension() == ".h"; })) {
+    fs::path folder = header.parent_path();
+    while (!folder.empty() && !fs::exists(Source() / folder / "BUILD")) {
+      folder = folder.parent_path();
+    }
+    const std::string build = Read(Source() / folder / "BUILD");
+    const std::string name = folder.empty()
+                                 ? header.string()
+                                 : header.lexically_relative(folder).string();
+    EXPECT_NE(build.find("\"" + name + "\""), std::string::npos)
+        << folder / "BUILD" << " has no target with " << header;
+    ++headers;
+  }
+  EXPECT_GT(headers, 50);
+}
+
+// Umbrella headers, and those that forward to another place.
+bool OnlyIncludes(const fs::path& header) {
+  const Lines lines = docs::SplitLines(Read(Source() / header));
+  return std::all_of(lines.begin(), lines.end(), [](const std::string& line) {
+    return line.empty() || line.starts_with("//") || line.starts_with("#");
+  });
+}
+
+TEST(DocsTest, EveryPublicHeaderHasATestBesideIt) {
+  int tested = 0;
+  for (const fs::path& header : PublicHeaders()) {
+    if (OnlyIncludes(header)) continue;
+    const std::vector<fs::path> tests =
+        Find(header.parent_path(), [&](const fs::path& path) {
+          return path.string().ends_with("_test.cc") &&
+                 Read(path).find("#include \"" + header.string() + "\"\n") !=
+                     std::string::npos;
+        });
+    EXPECT_THAT(tests, Not(IsEmpty()))
+        << "no test in " << header.parent_path() << " includes " << header;
+    ++tested;
+  }
+  EXPECT_GT(tested, 30);
 }
 
 TEST(DocsTest, ReferenceHasEveryPublicHeader) {

@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
+#include "greenback/portal_error.h"
 #include "gtest/gtest.h"
 #include "tests/support/test_awaitables.h"
 

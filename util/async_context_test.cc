@@ -21,6 +21,9 @@
 #include "tests/support/hosts.h"
 #include "tests/support/in_company.h"
 #include "tests/support/test_awaitables.h"
+#include "util/context_manager.h"
+#include "util/exit_reason.h"
+#include "util/lost_failure.h"
 #include "util/with_async_context.h"
 
 namespace greenback {
@@ -141,6 +144,11 @@ class AsyncContextTest : public testing::Test {
       co_return exit;
     }
   };
+
+  static_assert(AsyncContextManager<Plain>);
+  static_assert(AsyncContextManager<Suppressing>);
+  static_assert(AsyncContextManager<ByStatus>);
+  static_assert(AsyncContextManager<SuppressingByStatus>);
 
   static void Fail(bool fails, const char* what) {
 #if defined(__cpp_exceptions)

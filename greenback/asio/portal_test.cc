@@ -1,3 +1,4 @@
+#include "greenback/asio/awaitable.h"
 #include "greenback/asio/portal.h"
 
 #include <atomic>

@@ -22,6 +22,7 @@
 #include "greenback/runtime/checkpoint.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/nursery.h"
+#include "greenback/runtime/run_options.h"
 #include "greenback/runtime/sleep.h"
 #include "greenback/runtime/task.h"
 #include "greenback/runtime/testing/mock_clock.h"
