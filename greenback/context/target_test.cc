@@ -65,20 +65,33 @@ AVX512 void OverwriteAvx512() {
   asm volatile("vpternlogd $255, %%zmm" #i ", %%zmm" #i ", %%zmm" #i \
                :                                                     \
                :                                                     \
-               : "xmm" #i);
-  OVERWRITE_VECTOR(16)
-  OVERWRITE_VECTOR(17)
-  OVERWRITE_VECTOR(18)
-  OVERWRITE_VECTOR(19) OVERWRITE_VECTOR(20) OVERWRITE_VECTOR(21)
-      OVERWRITE_VECTOR(22) OVERWRITE_VECTOR(23) OVERWRITE_VECTOR(24)
-          OVERWRITE_VECTOR(25) OVERWRITE_VECTOR(26) OVERWRITE_VECTOR(27)
-              OVERWRITE_VECTOR(28) OVERWRITE_VECTOR(29) OVERWRITE_VECTOR(30)
-                  OVERWRITE_VECTOR(31)
+               : "xmm" #i)
+  OVERWRITE_VECTOR(16);
+  OVERWRITE_VECTOR(17);
+  OVERWRITE_VECTOR(18);
+  OVERWRITE_VECTOR(19);
+  OVERWRITE_VECTOR(20);
+  OVERWRITE_VECTOR(21);
+  OVERWRITE_VECTOR(22);
+  OVERWRITE_VECTOR(23);
+  OVERWRITE_VECTOR(24);
+  OVERWRITE_VECTOR(25);
+  OVERWRITE_VECTOR(26);
+  OVERWRITE_VECTOR(27);
+  OVERWRITE_VECTOR(28);
+  OVERWRITE_VECTOR(29);
+  OVERWRITE_VECTOR(30);
+  OVERWRITE_VECTOR(31);
 #define OVERWRITE_MASK(i) \
-  asm volatile("kxorq %%k" #i ", %%k" #i ", %%k" #i : : : "k" #i);
-                      OVERWRITE_MASK(0) OVERWRITE_MASK(1) OVERWRITE_MASK(2)
-                          OVERWRITE_MASK(3) OVERWRITE_MASK(4) OVERWRITE_MASK(5)
-                              OVERWRITE_MASK(6) OVERWRITE_MASK(7)
+  asm volatile("kxorq %%k" #i ", %%k" #i ", %%k" #i : : : "k" #i)
+  OVERWRITE_MASK(0);
+  OVERWRITE_MASK(1);
+  OVERWRITE_MASK(2);
+  OVERWRITE_MASK(3);
+  OVERWRITE_MASK(4);
+  OVERWRITE_MASK(5);
+  OVERWRITE_MASK(6);
+  OVERWRITE_MASK(7);
 }
 
 // One value.
