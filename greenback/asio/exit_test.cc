@@ -1,6 +1,6 @@
-// Programs with a static io_context, or a thread_local one: what waits in
-// synchronous code then is unwound when the thread's caches have ended. Each
-// test is a process that exits while something waits.
+// Programs with a static io_context, or a thread_local one: synchronous code
+// that waits in it is unwound when the thread's caches have ended. Each test is
+// a process that exits while something waits.
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -38,7 +38,7 @@ using boost::asio::detached;
 using boost::asio::io_context;
 using boost::asio::thread_pool;
 
-// The last word of a process: how many frames were unwound.
+// Destroyed last in a process. Prints how many frames were unwound.
 struct Unwound {
   int count = 0;
   ~Unwound() { std::fprintf(stderr, "%d unwound\n", count); }
@@ -48,7 +48,7 @@ struct Mark {
   ~Mark() { unwound.count += std::uncaught_exceptions() > 0; }
 };
 
-// An awaiter that knows nothing of greenback, and needs a waker.
+// An awaiter of another library, which needs a waker.
 struct Foreign {
   std::function<void()>& complete;
   bool await_ready() const noexcept { return false; }
@@ -58,7 +58,7 @@ struct Foreign {
   void await_resume() const noexcept {}
 };
 
-// What waits until complete() is called, if it ever is, each time on behalf of
+// The kinds of waits. Each waits until complete() is called, if it ever is, in
 // `kMarks` frames with a Mark.
 using Wait = awaitable<void> (*)(Unwound& unwound,
                                  std::function<void()>& complete);
@@ -115,7 +115,8 @@ awaitable<void> WaitForOperation(Unwound& unwound,
   call();
 }
 
-// In the destructors of what is unwound, too: there it returns at once.
+// Awaits also in destructors of the frames that are unwound. There Await()
+// returns at once.
 awaitable<void> WaitInDestructors(Unwound& unwound,
                                   std::function<void()>& complete) {
   struct AwaitsWhenLeft {
@@ -184,7 +185,7 @@ TEST_P(AsioExitDeathTest, R27_AStaticIoContextOfAnEndedThreadUnwindsAtExit) {
   EXPECT_EXIT(process(), ExitedWithCode(0), Expected(1));
 }
 
-// It is destroyed after the caches: it was made before them.
+// The io_context is destroyed after the caches because it was made before them.
 TEST_P(AsioExitDeathTest, R27_AThreadLocalIoContextUnwindsAtItsThreadsEnd) {
   const auto process = [] {
     static Unwound unwound;
@@ -221,7 +222,7 @@ TEST_P(AsioExitDeathTest, R27_AStaticThreadPoolUnwindsAtExit) {
   EXPECT_EXIT(process(), ExitedWithCode(0), Expected(1));
 }
 
-// Coroutines may run in there, as they would without greenback.
+// Coroutines may run in the destructors, as they would without greenback.
 TEST_P(AsioExitDeathTest, R27_AStaticDestructorRunsTheIoContext) {
   const auto process = [] {
     static Unwound unwound;
@@ -247,7 +248,7 @@ INSTANTIATE_TEST_SUITE_P(Waits, AsioExitDeathTest,
                                          &WaitForOperation,
                                          &WaitInDestructors));
 
-// exit() in a step: its own frames are not unwound, as they run.
+// exit() in a step: the step's own frames are not unwound, because they run.
 Co<void> ExitInCo(bool in_another_task) {
   co_await boost::asio::post(deferred);
   if (in_another_task) {

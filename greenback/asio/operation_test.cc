@@ -82,7 +82,7 @@ __attribute__((noinline)) AwaitResult<Operation> AwaitInFunction(
   return Await(std::forward<Operation>(operation));
 }
 
-// Nothing but operations is tested here: a test is a task with a portal.
+// Only operations are tested here, so that each test is a task with a portal.
 template <class Body>
 void RunInPortal(const RunOptions& options, Body body) {
   bool done = false;
@@ -101,7 +101,7 @@ void RunInPortal(Body body) {
 
 class AsioOperationTest : public ::testing::TestWithParam<Way> {
  protected:
-  // co_await -> what `operation` gives.
+  // co_await -> the result of `operation`.
   template <class Operation>
   static Co<AwaitResult<Operation>> Do(Operation operation) {
     if (GetParam() == Way::kAwait) {
@@ -118,8 +118,8 @@ INSTANTIATE_TEST_SUITE_P(Ways, AsioOperationTest,
                                                             : "CoAwait";
                          });
 
-// An operation that the test ends by hand, or drops. (any_completion_handler of
-// Boost 1.81 cannot be moved.)
+// An operation that the test completes by hand, or drops.
+// (any_completion_handler of Boost 1.81 cannot be moved.)
 template <class Signature>
 class Manual;
 template <class... Args>
@@ -195,7 +195,7 @@ static_assert(std::is_same_v<
               Result<decltype(std::declval<Manual<void(const std::string&)>>()
                                   .AsyncWait(deferred))>,
               std::string>);
-// Parts of chains are no operations.
+// Parts of chains are not operations.
 static_assert(!Awaitable<decltype(deferred([](auto x) { return x.y; }))>);
 static_assert(!Awaitable<boost::asio::deferred_t>);
 static_assert(!Awaitable<boost::asio::deferred_noop>);
@@ -245,7 +245,7 @@ TEST_P(AsioOperationTest, UnixSockets) {
     Local::socket one(RunExecutor());
     Local::socket two(RunExecutor());
     boost::asio::local::connect_pair(one, two);
-    // More than the socket holds: both must go on in turns.
+    // More than the socket holds, so that both must continue in turns.
     const std::string sent(1 << 20, 'x');
     std::string received(sent.size(), '\0');
     absl::Status status = co_await OpenNursery([&](Nursery& nursery) -> Co<> {
@@ -304,7 +304,7 @@ TEST_P(AsioOperationTest, Descriptors) {
   });
 }
 
-// A post() is a way through the run's queue of handlers.
+// A post() passes through the run's queue of handlers.
 TEST_P(AsioOperationTest, Post) {
   RunInPortal([]() -> Co<void> {
     const std::thread::id thread = std::this_thread::get_id();
@@ -350,7 +350,7 @@ TEST_P(AsioOperationTest, DefaultToken) {
   });
 }
 
-// An lvalue is not used up.
+// An lvalue can be awaited again.
 TEST(AsioOperationOnceTest, LvalueMayBeAwaitedAgain) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer(RunExecutor(), std::chrono::milliseconds(1));
@@ -381,7 +381,7 @@ TEST(AsioOperationOnceTest, MixesWithEverythingElse) {
   });
 }
 
-// A run is polled while an operation is under way, whatever else is ready.
+// A run polls while an operation is under way, whatever else is ready.
 TEST_P(AsioOperationTest, IsNotStarvedByTasksThatNeverWait) {
   RunInPortal([]() -> Co<void> {
     bool done = false;
@@ -430,7 +430,7 @@ TEST_P(AsioOperationTest, AbortedByOtherTask) {
   });
 }
 
-// What never completes is an error, where there is room for one.
+// An operation that never completes is an error, where the signature has one.
 TEST_P(AsioOperationTest, DroppedHandler) {
   Manual<void(error_code, int)> manual;
   RunInPortal([&]() -> Co<void> {
@@ -521,7 +521,7 @@ TEST_P(AsioOperationTest, InitiationThrows) {
   });
 }
 
-// The handler is somewhere, and would come back to a wait that is over.
+// The handler still exists, and would report to a wait that has ended.
 TEST_P(AsioOperationTest, InitiationThrowsAfterItHasStarted) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer(RunExecutor(), std::chrono::milliseconds(1));
@@ -590,7 +590,7 @@ TEST_P(AsioOperationTest, OtherThreads) {
   });
 }
 
-// Its handler runs where it is ended, perhaps before the wait has begun.
+// Its handler runs where it is completed, perhaps before the wait has begun.
 TEST_P(AsioOperationTest, CompletesOnOtherThreadAtOnce) {
   boost::asio::thread_pool pool(2);
   RunInPortal([&]() -> Co<void> {
@@ -667,7 +667,7 @@ TEST_P(AsioOperationTest, R12_AScopeCancelledBeforeTheOperationEndsIt) {
     steady_timer timer = Never();
     CancelScope scope;
     scope.Cancel();
-    // Again and again.
+    // Again, each time that it is awaited.
     for (int i = 0; i < 3; ++i) {
       auto [error] = co_await Do(timer.async_wait(kQuiet));
       EXPECT_EQ(error, operation_aborted);
@@ -710,7 +710,7 @@ TEST_P(AsioOperationTest, R12_ACancelledOperationThrows) {
   });
 }
 
-// As an operation that is a coroutine of Asio's reports it.
+// The way in which an operation that is a coroutine of Asio's reports it.
 TEST_P(AsioOperationTest, R12_TheOperationMayThrowTheCancellation) {
   RunInPortal([]() -> Co<void> {
     CancelScope scope;
@@ -769,7 +769,7 @@ TEST_P(AsioOperationTest, R12_AShieldedOperationContinues) {
       EXPECT_FALSE(error);
     }
     EXPECT_FALSE(scope.cancelled_caught());
-    // And when the shield is taken away, it is cancelled.
+    // Without the shield it is cancelled.
     CancelScope shielded;
     shielded.set_shield(true);
     steady_timer timer = Never();
@@ -785,7 +785,7 @@ TEST_P(AsioOperationTest, R12_AShieldedOperationContinues) {
   });
 }
 
-// Cancelled, but it had succeeded: its result is not lost.
+// It is cancelled after it has succeeded: its result is not lost.
 TEST_P(AsioOperationTest, R12_AResultThatIsThereIsDelivered) {
   RunInPortal([]() -> Co<void> {
     Local::socket one(RunExecutor());
@@ -803,7 +803,7 @@ TEST_P(AsioOperationTest, R12_AResultThatIsThereIsDelivered) {
   });
 }
 
-// Its handler has run, and its task is about to: too late to cancel it.
+// Its handler has run, and its task is about to run: too late to cancel it.
 TEST_P(AsioOperationTest,
        R12_CancellingBetweenItsEndAndItsTasksStepComesTooLate) {
   Manual<void(error_code, int)> manual;
@@ -823,7 +823,7 @@ TEST_P(AsioOperationTest,
   });
 }
 
-// The wait is over: who is cancelled later has nothing to do with it.
+// The wait has ended: a later cancellation of the task does not reach it.
 TEST_P(AsioOperationTest, R12_CancellingAfterItsEndDoesNotTouchIt) {
   RunInPortal([]() -> Co<void> {
     CancelScope scope;
@@ -886,7 +886,7 @@ TEST_P(AsioOperationTest, R12_OfATimeoutAndAnOperationTheSlowerIsCancelled) {
       EXPECT_EQ(text, "ab");
     }
     EXPECT_FALSE(scope.cancelled_caught());
-    // All of the group is cancelled.
+    // All members of the group are cancelled.
     scope.Cancel();
     steady_timer timeout = Never();
     auto [order, timed_out, read, count] =
@@ -1002,7 +1002,7 @@ TEST(AsioOperationOnceTest, OutsideATask) {
   EXPECT_EQ(value, 7);
 }
 
-// With no home to go to, it completes where the I/O object does.
+// Outside a task, it completes where the I/O object does.
 TEST(AsioOperationOnceTest, OutsideATaskCompletesOnTheIoContext) {
   boost::asio::io_context io;
   steady_timer timer(io, std::chrono::milliseconds(1));
@@ -1054,7 +1054,8 @@ TEST_P(AsioOperationTest, HandlersAreBoundToTheRunsThread) {
     co_await Do(run_on(boost::asio::any_io_executor(pool.get_executor())));
     co_await Do(
         run_on(boost::asio::any_completion_executor(pool.get_executor())));
-    // Unless the program binds it itself: then its task is brought home.
+    // Unless the program binds the handler itself: then the task is resumed on
+    // its own thread.
     co_await Do(boost::asio::post(boost::asio::bind_executor(pool, deferred)));
     EXPECT_EQ(std::this_thread::get_id(), thread);
   });

@@ -53,17 +53,17 @@ using boost::asio::io_context;
 using boost::asio::thread_pool;
 using boost::asio::use_awaitable;
 
-// What the copies of a CountingExecutor have in common.
+// What the copies of a CountingExecutor share.
 struct Counts {
   std::atomic<int> tracked = 0;  // copies that track outstanding work
   std::atomic<int> executed = 0;
   // Called in execute(), with a copy's properties, before the function is
-  // handed on.
+  // passed on.
   std::function<void()> on_execute;
   bool in_place = false;  // unless it must not block
 };
 
-// An executor that nobody but this test knows, with all the properties that
+// An executor that only this test knows, with all the properties that
 // any_io_executor can pass on.
 class CountingExecutor {
  public:
@@ -210,8 +210,8 @@ void ExpectSameProperties(const any_io_executor& native,
   prefer("continuation", execution::relationship.continuation);
 }
 
-// The executor of the coroutine's handlers and of what it awaits, that of its
-// code, and that of the synchronous code.
+// The executors of the coroutine's handlers and of its awaitables, of its own
+// code, and of its synchronous code.
 void ExpectSamePropertiesInPortal(const any_io_executor& native,
                                   std::function<void()> run) {
   bool ended = false;
@@ -290,7 +290,7 @@ TEST(PortalExecutorTest, R26_APortalExecutorOfTheProgramsOwnKeepsThemToo) {
   ExpectSamePropertiesWrapped(pool.get_executor());
   ExpectSamePropertiesWrapped(boost::asio::make_strand(pool));
   ExpectSamePropertiesWrapped(CountingExecutor(io, counts));
-  // These can only prefer some of them.
+  // Of these executors, some properties can only be preferred.
   ExpectSamePropertiesWrapped(any_io_executor(pool.get_executor()));
   ExpectSamePropertiesWrapped(
       boost::asio::make_strand(any_io_executor(io.get_executor())));
@@ -299,7 +299,7 @@ TEST(PortalExecutorTest, R26_APortalExecutorOfTheProgramsOwnKeepsThemToo) {
 
 // ------------------------------------------------------------ outstanding work
 
-// As every operation of Asio's does for the executor of its handler.
+// Does what every operation of Asio's does for the executor of its handler.
 using Work = boost::asio::executor_work_guard<any_io_executor>;
 
 TEST(PortalExecutorTest, R26_HoldingAHandlersExecutorKeepsTheContextRunning) {
@@ -371,8 +371,8 @@ TEST(PortalExecutorTest, R26_OperationsTrackTheWorkOfAnUnknownExecutor) {
   EXPECT_EQ(counts.tracked, 0);
 }
 
-// With an executor that cannot say so, join() returns while the other thread
-// still gives it every chance to.
+// With an executor that cannot track its work, join() would return: the other
+// thread gives it every chance to.
 TEST(PortalExecutorTest, R26_APoolsJoinWaitsForOtherThreads) {
   for (const bool strand : {false, true}) {
     thread_pool pool(1);
@@ -458,7 +458,8 @@ TEST(PortalExecutorTest, R30_AnExecutorThatRunsTheLastStepInPlaceIsStillThere) {
   EXPECT_EQ(counts->tracked, 0);
 }
 
-// The task has ended by then: nothing of it may be used to pass that on.
+// The task has ended by then: nothing of it may be used to pass the exception
+// on.
 TEST(PortalExecutorTest, R30_WhatACompletionHandlerThrowsPropagatesOutOfRun) {
   for (const bool strand : {false, true}) {
     io_context io;

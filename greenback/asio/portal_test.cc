@@ -297,7 +297,7 @@ TEST(AsioPortalTest, AnAwaitableInARun) {
     } catch (const std::runtime_error& error) {
       EXPECT_STREQ(error.what(), "of Asio's");
     }
-    // Cancellation crosses.
+    // The scope's cancellation reaches Asio's coroutine.
     CancelScope scope;
     scope.Cancel();
     try {
@@ -517,7 +517,7 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCancelled) {
   EXPECT_THAT(log, ElementsAre("fast", "called off", "fast", "called off"));
 }
 
-// What one awaitable makes of its cancellation is not the next one's.
+// The cancellation state that one awaitable sets is not the next one's.
 TEST(AsioPortalTest, R12_EachAwaitableStartsWithItsOwnCancellationState) {
   io_context io;
   boost::asio::cancellation_signal signal;
@@ -564,7 +564,7 @@ TEST(AsioPortalTest, R12_EachAwaitableStartsWithItsOwnCancellationState) {
   EXPECT_THAT(log, ElementsAre("called off", "refused", "waited"));
 }
 
-// The coroutine itself never stopped; but it could not have been cancelled if
+// The coroutine itself never suspended. But it could not have been cancelled if
 // co_spawn() had not returned.
 TEST(AsioPortalTest, R12_CancellingWhileNothingListensDoesNoHarm) {
   for (int what = 0; what < 3; ++what) {
@@ -627,15 +627,16 @@ Co<int> PostInOrder(std::vector<std::string>& log, int times) {
   co_return times;
 }
 
-// Each of them lets others run, and goes on where it was, whatever came before.
+// Each of them lets others run, and continues where it was, whatever it has
+// awaited before.
 TEST(AsioPortalTest, CheckpointsOfWhatIsAwaited) {
   io_context io;
   std::vector<std::string> log;
   bool done = false;
   auto nested = [&]() -> Co<int> {
     int sum = co_await PostInOrder(log, 2);
-    // From here on it is resumed elsewhere, and then on the waiting stack again
-    // for what it calls.
+    // From here on it is resumed elsewhere, and then again on the waiting stack
+    // for the functions that it calls.
     boost::asio::steady_timer timer(io, std::chrono::nanoseconds(1));
     co_await timer.async_wait(deferred);
     sum += co_await PostInOrder(log, 1);
@@ -693,7 +694,7 @@ TEST(AsioPortalTest, WhatIsNotAwaitedOutlivesTheAwait) {
   EXPECT_THAT(log, ElementsAre("0", "1", "awaited", "after", "2", "end"));
 }
 
-// What an executor does with what it is given.
+// What an executor does with a function that it is to execute.
 enum class Fate { kExecuted, kRefused, kLost };
 
 struct FatefulExecutor {
@@ -755,7 +756,7 @@ TEST(AsioPortalTest, R03_ACheckpointThatCannotBePostedThrows) {
 
 // ---------------------------------------------------------- R02: abandonment
 
-// Leaves a mark when it is destroyed, and how.
+// Logs that it is destroyed, and how.
 struct Mark {
   std::vector<std::string>& log;
   std::string name;
@@ -796,7 +797,7 @@ TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
             Await(never_in_co());
             break;
           case 3:
-            // Nobody will ever say so.
+            // It never completes.
             Await(std::suspend_always());
             break;
           case 4:
@@ -816,7 +817,7 @@ TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
         log.push_back("not reached");
       };
       if (on_strand) {
-        // The first strand is younger than the first task.
+        // The first strand is made after the first task.
         asio::CoSpawn(
             io, []() -> awaitable<void> { co_return; }, detached);
         boost::asio::co_spawn(boost::asio::make_strand(io), body(), detached);
@@ -857,8 +858,8 @@ TEST(AsioPortalTest, R02_ManyAndNestedOnesAreUnwound) {
   }
 }
 
-// A task may be given up while its context lives. What it awaited is nobody's
-// then, but goes on, and its frames with it.
+// A task may be abandoned while its context exists. The awaitable that it
+// awaited then belongs to no task, but it continues, and so do its frames.
 // Without a result that can say so, the process would die.
 TEST(AsioPortalTest, R24_ADestructorOnTheWayGetsOperationAborted) {
   std::vector<std::string> log;
@@ -1020,7 +1021,7 @@ __attribute__((noinline)) std::thread::id ThisThreadId() {
 // Two threads take a handler each in turn.
 // Asio posts the cancellation of a coroutine that co_spawn() has spawned, with
 // a pointer to a signal of its handler's. Here the coroutine, and what waits
-// for it, end in front of that.
+// for it, end before the cancellation is executed.
 TEST(AsioPortalTest, R12_AnAwaitableInARunEndsBeforeItsCancellationArrives) {
   greenback::Run([]() -> Co<void> {
     (void)co_await EnsurePortal();
@@ -1098,7 +1099,7 @@ TEST(AsioPortalTest, R06_CompletionsRaceWithTheParking) {
   int sum = 0;
   auto work = [&] {
     for (int i = 0; i < kRounds; ++i) {
-      // The other thread resumes while this one is on its way to the loop.
+      // The other thread resumes while this one is returning to its loop.
       Await(boost::asio::post(pool, deferred));
       ++sum;
     }

@@ -63,7 +63,7 @@ TEST(RunExecutorTest, EachRunHasItsOwn) {
   });
 }
 
-// Between steps, on the run's thread, in no task.
+// Callbacks run between steps, on the run's thread, in no task.
 TEST(RunExecutorTest, CallbacksRunBetweenSteps) {
   const std::thread::id thread = std::this_thread::get_id();
   greenback::Run([&]() -> Co<void> {
@@ -84,7 +84,7 @@ TEST(RunExecutorTest, CallbacksRunBetweenSteps) {
 }
 
 #if defined(__cpp_exceptions)
-// As what is posted by RunToken::RunSoon() does, also when the run is over.
+// As with RunToken::RunSoon(), also when the run has ended.
 TEST(RunExecutorTest, R33_WhatACallbackThrowsIsThrownByRun) {
   for (const bool at_the_end : {false, true}) {
     bool was_cancelled = false;
@@ -107,7 +107,7 @@ TEST(RunExecutorTest, R33_WhatACallbackThrowsIsThrownByRun) {
 }
 #endif
 
-// The run does not have to become idle, nor to know of what was started.
+// The run need neither become idle nor know of the operation.
 TEST(RunExecutorTest, CallbacksAreNotStarvedByTasksThatNeverWait) {
   greenback::Run([]() -> Co<void> {
     const Executor executor = RunExecutor();
@@ -130,7 +130,7 @@ TEST(RunExecutorTest, CallbacksAreNotStarvedByTasksThatNeverWait) {
 TEST(RunExecutorTest, OperationsThatNobodyAwaitsDoNotKeepTheRun) {
   bool called = false;
   greenback::Run([&]() -> Co<void> {
-    // Owned by its own operation: it goes with the run.
+    // Owned by its own operation: it is destroyed with the run.
     auto timer =
         std::make_shared<steady_timer>(RunExecutor(), std::chrono::hours(1));
     timer->async_wait(
