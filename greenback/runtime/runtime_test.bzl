@@ -1,0 +1,30 @@
+"""Tests of the runtime, which have most of their dependencies in common."""
+
+load("@rules_cc//cc:defs.bzl", "cc_test")
+
+def runtime_test(name, deps = []):
+    """A small test, in `name`.cc.
+
+    It may use a run and its nurseries, Co, Checkpoint() and portals without
+    saying so in `deps`.
+
+    Args:
+      name: of the test and of its only source, without ".cc".
+      deps: whatever else the test uses.
+    """
+    cc_test(
+        name = name,
+        size = "small",
+        srcs = [name + ".cc"],
+        deps = deps + [
+            "//greenback:await",
+            "//greenback:portal",
+            "//greenback/runtime:checkpoint",
+            "//greenback/runtime:co",
+            "//greenback/runtime:nursery",
+            "//greenback/runtime:run",
+            "//tests/support:run_nursery",
+            "@com_google_absl//absl/status",
+            "@com_google_googletest//:gtest_main",
+        ],
+    )
