@@ -53,7 +53,7 @@ class AsioTestClock {
     const std::lock_guard<std::mutex> lock(mutex_);
     return now_;
   }
-  // Lets the next one fire. False: none waits.
+  // Lets the next timer fire. Returns false if there is none.
   bool Advance() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (timers_.empty()) return false;
@@ -110,7 +110,8 @@ class AsioHostOn {
     if constexpr (!std::is_void_v<Result>) return *std::move(outcome);
   }
 
-  // Not inlined, as what synchronous code awaits on several threads must be.
+  // Not inlined, as nothing may be that synchronous code awaits on several
+  // threads.
   static __attribute__((noinline)) Coroutine<void> Checkpoint() {
     co_await boost::asio::post(boost::asio::use_awaitable);
   }
@@ -159,7 +160,7 @@ class AsioHostOn {
           co_await ended_.async_wait(
               boost::asio::as_tuple(boost::asio::use_awaitable));
         } else {
-          // It may end in between.
+          // The last task may end before a wait for `ended_` begins.
           co_await Checkpoint();
         }
       }
@@ -181,7 +182,7 @@ class AsioHostOn {
       const std::lock_guard<std::mutex> lock(mutex_);
       return running_;
     }
-    // What a task is called off with comes out where it waits, as a result.
+    // A task that is cancelled sees that in the result of its wait.
     template <class Fn>
     static Coroutine<void> Body(Fn fn) {
       co_await boost::asio::this_coro::throw_if_cancelled(false);
@@ -262,7 +263,7 @@ class AsioHostOn {
 // One thread.
 class IoContextLoop {
  public:
-  // Of the tasks, one runs at a time.
+  // Whether only one task runs at a time.
   static constexpr bool kOneAtATime = true;
 
   boost::asio::any_io_executor executor() { return io_.get_executor(); }
@@ -285,7 +286,7 @@ class IoContextLoop {
   bool stopped_ = false;
 };
 
-// Four threads; whether a strand keeps the coroutines in order.
+// Four threads. With `kStrand`, only one coroutine runs at a time.
 template <bool kStrand>
 class ThreadPoolLoop {
  public:
@@ -303,8 +304,8 @@ class ThreadPoolLoop {
     stopped_.set_value();
   }
   void Run(AsioTestClock& clock) {
-    // What goes on by itself has come to rest when this many looks, each behind
-    // all that is ready, have found nothing new.
+    // Whatever needs no timer has ended after this many posts, each of which
+    // runs after all that was ready before it.
     std::future<void> stopped = stopped_.get_future();
     while (stopped.wait_for(std::chrono::seconds(0)) !=
            std::future_status::ready) {

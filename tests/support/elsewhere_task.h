@@ -1,5 +1,5 @@
-// ElsewhereTask: the running task, run by a host that is not greenback::Run(),
-// for tests of what only that one has.
+// ElsewhereTask: a running task whose host is not greenback::Run(), for tests
+// of what only a task of Run() has.
 #ifndef GREENBACK_TESTS_SUPPORT_ELSEWHERE_TASK_H_
 #define GREENBACK_TESTS_SUPPORT_ELSEWHERE_TASK_H_
 
@@ -11,7 +11,8 @@
 
 namespace greenback {
 
-// Runs as long as it lives. Never parks: what it awaits completes at once.
+// Is the running task of this thread as long as it lives. Never parks: whatever
+// it awaits completes at once.
 class ElsewhereTask final : public PortalTask {
  public:
   ElsewhereTask() : PortalTask("Elsewhere") {

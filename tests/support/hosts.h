@@ -1,17 +1,19 @@
-// The hosts over which the typed tests run: for each, what such a test needs of
-// a loop and its coroutines, under the same names.
+// The hosts that the typed tests run on. Each has, under the same names, what
+// such a test needs of a loop and its coroutines:
 //
 //   Coroutine<T>            the host's own coroutine type
-//   Adapt(awaitable)        of greenback's, for co_await in one of those
-//   Run(main)               runs main(), a coroutine, to its end; gives its
-//                           result. Time is simulated.
-//   Checkpoint()            suspends once, and lets others run
+//   Adapt(awaitable)        makes an awaitable of greenback's one that such a
+//                           coroutine can co_await
+//   Run(main)               runs main(), a coroutine, to its end, and returns
+//                           its result. Time is simulated.
+//   Checkpoint()            suspends once and lets other tasks run
 //   Sleep(duration), Now()
-//   InGroup(body)           awaits body(group), and what it has spawned with
-//                           group.Spawn(fn); group.Cancel() cancels those
+//   InGroup(body)           awaits body(group) and the tasks that it spawned
+//                           with group.Spawn(fn); group.Cancel() cancels these
 //   CurrentTask()
-//   PostCallback(fn)        the loop calls fn() where no task runs
-//   Gate                    for one waiter: Wait() until Open(n) or Fail(error)
+//   PostCallback(fn)        lets the loop call fn() outside any task
+//   Gate                    for one waiter, which waits in Wait() until
+//                           Open(n) or Fail(error)
 //   EnsurePortal(), WithPortalRun(), WithPortalRunSync()
 #ifndef GREENBACK_TESTS_SUPPORT_HOSTS_H_
 #define GREENBACK_TESTS_SUPPORT_HOSTS_H_

@@ -10,8 +10,8 @@
 
 namespace greenback {
 
-// Threads get a stack that no address space has room for. (A limit on their
-// number, setrlimit(RLIMIT_NPROC), is none for root.)
+// Lets each new thread ask for a stack that no address space has room for. (The
+// limit on their number, setrlimit(RLIMIT_NPROC), does not apply to root.)
 class NoMoreThreads {
  public:
   NoMoreThreads() {

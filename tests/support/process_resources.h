@@ -1,4 +1,4 @@
-// What this process holds of the system: for tests that nothing is leaked.
+// What this process holds of the system, for tests that nothing leaks.
 #ifndef GREENBACK_TESTS_SUPPORT_PROCESS_RESOURCES_H_
 #define GREENBACK_TESTS_SUPPORT_PROCESS_RESOURCES_H_
 
@@ -13,7 +13,7 @@
 
 namespace greenback {
 
-// Open descriptors.
+// Returns the number of open descriptors.
 inline int CountDescriptors() {
   DIR* const directory = opendir("/proc/self/fd");
   if (directory == nullptr) return -1;
@@ -25,7 +25,7 @@ inline int CountDescriptors() {
   return count - 1;  // the directory's own
 }
 
-// Bytes of address space.
+// Returns the size of the address space, in bytes.
 inline size_t AddressSpace() {
   size_t pages = 0;
   if (FILE* const file = std::fopen("/proc/self/statm", "re")) {
@@ -35,7 +35,7 @@ inline size_t AddressSpace() {
   return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
-// Whether there is a child process, running or a zombie. Reaps none.
+// Returns whether there is a child process, running or a zombie. Reaps none.
 inline bool HasChildProcess() {
   siginfo_t info;
   return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ||

@@ -1,13 +1,13 @@
-// RunNurseryOk(body): a run whose main task is one nursery, as many tests want
-// it.
+// RunNurseryOk(body): a run whose main task is one nursery, which is what many
+// tests need.
 //
 //   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
 //     nursery.StartSoon(Child, ...);
 //     ...
 //   });
 //
-// The run blocks until the body and all children have ended. RunNursery() gives
-// what comes out of the nursery, RunNurseryOk() expects that it is OK.
+// It returns after the body and all children have ended, and expects the status
+// of the nursery to be OK. RunNursery() returns that status.
 #ifndef GREENBACK_TESTS_SUPPORT_RUN_NURSERY_H_
 #define GREENBACK_TESTS_SUPPORT_RUN_NURSERY_H_
 

@@ -1,6 +1,6 @@
-// What several of the runtime's own tests need: an awaitable that is no
-// business of greenback's and is fired by hand, a coroutine of "another
-// library", and objects that are counted.
+// What many tests need: an awaitable that greenback does not know and that is
+// fired by hand, a coroutine of "another library", and objects that are
+// counted.
 //
 //   Signal signal;
 //   nursery.StartSoon(...  int value = co_await signal; ...);
@@ -27,14 +27,14 @@ class Signal {
   // At most once.
   void Fire(int value = 0) {
     value_ = value;
-    // Nothing of this object is touched after the exchange but by the waiter.
+    // After the exchange only the waiter touches this object.
     void* const waiter = state_.exchange(this, std::memory_order_acq_rel);
     if (waiter != nullptr) {
       std::coroutine_handle<>::from_address(waiter).resume();
     }
   }
 
-  // Whether somebody waits, and it has not been fired.
+  // Whether a coroutine waits, and Fire() has not been called.
   bool awaited() const {
     void* const state = state_.load(std::memory_order_acquire);
     return state != nullptr && state != this;
@@ -56,8 +56,7 @@ class Signal {
   int value_ = 0;
 };
 
-// An awaitable whose await_suspend calls `suspend(handle)` and gives what that
-// gives. Never ready.
+// An awaitable whose await_suspend() returns `suspend(handle)`. Never ready.
 template <class Suspend>
 struct SuspendWith {
   Suspend suspend;
@@ -71,8 +70,8 @@ struct SuspendWith {
 template <class Suspend>
 SuspendWith(Suspend) -> SuspendWith<Suspend>;
 
-// A coroutine that begins when it is called and belongs to nobody: it destroys
-// itself at its end, on whatever thread that is.
+// A coroutine that starts when it is called and has no owner: it destroys
+// itself when it ends, on whatever thread that happens.
 struct Detached {
   struct promise_type {
     Detached get_return_object() const { return {}; }
