@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "greenback/context/internal/pooled_stack.h"
 #include "greenback/context/internal/sanitizer.h"
 
 // Newer than the C library's headers.

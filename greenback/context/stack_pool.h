@@ -178,9 +178,6 @@ struct StackBounds {
 };
 bool FindStack(const void* address, StackBounds& bounds) noexcept;
 
-// Whether `address` is in a stack of a pool, or in the guard of one.
-bool IsPooledStack(const void* address) noexcept;
-
 // The number of slabs unmapped so far. While it does not change, the bounds
 // that FindStack() has found stay valid. Async-signal-safe.
 uint64_t SlabsGone() noexcept;

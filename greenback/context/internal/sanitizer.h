@@ -20,6 +20,8 @@
 
 #include <cstddef>
 
+#include "greenback/context/internal/pooled_stack.h"
+
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
 #define __SANITIZE_ADDRESS__ 1
@@ -67,11 +69,6 @@
 #else
 #define GREENBACK_SWITCHES_INLINE inline __attribute__((always_inline))
 #endif
-
-namespace greenback::context {
-// Of stack_pool.h, which includes this.
-bool IsPooledStack(const void* address) noexcept;
-}  // namespace greenback::context
 
 namespace greenback::context::sanitizer {
 
