@@ -168,6 +168,11 @@ using TryAwaitResult = typename internal::TryResultOf<AwaitResult<T>>::type;
 
 namespace internal {
 
+// The service of a host without which `co_await` of a T is refused.
+template <class T>
+inline constexpr const HostService* kServiceToAwait = kNeededService<
+    std::remove_cvref_t<decltype(GetAwaiter(std::declval<T>()))>>;
+
 // What is not the awaitable's own: as Await() reports it, ...
 template <class T>
 struct AwaitReports {
@@ -175,7 +180,7 @@ struct AwaitReports {
 
   static Result Abandoned() { return AbandonedResult<Result>(); }
   [[noreturn]] static Result Misused(const std::source_location& where) {
-    ReportMisuse(where);
+    ReportMisuse(where, kServiceToAwait<T>);
   }
   static Result NoStack(absl::Status status) {
     if constexpr (kCarriesStatus<Result>) {
@@ -197,7 +202,8 @@ struct TryAwaitReports {
 
   static Result Abandoned() { return AbandonedStatus(); }
   static Result Misused(const std::source_location& where) {
-    return absl::FailedPreconditionError(ExplainMisuse(where).message);
+    return absl::FailedPreconditionError(
+        ExplainMisuse(where, kServiceToAwait<T>).message);
   }
   static Result NoStack(absl::Status status) { return status; }
   template <class A>
@@ -216,7 +222,7 @@ GREENBACK_AWAIT_INLINE typename Reports::Result AwaitAndReport(
     T&& awaitable, const std::source_location& where) {
   LetEscape(awaitable);
   using A = decltype(GetAwaiter(std::declval<T>()));
-  PortalTask* const task = TaskToAwait<A>();
+  PortalTask* const task = TaskToAwait<kServiceToAwait<T>>();
   if (task == nullptr) [[unlikely]] {
     if (IsAbandoned()) return Reports::Abandoned();
     return Reports::Misused(where);

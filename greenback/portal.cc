@@ -35,7 +35,7 @@ void EnsurePortalAwaiter::Open() {
         PortalError::Reason::kNoTask,
         absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
                      ": no task is running on this thread; co_await it in a "
-                     "coroutine that greenback::Run() runs")));
+                     "coroutine that runs as a task")));
   }
   if (node_.handle != nullptr) {
     context::ThrowOrDie(AwaitableError(

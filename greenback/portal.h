@@ -51,10 +51,8 @@ void BestowPortal(PortalTask& task);
 
 namespace internal {
 
-class EnsurePortalAwaiter {
+class EnsurePortalAwaiter : private ResumesAtHome {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
   explicit EnsurePortalAwaiter(std::source_location where) : where_(where) {}
   // Before it is awaited.
   EnsurePortalAwaiter(const EnsurePortalAwaiter&) = default;
@@ -147,12 +145,10 @@ using ForeignCallPtr = std::unique_ptr<ForeignCall<R>>;
 // Runs sync_fn(args...) where it is awaited: in a task the coroutine that
 // awaits is not even suspended.
 template <class Fn, class... Args>
-class [[nodiscard]] SyncRun {
+class [[nodiscard]] SyncRun : private ResumesAtHome {
   using Result = std::invoke_result_t<Fn, Args...>;
 
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
   explicit SyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
   // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
@@ -207,7 +203,7 @@ class [[nodiscard]] AsyncRun {
   using Result = AwaitResult<Made>;
 
  public:
-  static constexpr bool kGreenbackHomeAwaiter = HomeAwaiter<Inner>;
+  using GreenbackInner = Inner;
 
   explicit AsyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}

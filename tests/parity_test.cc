@@ -138,7 +138,7 @@ TYPED_TEST(ParityTest, P01_WithoutAPortalAwaitNamesTheFixAndThePlace) {
 TEST(Parity, P01_OutsideAnyTaskAwaitSaysSo) {
   ExpectRefused(PortalError::Reason::kNoTask,
                 "no task is running on this thread; call it below a coroutine "
-                "that greenback::Run() runs, or below co_await "
+                "that runs as a task, or below co_await "
                 "greenback::WithPortalRunSync()");
 }
 

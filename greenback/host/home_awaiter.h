@@ -38,12 +38,10 @@ struct CoroutinePoint : ParkPoint {
 };
 
 template <class A>
-class ForeignAwaiter {
+class ForeignAwaiter : private ResumesAtHome {
   using Inner = decltype(GetAwaiter(std::declval<A>()));
 
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
   explicit ForeignAwaiter(A&& awaitable)
       : inner_(GetAwaiter(std::forward<A>(awaitable))) {}
 

@@ -22,16 +22,17 @@ void PortalTask::Withdraw(internal::ReadyNode&) noexcept {
   std::abort();
 }
 
+const char* PortalTask::OverflowAdvice() const noexcept {
+  return "call what recurses in greenback::RunOnFiber()";
+}
+
 namespace internal {
 namespace {
 
 context::RunningTask DescribeRunningTask() {
   const PortalTask* const task = ThisThread().current_task;
   if (task == nullptr) return {};
-  return {task->name().data(),
-          PortalAccess::Loop(*task) != nullptr
-              ? "raise RunOptions::stack_size"
-              : "call what recurses in greenback::RunOnFiber()"};
+  return {task->name().data(), PortalAccess::OverflowAdvice(*task)};
 }
 
 }  // namespace
@@ -102,7 +103,8 @@ std::string DescribeNoAwait(const std::source_location& where) {
 
 }  // namespace
 
-Misuse ExplainMisuse(const std::source_location& where) {
+Misuse ExplainMisuse(const std::source_location& where,
+                     const HostService* service) {
   using Reason = PortalError::Reason;
   const std::string place =
       absl::StrCat("greenback::Await at ", Describe(where), ": ");
@@ -111,8 +113,8 @@ Misuse ExplainMisuse(const std::source_location& where) {
     return {Reason::kNoTask,
             absl::StrCat(place,
                          "no task is running on this thread; call it below a "
-                         "coroutine that greenback::Run() runs, or below "
-                         "co_await greenback::WithPortalRunSync()")};
+                         "coroutine that runs as a task, or below co_await "
+                         "greenback::WithPortalRunSync()")};
   }
   const std::string name = absl::StrCat("task \"", task->name(), "\"");
   if (const NoAwaitItem* item = PortalAccess::NoAwait(*task)) {
@@ -128,12 +130,11 @@ Misuse ExplainMisuse(const std::source_location& where) {
                          "after its next checkpoint; co_await "
                          "greenback::EnsurePortal() instead")};
   }
-  if (PortalAccess::IsOpen(*task)) {
+  if (PortalAccess::IsOpen(*task) && service != nullptr) {
     return {Reason::kWrongHost,
             absl::StrCat(place, name, " is run by ", task->host(),
-                         ", and this awaitable is for tasks that are run by "
-                         "greenback::Run(); await what ",
-                         task->host(), " has for it")};
+                         ", and this awaitable is for ", service->tasks,
+                         "; await what ", task->host(), " has for it")};
   }
   return {Reason::kNoPortal,
           absl::StrCat(place, name,
@@ -141,8 +142,9 @@ Misuse ExplainMisuse(const std::source_location& where) {
                        "run this through greenback::WithPortalRunSync()")};
 }
 
-void ReportMisuse(const std::source_location& where) {
-  Misuse misuse = ExplainMisuse(where);
+void ReportMisuse(const std::source_location& where,
+                  const HostService* service) {
+  Misuse misuse = ExplainMisuse(where, service);
   context::ThrowOrDie(PortalError(misuse.reason, misuse.message));
 }
 

@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "greenback/context/switch.h"
+#include "greenback/host/thread_state.h"
 #include "greenback/internal/intrusive_list.h"
 #include "greenback/portal_error.h"
 
@@ -36,7 +37,18 @@ namespace internal {
 
 struct ParkPoint;
 struct StartWhenParked;
-struct StepThread;
+
+// Something that the tasks of some hosts offer, and some awaiters need, beyond
+// what every PortalTask does. One object for each service.
+struct HostService {
+  uint8_t bit;              // its own
+  absl::string_view tasks;  // whose it is, in words: "tasks that ..."
+};
+
+// The service without which an awaiter of type A cannot be awaited; null: none.
+// Who defines a service specialises this for what needs it.
+template <class A>
+inline constexpr const HostService* kNeededService = nullptr;
 
 // Something in its host's queue: a coroutine or a fiber to go on with. Lives in
 // what waits.
@@ -150,10 +162,10 @@ class PortalTask {
   const char* host() const { return host_; }
 
  protected:
-  // `host` is kept as a pointer: a literal. `loop` is for the runtime's tasks,
-  // which are known by it; others have none.
-  explicit PortalTask(const char* host, void* loop = nullptr)
-      : host_(host), loop_(loop) {}
+  // `host` is kept as a pointer: a literal. `services` are the bits of what the
+  // task offers.
+  explicit PortalTask(const char* host, uint8_t services = 0)
+      : host_(host), services_(services) {}
   virtual ~PortalTask() { no_await_.Clear(); }
 
   // What was bestowed on the running task becomes usable.
@@ -200,9 +212,13 @@ class PortalTask {
   // The running task had a portal bestowed on itself: see PromoteBestowed().
   virtual void OnSelfBestowed() = 0;
 
+  // For the report of a stack overflow: what the program should do about it.
+  // Async-signal-safe.
+  virtual const char* OverflowAdvice() const noexcept;
+
   const char* const host_;
-  void* const loop_;
   internal::ParkPoint* innermost_ = nullptr;  // see AwaitPoint
+  const uint8_t services_;
   Portal portal_ = Portal::kNone;
   // The latest first.
   internal::IntrusiveList<internal::NoAwaitItem> no_await_;
@@ -210,22 +226,6 @@ class PortalTask {
 };
 
 namespace internal {
-
-// What greenback knows of the running thread.
-struct ThreadState {
-  PortalTask* current_task = nullptr;  // null between steps
-  void* loop = nullptr;                // the runtime's, in a run
-  std::coroutine_handle<> next;        // see transfer.h
-  StepThread* steps = nullptr;         // see step_task.h; null before the first
-  // There is something to do when the present step is back at the top level of
-  // the runtime's loop.
-  bool attention = false;
-};
-
-// Never inlined, and the reference must not be kept across a point where the
-// flow may change threads: compilers keep the address of a thread-local in a
-// register over a switch.
-ThreadState& ThisThread() noexcept;
 
 // For hosts, once on each thread before it runs a fiber: turns the report of
 // stack overflows on, which then names the running task.
@@ -235,7 +235,9 @@ void ReportStackOverflows() noexcept;
 struct PortalAccess {
   using Portal = PortalTask::Portal;
 
-  static void* Loop(const PortalTask& task) { return task.loop_; }
+  static bool Offers(const PortalTask& task, const HostService& service) {
+    return (task.services_ & service.bit) != 0;
+  }
   static bool IsOpen(const PortalTask& task) {
     return task.portal_ == Portal::kOpen;
   }
@@ -277,6 +279,9 @@ struct PortalAccess {
     return task.AddCancelHook(hook);
   }
   static void OnSelfBestowed(PortalTask& task) { task.OnSelfBestowed(); }
+  static const char* OverflowAdvice(const PortalTask& task) {
+    return task.OverflowAdvice();
+  }
   static ParkPoint*& Innermost(PortalTask& task) { return task.innermost_; }
 };
 
@@ -311,16 +316,14 @@ struct Misuse {
 // The running task if Await() may suspend it; null otherwise.
 PortalTask* TaskWithPortal() noexcept;
 
-// Awaiters that only tasks of the runtime can await say so.
-template <class T>
-concept RunAwaiter = std::remove_cvref_t<T>::kGreenbackRunAwaiter;
-
-// The running task if it may Await() an awaiter of this type.
-template <class Awaiter>
+// The running task if it may Await() what needs `service`; see kNeededService.
+template <const HostService* service>
 PortalTask* TaskToAwait() noexcept {
   PortalTask* const task = TaskWithPortal();
-  if constexpr (RunAwaiter<Awaiter>) {
-    if (task != nullptr && PortalAccess::Loop(*task) == nullptr) return nullptr;
+  if constexpr (service != nullptr) {
+    if (task != nullptr && !PortalAccess::Offers(*task, *service)) {
+      return nullptr;
+    }
   }
   return task;
 }
@@ -328,10 +331,12 @@ PortalTask* TaskToAwait() noexcept {
 // Whether the running task is one that is abandoned.
 bool IsAbandoned() noexcept;
 
-// Why TaskToAwait() gave null, otherwise, for an Await() at `where`.
-Misuse ExplainMisuse(const std::source_location& where);
+// Why TaskToAwait() returned null, otherwise, for an Await() at `where`.
+Misuse ExplainMisuse(const std::source_location& where,
+                     const HostService* service);
 // Throws PortalError, or prints its text and aborts.
-[[noreturn]] void ReportMisuse(const std::source_location& where);
+[[noreturn]] void ReportMisuse(const std::source_location& where,
+                               const HostService* service);
 
 // "file.cc:12 (Function)"
 std::string Describe(const std::source_location& where);

@@ -147,10 +147,20 @@ concept AdapterGivesAwaitable =
 
 struct ParkPoint;
 
-// Awaiters that resume the task from its host's queue, or not at all, declare
-// this; see home_awaiter.h.
+// Base class, private or not, of the awaiters that resume the task from its
+// host's queue, or not at all. Others are taken for awaiters of another
+// library; see home_awaiter.h.
+struct ResumesAtHome {};
 template <class T>
-concept HomeAwaiter = std::remove_cvref_t<T>::kGreenbackHomeAwaiter;
+inline constexpr bool kResumesAtHome = std::is_base_of_v<ResumesAtHome, T>;
+// An awaiter that resumes the task as the one inside it does declares
+// GreenbackInner.
+template <class T>
+requires requires { typename T::GreenbackInner; }
+inline constexpr bool kResumesAtHome<T> =
+    kResumesAtHome<std::remove_cvref_t<typename T::GreenbackInner>>;
+template <class T>
+concept HomeAwaiter = kResumesAtHome<std::remove_cvref_t<T>>;
 
 // Awaiters of greenback's that hold no coroutine, and that no other code reads
 // while an Await() waits, declare this: they are not hidden from the optimiser.
@@ -175,7 +185,7 @@ class AdaptedAwaiter {
   using Inner = decltype(GetAwaiter(std::declval<Made>()));
 
  public:
-  static constexpr bool kGreenbackHomeAwaiter = HomeAwaiter<Inner>;
+  using GreenbackInner = Inner;
 
   explicit AdaptedAwaiter(T&& awaitable)
       : made_(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(

@@ -32,10 +32,8 @@ namespace greenback {
 
 namespace internal {
 
-class ScheduleAwaiter {
+class ScheduleAwaiter : private NeedsRun {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-  static constexpr bool kGreenbackRunAwaiter = true;
   static constexpr bool kGreenbackHoldsNoFrame = true;
 
   ScheduleAwaiter() {}  // = default would clear all of it first
@@ -89,8 +87,10 @@ class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
   // False outside a task of a run, so that await_suspend() says why.
   bool await_ready() const noexcept {
     PortalTask* const task = ThisThread().current_task;
-    if (task == nullptr || PortalAccess::Loop(*task) == nullptr) [[unlikely]]
+    if (task == nullptr || !PortalAccess::Offers(*task, kRunService))
+        [[unlikely]] {
       return false;
+    }
     node_.task = task;
     return !TaskAccess::Cancellation(static_cast<Task&>(*task)).is_cancelled();
   }

@@ -100,10 +100,8 @@ class CoPromise<void> final : public CoPromiseBase {
 };
 
 template <class T>
-class CoAwaiter {
+class CoAwaiter : private ResumesAtHome {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
   explicit CoAwaiter(std::coroutine_handle<CoPromise<T>> callee)
       : callee_(callee) {}
   bool await_ready() const noexcept { return false; }

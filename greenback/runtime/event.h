@@ -47,9 +47,6 @@ class Event {
 
 class [[nodiscard]] Event::Waiter final : private internal::CancellableWait {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-  static constexpr bool kGreenbackRunAwaiter = true;
-
   explicit Waiter(Event& event) : event_(event) {}
   ~Waiter() { LeaveIfWaiting("Event::Wait()"); }
 

@@ -56,8 +56,6 @@ absl::Status ExitLost(int error) {
 // Waits until a descriptor is ready. Cancelled through Asio, in its own time.
 class ReadyAwaiter final : private internal::CancellableWait {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
   ReadyAwaiter(Descriptor& descriptor, Descriptor::wait_type what)
       : descriptor_(descriptor), what_(what) {}
   // The handler outlives the wait then.

@@ -49,9 +49,6 @@ namespace internal {
 
 class RescheduledWait : private CancellableWait {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-  static constexpr bool kGreenbackRunAwaiter = true;
-
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);
 

@@ -57,9 +57,6 @@ class ThreadWait : private CancellableWait,
                    private ThreadPool::Job,
                    private Posted {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-  static constexpr bool kGreenbackRunAwaiter = true;
-
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);
   // OK: the work is done.

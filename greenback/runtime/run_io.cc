@@ -14,6 +14,11 @@ RunIo RunIo::CurrentOrDie(const char* what) {
   return current;
 }
 
+RunIo RunIo::Of(const PortalTask* task) noexcept {
+  return task != nullptr && PortalAccess::Offers(*task, kRunService) ? Current()
+                                                                     : RunIo();
+}
+
 boost::asio::io_context& RunIo::context() const noexcept {
   return loop_->reactor().context().io;
 }

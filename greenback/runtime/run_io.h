@@ -30,11 +30,8 @@ class RunIo {
   // The same, but where there is none it is an error of `what`, the function
   // that was called.
   static RunIo CurrentOrDie(const char* what);
-  // The run of `task`, or none; `task` may be null.
-  static RunIo Of(const PortalTask* task) noexcept {
-    return RunIo(task != nullptr ? static_cast<Loop*>(PortalAccess::Loop(*task))
-                                 : nullptr);
-  }
+  // The run of `task`, which runs on this thread, or none. `task` may be null.
+  static RunIo Of(const PortalTask* task) noexcept;
 
   explicit operator bool() const noexcept { return loop_ != nullptr; }
   bool operator==(const RunIo&) const noexcept = default;

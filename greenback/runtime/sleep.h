@@ -23,9 +23,6 @@ namespace internal {
 
 class SleepAwaiter final : private CancellableWait, private Timer {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-  static constexpr bool kGreenbackRunAwaiter = true;
-
   explicit SleepAwaiter(absl::Time end) { deadline = end; }
   ~SleepAwaiter() { LeaveIfWaiting("Sleep()"); }
 

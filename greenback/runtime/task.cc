@@ -13,7 +13,7 @@
 namespace greenback {
 
 Task::Task(const internal::TaskPlace& place)
-    : PortalTask("greenback::Run()", &place.loop),
+    : PortalTask("greenback::Run()", internal::kRunService.bit),
       number_(place.nursery != nullptr ? place.loop.NextTaskNumber() : 0),
       owner_(&place.owner),
       parent_(place.nursery),

@@ -89,6 +89,9 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
   absl::Status FinishCheckpoint() override;
   bool AddCancelHook(internal::CancelHook& hook) override;
   void OnSelfBestowed() override;
+  const char* OverflowAdvice() const noexcept override {
+    return "raise RunOptions::stack_size";
+  }
 
   // Made from the number when somebody asks.
   mutable std::string name_;
@@ -107,8 +110,8 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
 // and abort) that says so; in a task of another host: PortalError, kWrongHost.
 inline Task& CurrentTask() {
   PortalTask* const task = internal::ThisThread().current_task;
-  if (task == nullptr || internal::PortalAccess::Loop(*task) == nullptr)
-      [[unlikely]] {
+  if (task == nullptr || !internal::PortalAccess::Offers(
+                             *task, internal::kRunService)) [[unlikely]] {
     internal::DieOutsideRun("CurrentTask()");
   }
   return static_cast<Task&>(*task);

@@ -20,10 +20,7 @@ namespace greenback::internal {
 // of the generator, and not to the coroutine: through Await(), that hides the
 // generator from the optimiser as well.
 template <class Yield, class Sent>
-class GeneratorStep {
- public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
+class GeneratorStep : private ResumesAtHome {
  protected:
   using Frame = GeneratorFrame<Yield, Sent>;
   using State = typename Frame::State;

@@ -27,14 +27,13 @@ using ::greenback::internal::CalleePromise;
 using ::greenback::internal::ForeignAwaiter;
 using ::greenback::internal::InPlace;
 using ::greenback::internal::ResumeAddress;
+using ::greenback::internal::ResumesAtHome;
 using ::greenback::internal::StartWhenParked;
 
 using DeferredPost = decltype(boost::asio::post(boost::asio::deferred));
 
-class PostAwaiter : private StartWhenParked {
+class PostAwaiter : private StartWhenParked, private ResumesAtHome {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
   explicit PostAwaiter(const DeferredPost& post) : post_(post) {}
   PostAwaiter(const PostAwaiter&) = delete;
   PostAwaiter& operator=(const PostAwaiter&) = delete;

@@ -27,7 +27,7 @@ struct Cancellable;
 // then leaves all lists that it is in: here those of the runtime, and in the
 // destructor of the derived class, which calls LeaveIfWaiting(), those of
 // whatever it waits for.
-class CancellableWait : private CancelHook {
+class CancellableWait : private CancelHook, private NeedsRun {
  protected:
   CancellableWait() = default;
   ~CancellableWait() {

@@ -26,10 +26,8 @@ namespace internal {
 
 // co_await -> nothing: resumes when all children have ended. A schedule point
 // in any case.
-class AllChildrenAwaiter {
+class AllChildrenAwaiter : private NeedsRun {
  public:
-  static constexpr bool kGreenbackHomeAwaiter = true;
-
   explicit AllChildrenAwaiter(Nursery& nursery) : nursery_(nursery) {}
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);

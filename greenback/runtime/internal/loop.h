@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "greenback/awaitable.h"
 #include "greenback/context/switch.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/internal/intrusive_list.h"
@@ -57,6 +59,17 @@ class LoopObserver {
 
 // `what` was called where no task of a run is running.
 [[noreturn]] void DieOutsideRun(const char* what);
+
+// What a run offers: tasks that are greenback::Task, with cancel scopes, in a
+// Loop with timers.
+inline constexpr HostService kRunService{
+    1, "tasks that are run by greenback::Run()"};
+
+// Base class, private or not, of the awaiters that need a task of a run.
+struct NeedsRun : ResumesAtHome {};
+template <class A>
+requires std::is_base_of_v<NeedsRun, A>
+inline constexpr const HostService* kNeededService<A> = &kRunService;
 
 // Something to do at a time. Lives in what waits for it.
 struct Timer {
