@@ -53,13 +53,11 @@ bool IsBecauseOfAbandoned() {
 
 }  // namespace
 
-void CallUntilFired(ParkPoint& point) {
-  while (point.below != nullptr && !point.abandoned) {
-    point.state.store(ParkPoint::kRunning, std::memory_order_relaxed);
-    std::exchange(point.below, nullptr)(point.below_argument);
-    if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
-      PortalAccess::Park(point);
-    }
+void CallUntilOver(FiberWaiter& waiter) {
+  while (waiter.below != nullptr && !waiter.is_abandoned()) {
+    waiter.Rerun();
+    std::exchange(waiter.below, nullptr)(waiter.below_argument);
+    if (!waiter.is_over()) PortalAccess::Park(waiter);
   }
 }
 

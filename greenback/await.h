@@ -101,24 +101,24 @@ R AbandonedResult() {
   ThrowAbandoned();
 }
 
-// Calls what is to run below `point`, until that has fired.
-void CallUntilFired(ParkPoint& point);
+// Calls what is to run on the stack of `waiter`, until the wait is over.
+void CallUntilOver(FiberWaiter& waiter);
 
-GREENBACK_AWAIT_INLINE void ParkUnlessFired(ParkPoint& point) {
-  if (point.state.load(std::memory_order_acquire) != ParkPoint::kFired) {
-    PortalAccess::Park(point);
-    if (point.below != nullptr) CallUntilFired(point);
+GREENBACK_AWAIT_INLINE void ParkUnlessOver(FiberWaiter& waiter) {
+  if (!waiter.is_over()) [[likely]] {
+    PortalAccess::Park(waiter);
+    if (waiter.below != nullptr) CallUntilOver(waiter);
   }
 }
 
-// From await_suspend to the moment when `point` has fired.
+// From await_suspend to the moment when the wait is over.
 template <class A>
-GREENBACK_AWAIT_INLINE void SuspendUntilFired(AwaiterLvalue<A> awaiter,
-                                              ParkPoint& point) {
+GREENBACK_AWAIT_INLINE void SuspendUntilOver(AwaiterLvalue<A> awaiter,
+                                             FiberWaiter& waiter) {
   if constexpr (ParksItself<A>) {
-    if (awaiter.await_park(point)) ParkUnlessFired(point);
+    if (awaiter.await_park(waiter)) ParkUnlessOver(waiter);
   } else {
-    WakerLease waker(point);
+    WakerLease waker(waiter);
     using Suspend = decltype(CallSuspend<A>(awaiter, waker.handle()));
     if constexpr (std::is_void_v<Suspend>) {
       CallSuspend<A>(awaiter, waker.handle());
@@ -129,7 +129,7 @@ GREENBACK_AWAIT_INLINE void SuspendUntilFired(AwaiterLvalue<A> awaiter,
       // until it suspends or is done.
       ResumeAndTransfer(CallSuspend<A>(awaiter, waker.handle()));
     }
-    ParkUnlessFired(point);
+    ParkUnlessOver(waiter);
   }
 }
 
@@ -230,11 +230,11 @@ GREENBACK_AWAIT_INLINE typename Reports::Result AwaitAndReport(
   auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
   LetEscape(awaiter);
   if (!CallReady<A>(awaiter)) {
-    AwaitPoint point(*task);
-    absl::Status reserved = PortalAccess::ReserveFiber(*task, &point);
+    FiberWaiter waiter(*task);
+    absl::Status reserved = PortalAccess::ReserveFiber(*task, &waiter);
     if (!reserved.ok()) return Reports::NoStack(std::move(reserved));
-    SuspendUntilFired<A>(awaiter, point);
-    if (point.abandoned) [[unlikely]]
+    SuspendUntilOver<A>(awaiter, waiter);
+    if (waiter.is_abandoned()) [[unlikely]]
       return Reports::Abandoned();
   }
   return Reports::template Take<A>(awaiter);

@@ -37,14 +37,14 @@ void EnsurePortalAwaiter::Open() {
                      ": no task is running on this thread; co_await it in a "
                      "coroutine that runs as a task")));
   }
-  if (node_.handle != nullptr) {
+  if (waiter_.is_waiting()) {
     context::ThrowOrDie(AwaitableError(
         absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
                      ": awaited while somebody awaits it; call EnsurePortal() "
                      "for each co_await")));
   }
   PortalAccess::Set(*task, Portal::kOpen);
-  node_.task = task;
+  waiter_.task = task;
 }
 
 void AwaitedOnce::ReportTwice(const char* what) {

@@ -55,29 +55,31 @@ class EnsurePortalAwaiter : private ResumesAtHome {
  public:
   explicit EnsurePortalAwaiter(std::source_location where) : where_(where) {}
   // Before it is awaited.
-  EnsurePortalAwaiter(const EnsurePortalAwaiter&) = default;
+  EnsurePortalAwaiter(const EnsurePortalAwaiter& other)
+      : where_(other.where_) {}
   // The coroutine that waits may be destroyed.
   ~EnsurePortalAwaiter() {
-    if (node_.handle != nullptr) [[unlikely]]
-      PortalAccess::Withdraw(node_);
+    if (waiter_.is_waiting()) [[unlikely]]
+      PortalAccess::Withdraw(waiter_);
   }
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
     Open();
-    node_.handle = handle;
-    PortalAccess::ScheduleCheckpoint(node_);
+    waiter_.handle = handle;
+    waiter_.Queue();
+    PortalAccess::ScheduleCheckpoint(waiter_);
   }
   absl::Status await_resume() {
-    node_.handle = nullptr;
-    return PortalAccess::FinishCheckpoint(*node_.task);
+    waiter_.Resumed();
+    return PortalAccess::FinishCheckpoint(*waiter_.task);
   }
 
  private:
   void Open();
 
   std::source_location where_;
-  ReadyNode node_;  // with a handle while it waits
+  Waiter waiter_{Waiter::Kind::kCoroutine};
 };
 
 // The portal of a WithPortalRun[Sync](): opened for a call, and put back to

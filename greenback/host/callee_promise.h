@@ -49,7 +49,7 @@ class CalleePromise : public TransferringPromise {
 
   // For an Await() at `point`: runs the coroutine, `self`, which hands back to
   // that.
-  void RunBelow(std::coroutine_handle<> self, ParkPoint& point) {
+  void RunBelow(std::coroutine_handle<> self, FiberWaiter& point) {
     continuation_ = self;  // for is_awaited() alone
     point_ = &point;
     root_ = &point;
@@ -61,11 +61,11 @@ class CalleePromise : public TransferringPromise {
 
   // Of the Await() that waits for this coroutine alone, or for one that waits
   // for it, and so on; null: not known.
-  ParkPoint* root() const { return root_; }
+  FiberWaiter* root() const { return root_; }
 
   // For RunCallee(): `caller` goes on when the coroutine hands back.
   void set_continuation(std::coroutine_handle<> caller,
-                        ParkPoint* root = nullptr) {
+                        FiberWaiter* root = nullptr) {
     continuation_ = caller;
     root_ = root;
   }
@@ -87,8 +87,8 @@ class CalleePromise : public TransferringPromise {
   enum class Phase : unsigned char { kDetached, kInPlace, kDone };
 
   std::coroutine_handle<> continuation_;
-  ParkPoint* point_ = nullptr;  // of the Await(), where that is the awaiter
-  ParkPoint* root_ = nullptr;
+  FiberWaiter* point_ = nullptr;  // of the Await(), where that is the awaiter
+  FiberWaiter* root_ = nullptr;
   std::atomic<Phase> phase_{Phase::kDetached};
 };
 

@@ -23,13 +23,8 @@ void ForeignTask::End() {
   }
 }
 
-void ForeignTask::ScheduleCheckpoint(ReadyNode& node) {
-  checkpoint_.Reset();
-  ParkPoint& point = checkpoint_.Emplace([this] { return ParkPoint(this); });
-  point.node.handle = node.handle;
-  point.node.point = nullptr;  // resumed as a coroutine, waker or not
-  point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
-  PortalAccess::Wake(point);
+void ForeignTask::ScheduleCheckpoint(Waiter& waiter) {
+  ContinueAfterStep(waiter);
 }
 
 }  // namespace greenback::internal

@@ -49,9 +49,9 @@ class ForeignTask : public StepTask {
  private:
   enum class Phase : uint8_t { kRunning, kSuspended, kEnded };
 
-  void ScheduleContinue(ParkPoint& point) noexcept override { Continue(point); }
+  void ScheduleContinue(Waiter& waiter) noexcept override { Continue(waiter); }
   // There are no others to let run: what is left of this step comes first.
-  void ScheduleCheckpoint(ReadyNode& node) override;
+  void ScheduleCheckpoint(Waiter& waiter) override;
   absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
   bool AddCancelHook(CancelHook& hook) override {
     hooks_.Add(hook);
@@ -61,7 +61,6 @@ class ForeignTask : public StepTask {
   std::atomic<Phase> phase_{Phase::kRunning};
   bool has_parked_ = false;        // known to the step alone
   CancelHooks hooks_;              // nobody cancels
-  InPlace<ParkPoint> checkpoint_;  // the latest
 };
 
 template <class R>

@@ -9,7 +9,6 @@
 #ifndef GREENBACK_HOST_HOME_AWAITER_H_
 #define GREENBACK_HOST_HOME_AWAITER_H_
 
-#include <atomic>
 #include <coroutine>
 #include <memory>
 #include <optional>
@@ -22,20 +21,6 @@
 #include "greenback/host/waker.h"
 
 namespace greenback::internal {
-
-// The point of a coroutine that waits. When the coroutine is destroyed after
-// the point has fired, it is not resumed.
-struct CoroutinePoint : ParkPoint {
-  using ParkPoint::ParkPoint;
-  CoroutinePoint(const CoroutinePoint&) = delete;
-  CoroutinePoint& operator=(const CoroutinePoint&) = delete;
-  ~CoroutinePoint() {
-    if (node.handle != nullptr && task != nullptr &&
-        state.load(std::memory_order_acquire) == kFired) [[unlikely]] {
-      PortalAccess::Withdraw(node);
-    }
-  }
-};
 
 template <class A>
 class ForeignAwaiter : private ResumesAtHome {
@@ -50,29 +35,33 @@ class ForeignAwaiter : private ResumesAtHome {
   }
 
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) {
-    point_.emplace(ThisThread().current_task);
-    point_->node.handle = caller;
-    point_->node.point = nullptr;  // a coroutine waits here, not a fiber
-    waker_.emplace(*point_);
+    waiter_.emplace().task = ThisThread().current_task;
+    waiter_->handle = caller;
+    waker_.emplace(*waiter_);
     const std::coroutine_handle<> next = Suspend(waker_->handle(), caller);
     if (next == caller) return TransferTo(caller);
-    ParkPoint::State running = ParkPoint::kRunning;
-    if (point_->state.compare_exchange_strong(running, ParkPoint::kParked,
-                                              std::memory_order_acq_rel)) {
-      return TransferTo(next);
-    }
+    if (waiter_->Park()) return TransferTo(next);
     ResumeAndTransfer(next);  // has fired already
     return TransferTo(caller);
   }
 
   decltype(auto) await_resume() {
-    if (point_) point_->node.handle = nullptr;
+    if (waiter_) waiter_->Resumed();
     waker_.reset();
     return CallResume<Inner>(inner_);
   }
 
  private:
-  // Suspends on the awaitable. Gives what it wants to run next: `caller` when
+  // When the coroutine is destroyed after its wait is over, it is not resumed.
+  struct HomeWaiter : Waiter {
+    HomeWaiter() : Waiter(Kind::kCoroutine) {}
+    ~HomeWaiter() {
+      if (is_over() && task != nullptr) [[unlikely]]
+        PortalAccess::Withdraw(*this);
+    }
+  };
+
+  // Suspends on the awaitable. Returns what it wants to run next: `caller` when
   // it is done already.
   std::coroutine_handle<> Suspend(std::coroutine_handle<> continuation,
                                   std::coroutine_handle<> caller) {
@@ -88,7 +77,7 @@ class ForeignAwaiter : private ResumesAtHome {
     }
   }
 
-  std::optional<CoroutinePoint> point_;
+  std::optional<HomeWaiter> waiter_;
   std::optional<WakerLease> waker_;
   Inner inner_;  // goes first: nobody uses a waker that has been given back
 };

@@ -14,7 +14,7 @@
 
 namespace greenback {
 
-void PortalTask::Withdraw(internal::ReadyNode&) noexcept {
+void PortalTask::Withdraw(internal::Waiter&) noexcept {
   std::fprintf(stderr,
                "greenback: a coroutine of task \"%s\" is destroyed that is "
                "about to be resumed, and %s cannot be told; let it end\n",

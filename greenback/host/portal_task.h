@@ -26,6 +26,7 @@
 #include "absl/strings/string_view.h"
 #include "greenback/context/switch.h"
 #include "greenback/host/thread_state.h"
+#include "greenback/host/waiter.h"
 #include "greenback/internal/intrusive_list.h"
 #include "greenback/portal_error.h"
 
@@ -34,9 +35,6 @@ namespace greenback {
 class PortalTask;
 
 namespace internal {
-
-struct ParkPoint;
-struct StartWhenParked;
 
 // Something that the tasks of some hosts offer, and some awaiters need, beyond
 // what every PortalTask does. One object for each service.
@@ -49,57 +47,6 @@ struct HostService {
 // Who defines a service specialises this for what needs it.
 template <class A>
 inline constexpr const HostService* kNeededService = nullptr;
-
-// Something in its host's queue: a coroutine or a fiber to go on with. Lives in
-// what waits.
-struct ReadyNode {
-  ReadyNode* next;   // set when it is queued
-  PortalTask* task;  // set before
-  // The coroutine, or the waker of the fiber.
-  std::coroutine_handle<> handle;
-  ParkPoint* point = nullptr;  // of the fiber
-};
-
-// Something that another thread has handed to the thread of a host, to be run
-// there. Lives in what hands it over, so that this cannot fail. Set when it is
-// posted, and not before.
-struct Posted {
-  enum class End { kRun, kDrop };
-
-  Posted* next;
-  // Once, on the host's thread; `posted` is not touched afterwards. kDrop: the
-  // host has ended.
-  void (*run)(Posted& posted, End end);
-};
-
-// One Await() that waits: what it and its host know of each other. Lives on the
-// stack that waits.
-struct ParkPoint : Posted {
-  enum State : uint8_t { kRunning, kParked, kFired };
-
-  explicit ParkPoint(PortalTask* waiting) : task(waiting) {
-    node.task = waiting;
-    node.point = this;
-  }
-
-  PortalTask* const task;
-  // kFired before kParked: the awaitable completed before there was a need to
-  // park. Hosts of one thread use relaxed loads and stores.
-  std::atomic<State> state{kRunning};
-  context::SavedContext context;     // while parked
-  void* host_fiber = nullptr;        // the host's record of the parked fiber
-  ReadyNode node;                    // for a host that queues the woken fiber
-  ParkPoint* outer = nullptr;        // see AwaitPoint
-  StartWhenParked* start = nullptr;  // of a StepTask: see there
-  bool* has_parked = nullptr;        // likewise; set when it parks
-  // When the waiting stack goes on, it calls below(argument), if that is set,
-  // and then waits once more.
-  void (*below)(void*) = nullptr;
-  void* below_argument = nullptr;
-  // Nothing was awaited to its end: the host has gone, and the fiber goes on to
-  // be unwound.
-  bool abandoned = false;
-};
 
 // Something that waits, and wants to know when its task is cancelled. Lives in
 // an awaiter, for the time of one wait.
@@ -173,10 +120,10 @@ class PortalTask {
     if (portal_ == Portal::kBestowed) portal_ = Portal::kOpen;
   }
 
-  // A coroutine is destroyed that `node` would resume, which was given to
-  // ScheduleCheckpoint() or is that of a point that Wake() was called for: the
-  // host forgets it. By default, for a host that cannot: says so, and aborts.
-  virtual void Withdraw(internal::ReadyNode& node) noexcept;
+  // The coroutine of `waiter` is destroyed, for which ScheduleCheckpoint() or
+  // Wake() was called: the host forgets it. By default, for a host that cannot:
+  // prints a message and aborts.
+  virtual void Withdraw(internal::Waiter& waiter) noexcept;
 
  private:
   friend struct internal::PortalAccess;
@@ -186,21 +133,21 @@ class PortalTask {
 
   // Makes sure that a following Park() cannot fail; ResourceExhausted that
   // names the setting otherwise. Called before anything is awaited, with the
-  // point of the Await(), if there is one already.
-  virtual absl::Status ReserveFiber(internal::ParkPoint* point) = 0;
+  // waiter of the Await(), if there is one already.
+  virtual absl::Status ReserveFiber(internal::FiberWaiter* waiter) = 0;
 
-  // The calling stack is about to be left, until Wake() is called for `point`.
-  // Gives what the thread goes on with meanwhile; null: with this, there is
-  // nothing to wait for any more.
-  virtual context::SavedContext* Park(internal::ParkPoint& point) = 0;
+  // Prepares to leave the calling stack until Wake(waiter). Returns the context
+  // to switch to, or null if there is nothing to wait for any more and the
+  // caller should continue.
+  virtual context::SavedContext* Park(internal::FiberWaiter& waiter) = 0;
 
-  // What was awaited has completed: `point` fires. Called once for each point,
+  // What was awaited has completed: `waiter` fires. Called once for each wait,
   // on any thread, also before or during Park().
-  virtual void Wake(internal::ParkPoint& point) noexcept = 0;
+  virtual void Wake(internal::Waiter& waiter) noexcept = 0;
 
-  // Puts `node` (with its handle set) at the end of the host's queue: the
-  // suspending half of a checkpoint.
-  virtual void ScheduleCheckpoint(internal::ReadyNode& node) = 0;
+  // Puts `waiter`, a coroutine, at the end of the host's queue: the suspending
+  // half of a checkpoint.
+  virtual void ScheduleCheckpoint(internal::Waiter& waiter) = 0;
   // The resuming half: OK, or kCancelled when the task is.
   virtual absl::Status FinishCheckpoint() = 0;
 
@@ -217,7 +164,7 @@ class PortalTask {
   virtual const char* OverflowAdvice() const noexcept;
 
   const char* const host_;
-  internal::ParkPoint* innermost_ = nullptr;  // see AwaitPoint
+  internal::FiberWaiter* innermost_ = nullptr;
   const uint8_t services_;
   Portal portal_ = Portal::kNone;
   // The latest first.
@@ -254,21 +201,23 @@ struct PortalAccess {
     task.no_await_.PushFront(item);
   }
   static absl::Status ReserveFiber(PortalTask& task,
-                                   ParkPoint* point = nullptr) {
-    return task.ReserveFiber(point);
+                                   FiberWaiter* waiter = nullptr) {
+    return task.ReserveFiber(waiter);
   }
-  // Leaves the calling stack until `point` has fired. Inline, so that one
+  // Leaves the calling stack until `waiter` has fired. Inline, so that one
   // return less comes after the switch; see jump.h.
-  GREENBACK_SWITCHES_INLINE static void Park(ParkPoint& point) {
-    if (context::SavedContext* const next = point.task->Park(point)) {
-      context::Switch(point.context, *next);
+  GREENBACK_SWITCHES_INLINE static void Park(FiberWaiter& waiter) {
+    if (context::SavedContext* const next = waiter.task->Park(waiter)) {
+      context::Switch(waiter.context, *next);
     }
   }
-  static void Wake(ParkPoint& point) noexcept { point.task->Wake(point); }
-  static void ScheduleCheckpoint(ReadyNode& node) {
-    node.task->ScheduleCheckpoint(node);
+  static void Wake(Waiter& waiter) noexcept { waiter.task->Wake(waiter); }
+  static void ScheduleCheckpoint(Waiter& waiter) {
+    waiter.task->ScheduleCheckpoint(waiter);
   }
-  static void Withdraw(ReadyNode& node) noexcept { node.task->Withdraw(node); }
+  static void Withdraw(Waiter& waiter) noexcept {
+    waiter.task->Withdraw(waiter);
+  }
   static absl::Status FinishCheckpoint(PortalTask& task) {
     return task.FinishCheckpoint();
   }
@@ -282,7 +231,7 @@ struct PortalAccess {
   static const char* OverflowAdvice(const PortalTask& task) {
     return task.OverflowAdvice();
   }
-  static ParkPoint*& Innermost(PortalTask& task) { return task.innermost_; }
+  static FiberWaiter*& Innermost(PortalTask& task) { return task.innermost_; }
 };
 
 inline void NoAwaitItem::Begin() {
@@ -290,22 +239,17 @@ inline void NoAwaitItem::Begin() {
   if (task != nullptr) PortalAccess::AddNoAwait(*task, *this);
 }
 
-// The point of an Await(). Its task knows of it from before anything is
-// started, when there is nobody yet to run a step of the task elsewhere.
-struct AwaitPoint : ParkPoint {
-  explicit AwaitPoint(PortalTask& waiting) : ParkPoint(&waiting) {
-    ParkPoint*& innermost = PortalAccess::Innermost(waiting);
-    outer = innermost;
-    innermost = this;
-  }
-  AwaitPoint(const AwaitPoint&) = delete;
-  AwaitPoint& operator=(const AwaitPoint&) = delete;
-  ~AwaitPoint() {
-    ParkPoint** link = &PortalAccess::Innermost(*task);
-    while (*link != this) link = &(*link)->outer;
-    *link = outer;
-  }
-};
+inline FiberWaiter::FiberWaiter(PortalTask& waiting) : Waiter(Kind::kFiber) {
+  task = &waiting;
+  FiberWaiter*& innermost = PortalAccess::Innermost(waiting);
+  outer = innermost;
+  innermost = this;
+}
+inline FiberWaiter::~FiberWaiter() {
+  FiberWaiter** link = &PortalAccess::Innermost(*task);
+  while (*link != this) link = &(*link)->outer;
+  *link = outer;
+}
 
 // Why Await() may not suspend here.
 struct Misuse {

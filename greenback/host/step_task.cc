@@ -1,6 +1,5 @@
 #include "greenback/host/step_task.h"
 
-#include <atomic>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -27,7 +26,7 @@ struct StepFiber {
   void (*call)(void*) = nullptr;
   void* argument = nullptr;
   // What the resumer finds: where the step has parked, or how it has ended.
-  ParkPoint* parked = nullptr;
+  FiberWaiter* parked = nullptr;
   std::exception_ptr error;
 };
 
@@ -61,7 +60,7 @@ void Main(void* argument) {
 // A step that is being run: who does it.
 struct StepRun {
   StepFiber* fiber = nullptr;  // null: there was no stack for one
-  ParkPoint* fired = nullptr;
+  Waiter* fired = nullptr;
   std::coroutine_handle<> after;
   std::exception_ptr error;  // of a step that has ended
   // What ran here when it began, and stands still meanwhile.
@@ -200,7 +199,7 @@ void StepTask::Promote() {
 
 // The task may be destroyed when its step has ended, or has parked where
 // another thread resumes it. So it is not touched after a switch: what is
-// called then is static, and knows a task by a point that has fired, where its
+// called then is static, and knows a task by a waiter that has fired, where its
 // frames still wait.
 inline __attribute__((always_inline)) void StepTask::Run(
     ThreadState& state, StepThread& thread, StepFiber* fiber,
@@ -226,43 +225,40 @@ inline __attribute__((always_inline)) context::SavedContext* StepTask::Next(
   if (fiber.parked != nullptr) return OnParked(run);
   if (fiber.error) [[unlikely]]
     run.error = std::move(fiber.error);
-  ParkPoint* const fired = std::exchange(run.fired, nullptr);
+  Waiter* const fired = std::exchange(run.fired, nullptr);
   if (fired == nullptr) [[likely]] {
     thread.PutBy(&fiber);
     return nullptr;
   }
   // What fired in its own task's step is the rest of that step.
-  if (fired->node.point == nullptr) {
+  if (fired->kind() == Waiter::Kind::kCoroutine) {
     fiber.call = ResumeAddress;
-    fiber.argument = fired->node.handle.address();
+    fiber.argument = fired->handle.address();
     return &fiber.idle;
   }
   thread.PutBy(&fiber);
-  run.fiber = static_cast<StepFiber*>(fired->host_fiber);
-  return &fired->context;
+  FiberWaiter& parked = static_cast<FiberWaiter&>(*fired);
+  run.fiber = static_cast<StepFiber*>(parked.host_fiber);
+  return &parked.context;
 }
 
 void StepTask::ScheduleFired(StepRun& run) {
-  if (ParkPoint* const fired = std::exchange(run.fired, nullptr)) {
+  if (Waiter* const fired = std::exchange(run.fired, nullptr)) {
     static_cast<StepTask*>(fired->task)->ScheduleContinue(*fired);
   }
 }
 
 context::SavedContext* StepTask::OnParked(StepRun& run) {
-  ParkPoint& point = *std::exchange(run.fiber->parked, nullptr);
+  FiberWaiter& waiter = *std::exchange(run.fiber->parked, nullptr);
   // Until then, what else fires is scheduled, too.
   ScheduleFired(run);
-  if (StartWhenParked* const start = std::exchange(point.start, nullptr)) {
-    point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
-    if (start->begin(*start, point)) return nullptr;
-    return &point.context;
+  if (const auto start = std::exchange(waiter.start, nullptr)) {
+    waiter.ParkUnshared();
+    if (start(waiter.start_argument, waiter)) return nullptr;
+    return &waiter.context;
   }
-  ParkPoint::State running = ParkPoint::kRunning;
-  if (point.state.compare_exchange_strong(running, ParkPoint::kParked,
-                                          std::memory_order_acq_rel)) {
-    return nullptr;
-  }
-  return &point.context;  // it has fired before it was parked
+  if (waiter.Park()) return nullptr;
+  return &waiter.context;  // it has fired before it was parked
 }
 
 inline __attribute__((always_inline)) void StepTask::Begin(ThreadState& state,
@@ -287,7 +283,7 @@ inline __attribute__((always_inline)) void StepTask::Begin(ThreadState& state,
   Run(state, thread, fiber, &fiber->idle);
 }
 
-void StepTask::Step(void (*call)(void*), void* argument, ParkPoint* below) {
+void StepTask::Step(void (*call)(void*), void* argument, FiberWaiter* below) {
   ThreadState& state = ThisThread();
   if (state.current_task == this) [[unlikely]] {
     call(argument);
@@ -297,38 +293,34 @@ void StepTask::Step(void (*call)(void*), void* argument, ParkPoint* below) {
   Begin(state, call, argument);
 }
 
-bool StepTask::StepOn(ThreadState& state, ParkPoint& point, void (*call)(void*),
-                      void* argument) {
-  ParkPoint::State parked = ParkPoint::kParked;
-  if (!point.state.compare_exchange_strong(parked, ParkPoint::kRunning,
-                                           std::memory_order_acq_rel)) {
-    return false;
-  }
-  BelowCall below{call, argument, static_cast<StepFiber*>(point.host_fiber)};
-  point.below = CallBelow;
-  point.below_argument = &below;
-  Resume(state, point);
+bool StepTask::StepOn(ThreadState& state, FiberWaiter& waiter,
+                      void (*call)(void*), void* argument) {
+  if (!waiter.Borrow()) return false;
+  BelowCall below{call, argument, static_cast<StepFiber*>(waiter.host_fiber)};
+  waiter.below = CallBelow;
+  waiter.below_argument = &below;
+  Resume(state, waiter);
   return true;
 }
 
-void StepTask::Continue(ParkPoint& point) {
-  if (point.node.point == nullptr) {
+void StepTask::Continue(Waiter& waiter) {
+  if (waiter.kind() == Waiter::Kind::kCoroutine) {
     // On a fiber of its own, also where a step of the task has just parked.
-    Begin(ThisThread(), ResumeAddress, point.node.handle.address());
+    Begin(ThisThread(), ResumeAddress, waiter.handle.address());
     return;
   }
   ThreadState& state = ThisThread();
   if (state.current_task == this) [[unlikely]] {
-    ContinueAfter(*state.steps->run, point);
+    ContinueAfter(*state.steps->run, waiter);
     return;
   }
-  Resume(state, point);
+  Resume(state, static_cast<FiberWaiter&>(waiter));
 }
 
-void StepTask::Resume(ThreadState& state, ParkPoint& point) {
+void StepTask::Resume(ThreadState& state, FiberWaiter& waiter) {
   Promote();
-  Run(state, StepsOf(state), static_cast<StepFiber*>(point.host_fiber),
-      &point.context);
+  Run(state, StepsOf(state), static_cast<StepFiber*>(waiter.host_fiber),
+      &waiter.context);
 }
 
 bool StepTask::IsInStep() noexcept {
@@ -350,13 +342,13 @@ void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
   StepsOf(ThisThread()).run->after = handle;
 }
 
-bool StepTask::IsOnStackOf(const ParkPoint& point) noexcept {
+bool StepTask::IsOnStackOf(const FiberWaiter& waiter) noexcept {
   const StepThread* const steps = ThisThread().steps;
   return steps != nullptr && steps->run != nullptr &&
-         steps->run->fiber == point.host_fiber;
+         steps->run->fiber == waiter.host_fiber;
 }
 
-absl::Status StepTask::ReserveFiber(ParkPoint* point) {
+absl::Status StepTask::ReserveFiber(FiberWaiter* waiter) {
   StepThread& thread = StepsOf(ThisThread());
   // The next step of another task shall find a fiber, too; not where it would
   // be left behind when the thread ends.
@@ -365,9 +357,9 @@ absl::Status StepTask::ReserveFiber(ParkPoint* point) {
     if (!made.ok()) return made;
   }
   StepFiber* const fiber = thread.run->fiber;
-  if (point != nullptr) {
-    point->host_fiber = fiber;
-    point->has_parked = has_parked_;
+  if (waiter != nullptr) {
+    waiter->host_fiber = fiber;
+    waiter->has_parked = has_parked_;
   }
   if (fiber != nullptr) [[likely]]
     return absl::OkStatus();
@@ -376,64 +368,63 @@ absl::Status StepTask::ReserveFiber(ParkPoint* point) {
       name(), "\" began, so that it cannot wait"));
 }
 
-context::SavedContext* StepTask::Park(ParkPoint& point) {
-  StepFiber* const fiber = static_cast<StepFiber*>(point.host_fiber);
-  fiber->parked = &point;
-  if (point.has_parked != nullptr) *point.has_parked = true;
+context::SavedContext* StepTask::Park(FiberWaiter& waiter) {
+  StepFiber* const fiber = static_cast<StepFiber*>(waiter.host_fiber);
+  fiber->parked = &waiter;
+  if (waiter.has_parked != nullptr) *waiter.has_parked = true;
   return &fiber->resumer;
 }
 
-void StepTask::Wake(ParkPoint& point) noexcept {
+void StepTask::Wake(Waiter& waiter) noexcept {
   const ThreadState& state = ThisThread();
   const bool is_running = state.current_task == this;
-  if (is_running && point.host_fiber != nullptr &&
-      state.steps->run->fiber == point.host_fiber) {
+  if (is_running && waiter.kind() == Waiter::Kind::kFiber &&
+      state.steps->run->fiber == static_cast<FiberWaiter&>(waiter).host_fiber) {
     // It is on its way to Park(), and looks at the state before.
-    point.state.store(ParkPoint::kFired, std::memory_order_relaxed);
+    waiter.FireWhileRunning();
     return;
   }
-  if (point.state.exchange(ParkPoint::kFired, std::memory_order_acq_rel) !=
-      ParkPoint::kParked) {
-    return;  // Run() sees it
-  }
+  if (!waiter.Fire()) return;  // Run() sees it
   if (is_running) {
-    ContinueAfter(*state.steps->run, point);
+    ContinueAfter(*state.steps->run, waiter);
   } else {
-    ScheduleContinue(point);
+    ScheduleContinue(waiter);
   }
 }
 
-void StepTask::Withdraw(ReadyNode& node) noexcept {
+void StepTask::Withdraw(Waiter& waiter) noexcept {
   // Nothing is continued any more.
   if (PortalAccess::Get(*this) == PortalAccess::Portal::kAbandoned) return;
   const ThreadState& state = ThisThread();
   if (state.current_task == this) {
-    ParkPoint*& fired = state.steps->run->fired;
-    if (fired != nullptr && &fired->node == &node) {
+    Waiter*& fired = state.steps->run->fired;
+    if (fired == &waiter) {
       fired = nullptr;
       return;
     }
   }
   // The host has it in a queue of its own.
-  PortalTask::Withdraw(node);
+  PortalTask::Withdraw(waiter);
 }
 
-// `point` has fired during `run`, which is of the same task.
-void StepTask::ContinueAfter(StepRun& run, ParkPoint& point) noexcept {
+void StepTask::ContinueAfterStep(Waiter& waiter) noexcept {
+  ContinueAfter(*ThisThread().steps->run, waiter);
+}
+
+// `waiter` has fired during `run`, which is of the same task.
+void StepTask::ContinueAfter(StepRun& run, Waiter& waiter) noexcept {
   if (run.fired == nullptr) {
-    run.fired = &point;
+    run.fired = &waiter;
   } else {
-    ScheduleContinue(point);
+    ScheduleContinue(waiter);
   }
 }
 
 void StepTask::Abandon() noexcept {
   PortalAccess::Abandon(*this);
-  while (ParkPoint* const innermost = PortalAccess::Innermost(*this)) {
-    ParkPoint& point = *innermost;
-    point.abandoned = true;
-    point.state.store(ParkPoint::kFired, std::memory_order_release);
-    GREENBACK_TRY { Resume(ThisThread(), point); }
+  while (FiberWaiter* const innermost = PortalAccess::Innermost(*this)) {
+    innermost->Abandon();
+    GREENBACK_TRY { Resume(ThisThread(), *innermost); }
     GREENBACK_CATCH_ALL {
       // What the frames have to say in the end is dropped.
     }

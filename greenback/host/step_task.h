@@ -35,15 +35,6 @@ namespace greenback::internal {
 struct StepFiber;
 struct StepRun;
 
-// What is to begin when an Await() of a StepTask has parked, and not before:
-// then it cannot complete while the Await() is still on its way to that, and
-// nobody has to find out. Lives in an awaiter.
-struct StartWhenParked {
-  // At `point`, which waits and may go on before this returns. Does not throw;
-  // false: nothing has begun, and the point goes on at once.
-  bool (*begin)(StartWhenParked& start, ParkPoint& point) = nullptr;
-};
-
 class StepTask : public PortalTask {
  public:
   // Calls fn() as a step of this task. Returns when it has returned or parked,
@@ -51,20 +42,20 @@ class StepTask : public PortalTask {
   // of what is awaited at `below` runs on the stack that waits there, if
   // something does.
   template <class Fn>
-  void Step(Fn&& fn, ParkPoint* below = nullptr) {
+  void Step(Fn&& fn, FiberWaiter* below = nullptr) {
     Step(Call<Fn>,
          const_cast<void*>(static_cast<const void*>(std::addressof(fn))),
          below);
   }
 
-  // Whether this is the stack of `point`, which is that of an Await() in a
+  // Whether this is the stack of `waiter`, which is that of an Await() in a
   // StepTask: then its `start` and `below` may be set.
-  static bool IsOnStackOf(const ParkPoint& point) noexcept;
+  static bool IsOnStackOf(const FiberWaiter& waiter) noexcept;
 
-  // Goes on with what waits at `point`, which has fired. Returns when that has
-  // come to the end of the step, or parked again; in a step of this task, at
-  // once, and what waits is the rest of that. For ScheduleContinue().
-  void Continue(ParkPoint& point);
+  // Resumes `waiter`, which has fired. Returns when it has come to the end of
+  // the step or has parked again; in a step of this task, at once, and what
+  // waits is the rest of that step. For ScheduleContinue().
+  void Continue(Waiter& waiter);
 
   // The host gives the task up: nothing will be continued any more. What is
   // parked is unwound, innermost first, before this returns; see abandoned.h.
@@ -86,12 +77,16 @@ class StepTask : public PortalTask {
   // control has gone back to who began the step. May be null.
   void set_has_parked(bool* has_parked) { has_parked_ = has_parked; }
 
-  // Calls Continue(point) where the task's steps may run: now if that is here,
-  // and this is not inside somebody's step; else soon.
-  virtual void ScheduleContinue(ParkPoint& point) noexcept = 0;
+  // Calls Continue(waiter) where the task's steps may run: now if that is here,
+  // and this is not inside a step; else soon.
+  virtual void ScheduleContinue(Waiter& waiter) noexcept = 0;
 
   // Whether this thread is in a step, of whatever StepTask.
   static bool IsInStep() noexcept;
+
+  // In a step of this task: `waiter`, whose wait is over, is the rest of the
+  // step.
+  void ContinueAfterStep(Waiter& waiter) noexcept;
 
   // When the present step of this task has ended, and its fiber is put by,
   // `handle` is resumed where the step was begun or continued. The task may go
@@ -107,11 +102,11 @@ class StepTask : public PortalTask {
     std::move(fn)();
   }
 
-  void Step(void (*call)(void*), void* argument, ParkPoint* below);
+  void Step(void (*call)(void*), void* argument, FiberWaiter* below);
   // A step on a fiber of its own.
   void Begin(ThreadState& state, void (*call)(void*), void* argument);
-  // False: nothing waits at `point`.
-  bool StepOn(ThreadState& state, ParkPoint& point, void (*call)(void*),
+  // False: `waiter` is not parked.
+  bool StepOn(ThreadState& state, FiberWaiter& waiter, void (*call)(void*),
               void* argument);
   // Runs `fiber` on from `from`; and then what has fired in the step.
   void Run(ThreadState& state, StepThread& thread, StepFiber* fiber,
@@ -119,14 +114,14 @@ class StepTask : public PortalTask {
   static context::SavedContext* Next(StepThread& thread, StepRun& run);
   static context::SavedContext* OnParked(StepRun& run);
   static void ScheduleFired(StepRun& run);
-  void Resume(ThreadState& state, ParkPoint& point);
-  void ContinueAfter(StepRun& run, ParkPoint& point) noexcept;
+  void Resume(ThreadState& state, FiberWaiter& waiter);
+  void ContinueAfter(StepRun& run, Waiter& waiter) noexcept;
   void Promote();
 
-  absl::Status ReserveFiber(ParkPoint* point) final;
-  context::SavedContext* Park(ParkPoint& point) final;
-  void Wake(ParkPoint& point) noexcept final;
-  void Withdraw(ReadyNode& node) noexcept final;
+  absl::Status ReserveFiber(FiberWaiter* waiter) final;
+  context::SavedContext* Park(FiberWaiter& waiter) final;
+  void Wake(Waiter& waiter) noexcept final;
+  void Withdraw(Waiter& waiter) noexcept final;
   void OnSelfBestowed() final { promote_ = true; }
 
   bool* has_parked_ = nullptr;

@@ -22,10 +22,10 @@ class TestTask final : public internal::StepTask {
   absl::string_view name() const override { return "task"; }
 
  private:
-  void ScheduleContinue(internal::ParkPoint& point) noexcept override {
-    Continue(point);
+  void ScheduleContinue(internal::Waiter& waiter) noexcept override {
+    Continue(waiter);
   }
-  void ScheduleCheckpoint(internal::ReadyNode&) override { std::terminate(); }
+  void ScheduleCheckpoint(internal::Waiter&) override { std::terminate(); }
   absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
   bool AddCancelHook(internal::CancelHook&) override { return false; }
 };

@@ -13,7 +13,7 @@ namespace {
 
 struct Waker {
   struct promise_type {
-    ParkPoint* point = nullptr;
+    Waiter* waiter = nullptr;
     std::coroutine_handle<promise_type> next;  // of the idle ones
 
     Waker get_return_object() {
@@ -34,13 +34,11 @@ struct Fire {
       std::coroutine_handle<Waker::promise_type> waker) noexcept {
     // The last look at the promise: another thread may be waiting again, with
     // this very handle, before Wake() returns.
-    ParkPoint& point = *waker.promise().point;
-    if (point.task != nullptr) {
-      PortalAccess::Wake(point);
-    } else if (point.state.exchange(ParkPoint::kFired,
-                                    std::memory_order_acq_rel) ==
-               ParkPoint::kParked) {
-      ResumeAndTransfer(point.node.handle);  // a coroutine without a host
+    Waiter& waiter = *waker.promise().waiter;
+    if (waiter.task != nullptr) {
+      PortalAccess::Wake(waiter);
+    } else if (waiter.Fire()) {
+      ResumeAndTransfer(waiter.handle);  // a coroutine without a host
     }
   }
   void await_resume() noexcept {}
@@ -98,7 +96,7 @@ __attribute__((noinline)) void MakeCacheOwner(WakerCache& cache) {
 
 }  // namespace
 
-WakerLease::WakerLease(ParkPoint& point) {
+WakerLease::WakerLease(Waiter& waiter) {
   WakerCache& cache = Cache();
   WakerHandle waker = cache.idle;
   if (waker) [[likely]] {
@@ -107,9 +105,9 @@ WakerLease::WakerLease(ParkPoint& point) {
   } else {
     waker = MakeWaker().handle;
   }
-  waker.promise().point = &point;
+  waker.promise().waiter = &waiter;
   handle_ = waker;
-  if (point.node.point != nullptr) point.node.handle = waker;
+  if (waiter.kind() == Waiter::Kind::kFiber) waiter.handle = waker;
 }
 
 WakerLease::~WakerLease() {

@@ -18,8 +18,8 @@ namespace greenback::internal {
 // thread-local objects are destroyed; a lease may end later.
 class WakerLease {
  public:
-  // `point` fires when somebody resumes handle().
-  explicit WakerLease(ParkPoint& point);
+  // `waiter` fires when handle() is resumed.
+  explicit WakerLease(Waiter& waiter);
   WakerLease(const WakerLease&) = delete;
   WakerLease& operator=(const WakerLease&) = delete;
   ~WakerLease();

@@ -145,7 +145,7 @@ template <class T>
 concept AdapterGivesAwaitable =
     Awaiter<decltype(GetAwaiter(std::declval<AdapterMakes<T>>()))>;
 
-struct ParkPoint;
+class FiberWaiter;
 
 // Base class, private or not, of the awaiters that resume the task from its
 // host's queue, or not at all. Others are taken for awaiters of another
@@ -167,12 +167,12 @@ concept HomeAwaiter = kResumesAtHome<std::remove_cvref_t<T>>;
 template <class T>
 concept HoldsNoFrame = std::remove_cvref_t<T>::kGreenbackHoldsNoFrame;
 
-// An awaiter of greenback's that needs no handle to resume: it puts `point`
+// An awaiter of greenback's that needs no handle to resume: it puts `waiter`
 // itself where its host, or PortalAccess::Wake(), finds it. await_park()
 // returns false if there is nothing to wait for.
 template <class A>
-concept ParksItself = requires(A& awaiter, ParkPoint& point) {
-  { awaiter.await_park(point) } -> std::same_as<bool>;
+concept ParksItself = requires(A& awaiter, FiberWaiter& waiter) {
+  { awaiter.await_park(waiter) } -> std::same_as<bool>;
 };
 
 // Keeps what an adapter has returned for as long as it is awaited.
@@ -201,8 +201,10 @@ class AdaptedAwaiter {
   auto await_suspend(std::coroutine_handle<Promise> waker) {
     return CallSuspend<Inner>(inner_, waker);
   }
-  bool await_park(ParkPoint& point) requires(ParksItself<Inner>) {
-    return inner_.await_park(point);
+  bool await_park(FiberWaiter& waiter)
+    requires(ParksItself<Inner>)
+  {
+    return inner_.await_park(waiter);
   }
   decltype(auto) await_resume() { return CallResume<Inner>(inner_); }
 

@@ -40,31 +40,34 @@ class ScheduleAwaiter : private NeedsRun {
   ScheduleAwaiter(const ScheduleAwaiter&) {}  // before it is awaited
   // The coroutine that waits may be destroyed.
   ~ScheduleAwaiter() {
-    if (node_.handle != nullptr) [[unlikely]]
-      Loop::Withdraw(node_);
+    if (waiter_.is_waiting()) [[unlikely]]
+      Loop::Withdraw(waiter_);
   }
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) {
-    node_.handle = handle;
-    Schedule(CurrentTask(), node_);
+    waiter_.handle = handle;
+    waiter_.Queue();
+    waiter_.task = &CurrentTask();
+    Schedule(waiter_);
   }
-  bool await_park(ParkPoint& point) {
-    Schedule(static_cast<Task&>(*point.task), point.node);
+  bool await_park(FiberWaiter& waiter) {
+    waiter_.task = waiter.task;
+    Schedule(waiter);
     return true;
   }
   void await_resume() noexcept { Resumed(); }
 
  protected:
-  void Resumed() { node_.handle = nullptr; }
+  void Resumed() { waiter_.Resumed(); }
 
-  // With a handle while a coroutine waits. await_ready() is const.
-  mutable ReadyNode node_;
+  // Of a coroutine; its task also where a fiber waits. await_ready() is const.
+  mutable Waiter waiter_{Waiter::Kind::kCoroutine};
 
  private:
-  void Schedule(Task& task, ReadyNode& node) {
-    node_.task = node.task = &task;
-    TaskAccess::Cancellation(task).loop->Schedule(node);
+  static void Schedule(Waiter& waiter) {
+    Task& task = static_cast<Task&>(*waiter.task);
+    TaskAccess::Cancellation(task).loop->Schedule(waiter);
   }
 };
 
@@ -74,7 +77,7 @@ class CheckpointAwaiter : public ScheduleAwaiter {
 
   absl::Status await_resume() {
     absl::Status status =
-        TaskAccess::CancellationPoint(static_cast<Task&>(*node_.task));
+        TaskAccess::CancellationPoint(static_cast<Task&>(*waiter_.task));
     Resumed();
     return status;
   }
@@ -91,7 +94,7 @@ class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
         [[unlikely]] {
       return false;
     }
-    node_.task = task;
+    waiter_.task = task;
     return !TaskAccess::Cancellation(static_cast<Task&>(*task)).is_cancelled();
   }
 };

@@ -111,7 +111,7 @@ class CoAwaiter : private ResumesAtHome {
     CheckFirst();
     return RunCallee(callee_, caller);
   }
-  bool await_park(ParkPoint& point) {
+  bool await_park(FiberWaiter& point) {
     CheckFirst();
     callee_.promise().RunBelow(callee_, point);
     return true;

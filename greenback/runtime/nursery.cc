@@ -21,8 +21,8 @@ Nursery::~Nursery() {
                            "OpenNursery() for tasks that have not ended",
                            "cancel the nursery's scope, and let it end");
   }
-  if (parent_node_.handle != nullptr) [[unlikely]]
-    internal::Loop::Withdraw(parent_node_);
+  if (parent_waiter_.is_waiting()) [[unlikely]]
+    internal::Loop::Withdraw(parent_waiter_);
   internal::NurseryLink*& innermost =
       internal::TaskAccess::InnermostNursery(parent_);
   if (innermost != &link_) internal::DieMisnested(parent_);
@@ -97,10 +97,13 @@ void Nursery::TaskEnded() {
 }
 
 void Nursery::CloseIfEmpty() {
-  if (!parent_waits_ || child_count_ != 0 || pending_starts_ != 0) return;
-  parent_waits_ = false;
+  if (!parent_waiter_.is_parked() || child_count_ != 0 ||
+      pending_starts_ != 0) {
+    return;
+  }
   closed_ = true;
-  internal::Loop::Current()->Schedule(parent_node_);
+  parent_waiter_.Queue();
+  internal::Loop::Current()->Schedule(parent_waiter_);
 }
 
 absl::Status Nursery::Result() {
@@ -140,7 +143,7 @@ size_t NurseryAccess::Depth(const Nursery& nursery) {
 }
 
 void NurseryAccess::ParentResumed(Nursery& nursery) noexcept {
-  nursery.parent_node_.handle = nullptr;
+  nursery.parent_waiter_.Resumed();
 }
 
 void NurseryAccess::TakeOver(Nursery& nursery, Task& child,
@@ -150,9 +153,9 @@ void NurseryAccess::TakeOver(Nursery& nursery, Task& child,
 
 void NurseryAccess::WhenEmpty(Nursery& nursery,
                               std::coroutine_handle<> handle) {
-  nursery.parent_node_.task = &nursery.parent_;
-  nursery.parent_node_.handle = handle;
-  nursery.parent_waits_ = true;
+  nursery.parent_waiter_.task = &nursery.parent_;
+  nursery.parent_waiter_.handle = handle;
+  nursery.parent_waiter_.ParkUnshared();
   nursery.CloseIfEmpty();
 }
 

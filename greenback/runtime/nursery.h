@@ -126,9 +126,8 @@ class Nursery final : private internal::TaskOwner {
   internal::IntrusiveList<Task> children_;
   size_t child_count_ = 0;
   size_t pending_starts_ = 0;
-  // With a handle while the parent waits for the children.
-  internal::ReadyNode parent_node_;
-  bool parent_waits_ = false;
+  // Parked while the parent waits for the children.
+  internal::Waiter parent_waiter_{internal::Waiter::Kind::kCoroutine};
   bool closed_ = false;
   internal::NotedExceptions errors_;
   absl::Status status_;

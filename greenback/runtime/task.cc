@@ -56,20 +56,20 @@ std::vector<Nursery*> Task::child_nurseries() const {
   return nurseries;
 }
 
-absl::Status Task::ReserveFiber(internal::ParkPoint*) {
+absl::Status Task::ReserveFiber(internal::FiberWaiter*) {
   return cancellation_.loop->ReserveFiber();
 }
 
-context::SavedContext* Task::Park(internal::ParkPoint& point) {
-  return cancellation_.loop->Park(point);
+context::SavedContext* Task::Park(internal::FiberWaiter& waiter) {
+  return cancellation_.loop->Park(waiter);
 }
 
-void Task::Wake(internal::ParkPoint& point) noexcept {
-  cancellation_.loop->Wake(point);
+void Task::Wake(internal::Waiter& waiter) noexcept {
+  cancellation_.loop->Wake(waiter);
 }
 
-void Task::ScheduleCheckpoint(internal::ReadyNode& node) {
-  cancellation_.loop->Schedule(node);
+void Task::ScheduleCheckpoint(internal::Waiter& waiter) {
+  cancellation_.loop->Schedule(waiter);
 }
 
 absl::Status Task::FinishCheckpoint() {

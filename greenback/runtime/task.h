@@ -79,12 +79,12 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
  private:
   friend struct internal::TaskAccess;
 
-  absl::Status ReserveFiber(internal::ParkPoint* point) override;
-  context::SavedContext* Park(internal::ParkPoint& point) override;
-  void Wake(internal::ParkPoint& point) noexcept override;
-  void ScheduleCheckpoint(internal::ReadyNode& node) override;
-  void Withdraw(internal::ReadyNode& node) noexcept override {
-    internal::Loop::Withdraw(node);
+  absl::Status ReserveFiber(internal::FiberWaiter* waiter) override;
+  context::SavedContext* Park(internal::FiberWaiter& waiter) override;
+  void Wake(internal::Waiter& waiter) noexcept override;
+  void ScheduleCheckpoint(internal::Waiter& waiter) override;
+  void Withdraw(internal::Waiter& waiter) noexcept override {
+    internal::Loop::Withdraw(waiter);
   }
   absl::Status FinishCheckpoint() override;
   bool AddCancelHook(internal::CancelHook& hook) override;

@@ -22,16 +22,16 @@ class ElsewhereTask final : public PortalTask {
   absl::string_view name() const override { return "stranger"; }
 
  private:
-  absl::Status ReserveFiber(internal::ParkPoint*) override {
+  absl::Status ReserveFiber(internal::FiberWaiter*) override {
     return absl::OkStatus();
   }
-  context::SavedContext* Park(internal::ParkPoint&) override {
+  context::SavedContext* Park(internal::FiberWaiter&) override {
     std::terminate();
   }
-  void Wake(internal::ParkPoint& point) noexcept override {
-    point.state = internal::ParkPoint::kFired;
+  void Wake(internal::Waiter& waiter) noexcept override {
+    waiter.FireWhileRunning();
   }
-  void ScheduleCheckpoint(internal::ReadyNode&) override { std::terminate(); }
+  void ScheduleCheckpoint(internal::Waiter&) override { std::terminate(); }
   absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
   bool AddCancelHook(internal::CancelHook&) override { return false; }
   void OnSelfBestowed() override {}

@@ -126,7 +126,7 @@ void QueuedStep::Drop() {
 }
 
 void CheckpointStep::operator()() {
-  Take()->Step([handle = node_->handle] {
+  Take()->Step([handle = waiter_->handle] {
     greenback::internal::ResumeAndTransfer(handle);
   });
 }

@@ -38,12 +38,12 @@ namespace greenback::asio::internal {
 
 using ::greenback::internal::CancelHook;
 using ::greenback::internal::CancelHooks;
+using ::greenback::internal::FiberWaiter;
 using ::greenback::internal::ListItem;
-using ::greenback::internal::ParkPoint;
 using ::greenback::internal::PortalAccess;
-using ::greenback::internal::ReadyNode;
 using ::greenback::internal::StepTask;
 using ::greenback::internal::ThisThread;
+using ::greenback::internal::Waiter;
 
 class TaskService;
 
@@ -76,7 +76,7 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
 
   absl::string_view name() const override { return name_; }
   // Continues at `point`, later.
-  virtual void PostContinuation(ParkPoint& point) = 0;
+  virtual void PostContinuation(Waiter& waiter) = 0;
   // Where the steps run. What it executes is not a step.
   virtual boost::asio::any_io_executor executor() const = 0;
 
@@ -109,8 +109,8 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
   }
 
   // The innermost Await() of an awaitable. The awaitable's steps run there.
-  ParkPoint* below() const { return below_; }
-  void set_below(ParkPoint* point) { below_ = point; }
+  FiberWaiter* below() const { return below_; }
+  void set_below(FiberWaiter* point) { below_ = point; }
 
   // A coroutine of Asio's that awaits a coroutine of greenback's owns itself
   // meanwhile. `drop(coroutine)` destroys it if the task is abandoned; null
@@ -156,7 +156,7 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
   TaskService* service_;
   Coroutine coroutine_;
   Server* idle_servers_ = nullptr;
-  ParkPoint* below_ = nullptr;
+  FiberWaiter* below_ = nullptr;
   CancelHooks hooks_;
   void (*drop_detached_)(void*) = nullptr;
   void* detached_ = nullptr;
@@ -190,28 +190,28 @@ class QueuedStep {
   const TaskService* service_;
 };
 
-// Continues at `point`.
+// Continues `waiter`.
 class ContinueStep : public QueuedStep {
  public:
-  ContinueStep(CoroutineTask& task, ParkPoint& point)
-      : QueuedStep(task), point_(&point) {}
+  ContinueStep(CoroutineTask& task, Waiter& waiter)
+      : QueuedStep(task), waiter_(&waiter) {}
 
-  void operator()() { Take()->Continue(*point_); }
+  void operator()() { Take()->Continue(*waiter_); }
 
  private:
-  ParkPoint* point_;
+  Waiter* waiter_;
 };
 
 // Resumes a coroutine for the second half of its checkpoint.
 class CheckpointStep : public QueuedStep {
  public:
-  CheckpointStep(CoroutineTask& task, ReadyNode& node)
-      : QueuedStep(task), node_(&node) {}
+  CheckpointStep(CoroutineTask& task, Waiter& waiter)
+      : QueuedStep(task), waiter_(&waiter) {}
 
   void operator()();
 
  private:
-  ReadyNode* node_;
+  Waiter* waiter_;
 };
 
 // A task whose coroutine had an executor of type `Executor`.
@@ -225,8 +225,8 @@ class CoroutineTaskOn final : public CoroutineTask {
         posting_(NeverBlocking(executor)) {}
 
   boost::asio::any_io_executor executor() const override { return executor_; }
-  void PostContinuation(ParkPoint& point) override {
-    Post(posting_, ContinueStep(*this, point));
+  void PostContinuation(Waiter& waiter) override {
+    Post(posting_, ContinueStep(*this, waiter));
   }
 
  private:
@@ -243,24 +243,24 @@ class CoroutineTaskOn final : public CoroutineTask {
     posting.execute(std::move(fn));
   }
 
-  void ScheduleContinue(ParkPoint& point) noexcept override {
+  void ScheduleContinue(Waiter& waiter) noexcept override {
     const Posting posting = posting_;
     // What the step throws propagates from the function that runs the
     // executor.
-    GREENBACK_TRY { ContinueOrPost(point); }
+    GREENBACK_TRY { ContinueOrPost(waiter); }
     GREENBACK_CATCH_ALL {
       Post(posting, [error = std::current_exception()] {
         std::rethrow_exception(error);
       });
     }
   }
-  void ContinueOrPost(ParkPoint& point) {
+  void ContinueOrPost(Waiter& waiter) {
     // If this is inside a step, whosever it is, the rest of that comes first.
     const bool post = IsInStep();
     // The short way to what execute() would do.
     if constexpr (requires { executor_.running_in_this_thread(); }) {
       if (executor_.running_in_this_thread()) {
-        return post ? PostContinuation(point) : Continue(point);
+        return post ? PostContinuation(waiter) : Continue(waiter);
       }
     }
     // The executor's threads may be others. Then the coroutine may end, and its
@@ -268,14 +268,14 @@ class CoroutineTaskOn final : public CoroutineTask {
     [[maybe_unused]] const auto work = boost::asio::prefer(
         executor_, boost::asio::execution::outstanding_work.tracked);
     if (post) {
-      PostContinuation(point);
+      PostContinuation(waiter);
     } else {
       const Executor executor = executor_;
-      executor.execute(ContinueStep(*this, point));
+      executor.execute(ContinueStep(*this, waiter));
     }
   }
-  void ScheduleCheckpoint(ReadyNode& node) override {
-    Post(posting_, CheckpointStep(*this, node));
+  void ScheduleCheckpoint(Waiter& waiter) override {
+    Post(posting_, CheckpointStep(*this, waiter));
   }
 
   const Executor executor_;

@@ -41,7 +41,7 @@ class CoroutineWait : private CancelHook {
 
  protected:
   CoroutineWait(CoroutineTask& task, std::coroutine_handle<> waiter,
-                ParkPoint* point)
+                FiberWaiter* point)
       : task_(&task),
         outer_(task.coroutine()),
         waiter_(waiter, point),
@@ -76,8 +76,8 @@ class CoroutineWait : private CancelHook {
 
   const CoroutineTask::Coroutine outer_;
   OperationWaiter waiter_;
-  ParkPoint* const point_;
-  ParkPoint* outer_below_ = nullptr;
+  FiberWaiter* const point_;
+  FiberWaiter* outer_below_ = nullptr;
   boost::asio::cancellation_signal signal_;
   Tie* tie_ = nullptr;
   bool cancelled_ = false;
@@ -221,7 +221,7 @@ class CoroutineWaitFor final : public CoroutineWait {
 
  public:
   CoroutineWaitFor(Awaitable awaitable, CoroutineTask& task,
-                   std::coroutine_handle<> waiter, ParkPoint* point)
+                   std::coroutine_handle<> waiter, FiberWaiter* point)
       : CoroutineWait(task, waiter, point), awaitable_(std::move(awaitable)) {}
   ~CoroutineWaitFor() {
     if (tie() == nullptr) return;
@@ -284,7 +284,7 @@ template <class T, class Executor>
 class CoroutineAwaiter {
   struct Never {
     bool await_suspend(std::coroutine_handle<>) { return false; }
-    bool await_park(ParkPoint&) { return false; }
+    bool await_park(FiberWaiter&) { return false; }
     T await_resume() { std::terminate(); }
   };
   using Spawned = typename std::conditional_t<kRunsInRuns<Executor>,
@@ -303,7 +303,7 @@ class CoroutineAwaiter {
     SpawnOrDie();
     return spawned_->await_suspend(waiter);
   }
-  bool await_park(ParkPoint& point) {
+  bool await_park(FiberWaiter& point) {
     if (const auto suspends = StartInTask(nullptr, &point)) return *suspends;
     SpawnOrDie();
     return spawned_->await_park(point);
@@ -317,7 +317,7 @@ class CoroutineAwaiter {
   // this type; otherwise whether the waiter suspends. The waiter may have
   // resumed by then, and destroyed this object.
   std::optional<bool> StartInTask(std::coroutine_handle<> waiter,
-                                  ParkPoint* point) {
+                                  FiberWaiter* point) {
     CoroutineTask* const task = CoroutineTask::Current();
     if (task == nullptr || !IsCoroutineOf<Executor>(*task)) return std::nullopt;
     return wait_

@@ -57,7 +57,7 @@ class OperationAwaiter {
   bool await_suspend(std::coroutine_handle<> waiter) {
     return Start(waiter, nullptr);
   }
-  bool await_park(ParkPoint& point) { return Start(nullptr, &point); }
+  bool await_park(FiberWaiter& point) { return Start(nullptr, &point); }
 
   auto await_resume() {
     wait_->End();
@@ -75,7 +75,7 @@ class OperationAwaiter {
   // thread-locals in the initiation, and the caller may continue on another
   // thread.
   __attribute__((noinline)) bool Start(std::coroutine_handle<> waiter,
-                                       ParkPoint* point) {
+                                       FiberWaiter* point) {
     wait_.emplace();
     state_ = std::make_unique<State>(waiter, point, wait_->run(),
                                      wait_->coroutine_task());

@@ -76,7 +76,7 @@ bool OperationWaiter::Complete() {
   // As soon as the race is decided, the waiter may continue and destroy this
   // object.
   const std::coroutine_handle<> coroutine = coroutine_;
-  ParkPoint* const point = point_;
+  FiberWaiter* const point = point_;
   const SuspendRace::State before = race_.Complete();
   if (before == SuspendRace::State::kSuspended) {
     if (point != nullptr) {

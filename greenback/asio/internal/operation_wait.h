@@ -41,7 +41,7 @@ class OperationWaiter {
   // A coroutine, or (otherwise null) the fiber at `point`, which counts as
   // suspended from the start: it finds out by itself if it is woken before it
   // is parked.
-  OperationWaiter(std::coroutine_handle<> coroutine, ParkPoint* point)
+  OperationWaiter(std::coroutine_handle<> coroutine, FiberWaiter* point)
       : coroutine_(coroutine),
         point_(point),
         race_(point != nullptr ? SuspendRace::State::kSuspended
@@ -64,7 +64,7 @@ class OperationWaiter {
 
  private:
   const std::coroutine_handle<> coroutine_;
-  ParkPoint* const point_;
+  FiberWaiter* const point_;
   SuspendRace race_;
 };
 
@@ -74,7 +74,7 @@ class WaitState : public OperationWaiter {
  public:
   // The waiting task is a run's, or one of Asio's; without a task there is
   // neither.
-  WaitState(std::coroutine_handle<> coroutine, ParkPoint* point, RunIo run,
+  WaitState(std::coroutine_handle<> coroutine, FiberWaiter* point, RunIo run,
             const CoroutineTask* task)
       : OperationWaiter(coroutine, point), run_(run), task_(task) {}
 

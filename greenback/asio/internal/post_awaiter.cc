@@ -10,29 +10,29 @@ namespace greenback::asio::internal {
 bool PostAwaiter::Post() {
   CoroutineTask* const task = CoroutineTask::Current();
   if (task == nullptr) return false;
-  node_.task = task;
-  PortalAccess::ScheduleCheckpoint(node_);
+  waiter_.task = task;
+  PortalAccess::ScheduleCheckpoint(waiter_);
   return true;
 }
 
-bool PostAwaiter::PostWhenParked(ParkPoint& point) {
+bool PostAwaiter::PostWhenParked(FiberWaiter& point) {
   if (CoroutineTask::From(point.task) == nullptr ||
       !StepTask::IsOnStackOf(point)) {
     return false;
   }
-  begin = [](StartWhenParked& start, ParkPoint& point) {
+  point.start_argument = this;
+  point.start = [](void* argument, FiberWaiter& waiter) {
     GREENBACK_TRY {
-      static_cast<CoroutineTask*>(point.task)->PostContinuation(point);
+      static_cast<CoroutineTask*>(waiter.task)->PostContinuation(waiter);
       return true;
     }
     GREENBACK_CATCH_ALL {
-      PostAwaiter& self = static_cast<PostAwaiter&>(start);
+      PostAwaiter& self = *static_cast<PostAwaiter*>(argument);
       self.error_ = std::current_exception();
       self.has_more_ = true;
     }
     return false;
   };
-  point.start = this;
   return true;
 }
 
@@ -46,7 +46,7 @@ std::coroutine_handle<> PostAwaiter::SuspendElsewhere(
       .await_suspend(waiter);
 }
 
-bool PostAwaiter::ParkElsewhere(ParkPoint& point) {
+bool PostAwaiter::ParkElsewhere(FiberWaiter& point) {
   has_more_ = true;
   return operation_.Emplace([this] { return Operation(DeferredPost(post_)); })
       .await_park(point);

@@ -28,11 +28,10 @@ using ::greenback::internal::ForeignAwaiter;
 using ::greenback::internal::InPlace;
 using ::greenback::internal::ResumeAddress;
 using ::greenback::internal::ResumesAtHome;
-using ::greenback::internal::StartWhenParked;
 
 using DeferredPost = decltype(boost::asio::post(boost::asio::deferred));
 
-class PostAwaiter : private StartWhenParked, private ResumesAtHome {
+class PostAwaiter : private ResumesAtHome {
  public:
   explicit PostAwaiter(const DeferredPost& post) : post_(post) {}
   PostAwaiter(const PostAwaiter&) = delete;
@@ -43,17 +42,17 @@ class PostAwaiter : private StartWhenParked, private ResumesAtHome {
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiter) {
     if constexpr (std::derived_from<Promise, CalleePromise>) {
-      ParkPoint* const root = waiter.promise().root();
+      FiberWaiter* const root = waiter.promise().root();
       if (root != nullptr && PostWhenParked(*root)) {
         root->below = ResumeAddress;
         root->below_argument = waiter.address();
         return std::noop_coroutine();
       }
     }
-    node_.handle = waiter;
+    waiter_.handle = waiter;
     return Post() ? std::noop_coroutine() : SuspendElsewhere(waiter);
   }
-  bool await_park(ParkPoint& point) {
+  bool await_park(FiberWaiter& point) {
     return PostWhenParked(point) || ParkElsewhere(point);
   }
   void await_resume() {
@@ -66,15 +65,15 @@ class PostAwaiter : private StartWhenParked, private ResumesAtHome {
 
   // False: not in a task of Asio's, or the point is not on this stack.
   bool Post();
-  bool PostWhenParked(ParkPoint& point);
+  bool PostWhenParked(FiberWaiter& point);
   // Awaits it as an operation like others. Not inlined, and nor is the
   // destructor: every function that calls Await() would contain all of it.
   std::coroutine_handle<> SuspendElsewhere(std::coroutine_handle<> waiter);
-  bool ParkElsewhere(ParkPoint& point);
+  bool ParkElsewhere(FiberWaiter& point);
   void ResumeWithMore();
 
   DeferredPost post_;
-  ReadyNode node_;
+  Waiter waiter_{Waiter::Kind::kCoroutine};
   // Whether any of the members that follow is set.
   bool has_more_ = false;
   std::exception_ptr error_;

@@ -9,42 +9,41 @@
 #include "greenback/no_await_scope.h"
 
 namespace greenback::internal {
-void CancellableWait::Prepare(Cancellable& waiter,
+void CancellableWait::Prepare(Cancellable& task,
                               std::coroutine_handle<> handle) {
-  waiter_ = &waiter;
-  node_.task = waiter.task;
-  node_.handle = handle;
-  state_ = State::kWaiting;
-  ++waiter.cancellation_points;
+  task_ = &task;
+  waiter_.task = task.task;
+  waiter_.handle = handle;
+  waiter_.ParkUnshared();
+  ++task.cancellation_points;
 }
 
-bool CancellableWait::Begin(Cancellable& waiter,
-                            std::coroutine_handle<> handle) {
-  Prepare(waiter, handle);
-  cancelled_ = waiter.is_cancelled();
+bool CancellableWait::Begin(Cancellable& task, std::coroutine_handle<> handle) {
+  Prepare(task, handle);
+  cancelled_ = task.is_cancelled();
   if (cancelled_) {
     Finish();
     return false;
   }
-  waiter.hooks.Add(*this);
+  task.hooks.Add(*this);
   return true;
 }
 
-void CancellableWait::BeginOrAbort(Cancellable& waiter,
+void CancellableWait::BeginOrAbort(Cancellable& task,
                                    std::coroutine_handle<> handle) {
-  Prepare(waiter, handle);
+  Prepare(task, handle);
   cancelled_ = false;
-  if (waiter.is_cancelled()) {
+  if (task.is_cancelled()) {
     OnCancel();
   } else {
-    waiter.hooks.Add(*this);
+    task.hooks.Add(*this);
   }
 }
 
 absl::Status CancellableWait::TakeResult() {
-  state_ = State::kIdle;
+  waiter_.Resumed();
   if (!cancelled_) return absl::OkStatus();
-  return waiter_->Cancelled();
+  return task_->Cancelled();
 }
 
 void CancellableWait::OnCancel() {
@@ -55,25 +54,25 @@ void CancellableWait::OnCancel() {
 
 void CancellableWait::Finish() {
   CancelHooks::Remove(*this);
-  state_ = State::kReady;
-  waiter_->loop->Schedule(node_);
+  waiter_.Queue();
+  task_->loop->Schedule(waiter_);
 }
 
 void CancellableWait::Leave(const char* what) {
-  if (Loop::Current() != waiter_->loop) {
-    DieDestroyed(*waiter_->task, what, "destroy it on the run's thread");
+  if (Loop::Current() != task_->loop) {
+    DieDestroyed(*task_->task, what, "destroy it on the run's thread");
   }
   // From here on nobody cancels it.
   CancelHooks::Remove(*this);
   if (!Abort() && is_waiting()) {
-    DieDestroyed(*waiter_->task, what,
+    DieDestroyed(*task_->task, what,
                  "it cannot be called off; let the coroutine end");
   }
 }
 
 void CancellableWait::LeaveRuntime() noexcept {
   CancelHooks::Remove(*this);
-  Loop::Withdraw(node_);
+  Loop::Withdraw(waiter_);
 }
 
 void DieDestroyed(const PortalTask& task, const char* what, const char* fix) {

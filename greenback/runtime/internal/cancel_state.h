@@ -31,7 +31,7 @@ class CancellableWait : private CancelHook, private NeedsRun {
  protected:
   CancellableWait() = default;
   ~CancellableWait() {
-    if (state_ != State::kIdle) [[unlikely]]
+    if (waiter_.is_waiting()) [[unlikely]]
       LeaveRuntime();
   }
 
@@ -43,38 +43,34 @@ class CancellableWait : private CancelHook, private NeedsRun {
       Leave(what);
   }
 
-  // `waiter`, which runs, waits from now on, until Finish(). False when it is
+  // `task`, which runs, waits from now on, until Finish(). False when it is
   // cancelled already: then it is scheduled at once, and must still suspend.
-  bool Begin(Cancellable& waiter, std::coroutine_handle<> handle);
+  bool Begin(Cancellable& task, std::coroutine_handle<> handle);
   // The same, but Abort() decides, also when it is cancelled already.
-  void BeginOrAbort(Cancellable& waiter, std::coroutine_handle<> handle);
+  void BeginOrAbort(Cancellable& task, std::coroutine_handle<> handle);
   // What was waited for has come: the task is scheduled. Must be waiting.
   void Finish();
   // For a wait whose Abort() gave false, when it ended because of that.
   void MarkCancelled() { cancelled_ = true; }
   // Whether Finish() has not been called yet.
-  bool is_waiting() const { return state_ == State::kWaiting; }
+  bool is_waiting() const { return waiter_.is_parked(); }
   // For await_resume, which calls it on every path: OK, or kCancelled and noted
   // in the scope that caused it.
   absl::Status TakeResult();
 
  private:
-  // kIdle: before the wait, or resumed. kWaiting: until Finish(). kReady:
-  // scheduled, until TakeResult().
-  enum class State : uint8_t { kIdle, kWaiting, kReady };
-
   void Leave(const char* what);
   void LeaveRuntime() noexcept;
-  void Prepare(Cancellable& waiter, std::coroutine_handle<> handle);
+  void Prepare(Cancellable& task, std::coroutine_handle<> handle);
   void OnCancel() final;
   // The task is cancelled. True: what was waited for will never be delivered,
   // and the task goes on at once. False: it cannot be called off, or only in
   // its own time; the wait goes on until Finish().
   virtual bool Abort() = 0;
 
-  ReadyNode node_;
-  Cancellable* waiter_ = nullptr;
-  State state_ = State::kIdle;
+  // Parked until Finish(), and fired until TakeResult().
+  Waiter waiter_{Waiter::Kind::kCoroutine};
+  Cancellable* task_ = nullptr;
   bool cancelled_ = false;
 };
 

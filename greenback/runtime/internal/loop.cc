@@ -133,16 +133,16 @@ void Loop::RunOnThisFiber() {
 }
 
 // Inline, at one place: see Jump::Go().
-inline __attribute__((always_inline)) void Loop::SwitchTo(ParkPoint& point) {
+inline __attribute__((always_inline)) void Loop::SwitchTo(FiberWaiter& waiter) {
   Fiber* const self = running_;
-  running_ = static_cast<Fiber*>(point.host_fiber);
-  thread_state_->current_task = point.task;
+  running_ = static_cast<Fiber*>(waiter.host_fiber);
+  thread_state_->current_task = waiter.task;
   ++switch_count_;
   if (idle_.size() >= kMostIdleFibers) [[unlikely]] {
-    context::FinalSwitch(point.context, RemoveFiber, self);
+    context::FinalSwitch(waiter.context, RemoveFiber, self);
   }
   idle_.push_back(self);
-  context::Switch(self->context, point.context);
+  context::Switch(self->context, waiter.context);
   // Taken from the idle ones, by Park() or at the end of the run.
 }
 
@@ -151,17 +151,19 @@ inline __attribute__((always_inline)) void Loop::RunOne() {
   if (ready_ == nullptr || step_count_ >= next_poll_) [[unlikely]] {
     PollOrWait(/*may_wait=*/true);
   }
-  ReadyNode* const node = ready_;
-  ready_ = node->next;
+  Waiter* const waiter = static_cast<Waiter*>(ready_);
+  ready_ = waiter->next;
   if (ready_ == nullptr) ready_end_ = &ready_;
   if (observer_ != nullptr) [[unlikely]]
-    observer_->StepBegins(*node->task);
-  thread_state_->current_task = node->task;
-  ParkPoint* woken = node->point;
-  if (woken == nullptr) [[likely]] {
-    node->handle.resume();
+    observer_->StepBegins(*waiter->task);
+  thread_state_->current_task = waiter->task;
+  FiberWaiter* woken = nullptr;
+  if (waiter->kind() == Waiter::Kind::kCoroutine) [[likely]] {
+    waiter->handle.resume();
     if (thread_state_->attention) [[unlikely]]
       woken = AfterStep();
+  } else {
+    woken = static_cast<FiberWaiter*>(waiter);
   }
   if (woken != nullptr) [[unlikely]]
     SwitchTo(*woken);
@@ -171,7 +173,7 @@ inline __attribute__((always_inline)) void Loop::RunOne() {
     observer_->StepEnds(*task);
 }
 
-ParkPoint* Loop::AfterStep() {
+FiberWaiter* Loop::AfterStep() {
   while (thread_state_->attention) {
     if (std::coroutine_handle<> next = TakeFromTrampoline()) {
       thread_state_->attention =
@@ -185,25 +187,26 @@ ParkPoint* Loop::AfterStep() {
     // What fired in its own task's step goes on at once: to its task it is the
     // rest of the step. Only here, at the top level, is there nothing else of
     // the step left to stand below it.
-    ParkPoint& point = *std::exchange(fired_in_step_, nullptr);
-    if (point.node.point != nullptr) return &point;
-    point.node.handle.resume();
+    Waiter& fired = *std::exchange(fired_in_step_, nullptr);
+    if (fired.kind() == Waiter::Kind::kFiber) {
+      return static_cast<FiberWaiter*>(&fired);
+    }
+    fired.handle.resume();
   }
   return nullptr;
 }
 
-void Loop::Withdraw(ReadyNode& node) noexcept {
+void Loop::Withdraw(Waiter& waiter) noexcept {
   Loop* const loop = Current();
   if (loop == nullptr) return;  // and so is its queue
-  if (loop->fired_in_step_ != nullptr && &loop->fired_in_step_->node == &node) {
+  if (loop->fired_in_step_ == &waiter) {
     loop->fired_in_step_ = nullptr;
     return;
   }
-  for (ReadyNode** link = &loop->ready_; *link != nullptr;
-       link = &(*link)->next) {
-    if (*link != &node) continue;
-    *link = node.next;
-    if (node.next == nullptr) loop->ready_end_ = link;
+  for (Posted** link = &loop->ready_; *link != nullptr; link = &(*link)->next) {
+    if (*link != &waiter) continue;
+    *link = waiter.next;
+    if (waiter.next == nullptr) loop->ready_end_ = link;
     return;
   }
 }
@@ -308,11 +311,12 @@ absl::Status Loop::ReserveFiber() {
   return MakeIdleFiber();
 }
 
-// Whether nobody is ready but `point`, or its waker.
-bool Loop::IsAllThatIsReady(const ParkPoint& point) const {
+// Whether nothing is ready but `waiter`, or its waker.
+bool Loop::IsAllThatIsReady(const FiberWaiter& waiter) const {
   return ready_ != nullptr && ready_->next == nullptr &&
-         (ready_ == &point.node ||
-          (point.node.handle && ready_->handle == point.node.handle));
+         (ready_ == &waiter ||
+          (waiter.handle &&
+           static_cast<const Waiter*>(ready_)->handle == waiter.handle));
 }
 
 void Loop::EndStep(PortalTask& task) {
@@ -321,65 +325,64 @@ void Loop::EndStep(PortalTask& task) {
     observer_->StepEnds(task);
 }
 
-context::SavedContext* Loop::Park(ParkPoint& point) {
-  bool step_ended = false;
-  // A round trip through another fiber would only lead back here.
-  if (IsAllThatIsReady(point) && !thread_state_->attention) {
-    const bool poll = ++step_count_ >= next_poll_;
-    if (poll || observer_ != nullptr) [[unlikely]] {
-      EndStep(*point.task);
-      step_ended = true;
-      if (poll) PollOrWait(/*may_wait=*/false);
-    }
-    // Whoever was told, or called, may have made others ready.
-    if (IsAllThatIsReady(point)) {
-      ready_ = nullptr;
-      ready_end_ = &ready_;
-      if (step_ended) [[unlikely]] {
-        if (observer_ != nullptr) observer_->StepBegins(*point.task);
-        thread_state_->current_task = point.task;
-      }
-      return nullptr;
-    }
-  }
-  // The step ends here for what it has left to do, too.
+// The rest of Park(), where there is something else to run: what the step has
+// left to do, and then the next fiber. SwitchTo() makes the task the current
+// one again.
+inline __attribute__((always_inline)) context::SavedContext* Loop::LeaveFiber(
+    FiberWaiter& waiter) {
   if (thread_state_->attention) [[unlikely]] {
     thread_state_->attention = false;
     Promote();
     if (fired_in_step_ != nullptr) {
-      Schedule(std::exchange(fired_in_step_, nullptr)->node);
+      Schedule(*std::exchange(fired_in_step_, nullptr));
     }
   }
-  point.state.store(ParkPoint::kParked, std::memory_order_relaxed);
-  point.host_fiber = running_;
+  waiter.ParkUnshared();
+  waiter.host_fiber = running_;
   running_ = idle_.back();
   idle_.pop_back();
-  if (!step_ended) EndStep(*point.task);
   ++switch_count_;
-  // SwitchTo() makes this task the current one again.
   return &running_->context;
 }
 
-void Loop::Wake(ParkPoint& point) noexcept {
+context::SavedContext* Loop::Park(FiberWaiter& waiter) {
+  // A round trip through another fiber would only lead back here.
+  if (IsAllThatIsReady(waiter) && !thread_state_->attention) {
+    const bool poll = ++step_count_ >= next_poll_;
+    if (poll || observer_ != nullptr) [[unlikely]] {
+      EndStep(*waiter.task);
+      if (poll) PollOrWait(/*may_wait=*/false);
+      // Whoever was told, or called, may have made others ready.
+      if (!IsAllThatIsReady(waiter)) return LeaveFiber(waiter);
+      if (observer_ != nullptr) observer_->StepBegins(*waiter.task);
+      thread_state_->current_task = waiter.task;
+    }
+    ready_ = nullptr;
+    ready_end_ = &ready_;
+    return nullptr;
+  }
+  context::SavedContext* const next = LeaveFiber(waiter);
+  EndStep(*waiter.task);
+  return next;
+}
+
+void Loop::Wake(Waiter& waiter) noexcept {
   if (!OnThisThread()) {
-    point.run = [](Posted& posted, Posted::End end) {
+    waiter.run = [](Posted& posted, Posted::End end) {
       // The run waits for its tasks, so that it is always run.
       if (end == Posted::End::kRun) {
-        Current()->Wake(static_cast<ParkPoint&>(posted));
+        Current()->Wake(static_cast<Waiter&>(posted));
       }
     };
-    RunSoonFromAnyThread(static_cast<Posted&>(point));
+    RunSoonFromAnyThread(waiter);
     return;
   }
-  const bool parked =
-      point.state.load(std::memory_order_relaxed) == ParkPoint::kParked;
-  point.state.store(ParkPoint::kFired, std::memory_order_relaxed);
-  if (!parked) return;  // Await() sees it before it parks
-  if (point.task == current_task() && fired_in_step_ == nullptr) {
-    fired_in_step_ = &point;
+  if (!waiter.FireUnshared()) return;  // Await() sees it before it parks
+  if (waiter.task == current_task() && fired_in_step_ == nullptr) {
+    fired_in_step_ = &waiter;
     thread_state_->attention = true;
   } else {
-    Schedule(point.node);
+    Schedule(waiter);
   }
 }
 

@@ -104,24 +104,24 @@ class Loop {
   void Stop() { stopped_ = true; }
 
   // At the end of the ready queue.
-  void Schedule(ReadyNode& node) {
+  void Schedule(Waiter& waiter) {
     if (observer_ != nullptr) [[unlikely]]
-      observer_->Scheduled(*node.task);
-    node.next = nullptr;
-    *ready_end_ = &node;
-    ready_end_ = &node.next;
+      observer_->Scheduled(*waiter.task);
+    waiter.next = nullptr;
+    *ready_end_ = &waiter;
+    ready_end_ = &waiter.next;
   }
 
-  // The coroutine of `node` is destroyed: it is not resumed, whether it is
+  // The coroutine of `waiter` is destroyed: it is not resumed, whether it is
   // ready or not. On the run's thread, or after the run. Takes time in
   // proportion to what is ready, so that Schedule() need not know what comes
-  // before a node.
-  static void Withdraw(ReadyNode& node) noexcept;
+  // before a waiter.
+  static void Withdraw(Waiter& waiter) noexcept;
 
   // PortalTask's private functions, for tasks of this loop.
   absl::Status ReserveFiber();
-  context::SavedContext* Park(ParkPoint& point);
-  void Wake(ParkPoint& point) noexcept;
+  context::SavedContext* Park(FiberWaiter& waiter);
+  void Wake(Waiter& waiter) noexcept;
 
   // Calls promote(task) when the present step ends, unless the promotion has
   // left its list by then. Never fails: portals are given back in destructors.
@@ -174,12 +174,13 @@ class Loop {
   // Until Stop(), on whatever fiber calls it.
   void RunOnThisFiber();
   void RunOne();
-  bool IsAllThatIsReady(const ParkPoint& point) const;
-  // In Park(), for `task`, which runs.
+  // In Park().
+  bool IsAllThatIsReady(const FiberWaiter& waiter) const;
   void EndStep(PortalTask& task);
+  context::SavedContext* LeaveFiber(FiberWaiter& waiter);
   // What a step that returned to the loop's top level has left to do there.
-  // Gives what to switch to then, if anything.
-  ParkPoint* AfterStep();
+  // Returns what to switch to then, if anything.
+  FiberWaiter* AfterStep();
   void Promote();
   // The slow part of taking from the ready queue: I/O, timers, waiting. Between
   // steps.
@@ -187,8 +188,8 @@ class Loop {
   void Poll(absl::Duration timeout);
   void FireTimers();
   // Files the running fiber as idle, or ends it where there are enough, and
-  // goes on with the one that waits at `point`. At the loop's top level only.
-  void SwitchTo(ParkPoint& point);
+  // resumes `waiter`. At the loop's top level only.
+  void SwitchTo(FiberWaiter& waiter);
   absl::Status MakeIdleFiber();
   static void RemoveFiber(void* fiber);
 
@@ -196,8 +197,8 @@ class Loop {
   ThreadState outer_state_;              // what there was before the run
   const std::thread::id thread_;
 
-  ReadyNode* ready_ = nullptr;
-  ReadyNode** ready_end_ = &ready_;
+  Posted* ready_ = nullptr;  // Waiters
+  Posted** ready_end_ = &ready_;
   LoopObserver* observer_ = nullptr;
   Instruments* instruments_ = nullptr;
   uint64_t step_count_ = 0;
@@ -205,7 +206,7 @@ class Loop {
   // waits starves neither.
   uint64_t next_poll_ = 0;
   bool stopped_ = false;
-  ParkPoint* fired_in_step_ = nullptr;
+  Waiter* fired_in_step_ = nullptr;
   IntrusiveList<Promotion> promotions_;
 
   context::StackPool stacks_;

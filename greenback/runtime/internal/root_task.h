@@ -57,7 +57,7 @@ class RootTask {
    private:
     friend class RootTask;
     Task task_;
-    ReadyNode start_;
+    Waiter start_{Waiter::Kind::kCoroutine};
   };
 
   // Puts the task into the ready queue.
