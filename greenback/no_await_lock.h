@@ -33,7 +33,7 @@
 #include <source_location>
 #include <utility>
 
-#include "greenback/host/portal_task.h"
+#include "greenback/no_await_scope.h"
 
 namespace greenback {
 
@@ -61,13 +61,13 @@ class [[nodiscard]] NoAwaitLock {
     FollowLock();
   }
   NoAwaitLock(NoAwaitLock&& other) noexcept
-      : lock_(std::move(other.lock_)), no_await_(other.no_await_.where) {
+      : lock_(std::move(other.lock_)), no_await_(other.no_await_.where()) {
     other.FollowLock();
     FollowLock();
   }
   NoAwaitLock& operator=(NoAwaitLock&& other) noexcept {
     lock_ = std::move(other.lock_);
-    no_await_.where = other.no_await_.where;
+    no_await_.set_where(other.no_await_.where());
     other.FollowLock();
     FollowLock();
     return *this;
@@ -99,7 +99,7 @@ class [[nodiscard]] NoAwaitLock {
   }
 
   std::unique_lock<M> lock_;
-  internal::NoAwaitItem no_await_;
+  internal::NoAwaitHook no_await_;
 };
 
 }  // namespace greenback

@@ -41,19 +41,44 @@
 
 namespace greenback {
 
+namespace internal {
+
+class NoAwaitHook final : public ParkHook {
+ public:
+  explicit NoAwaitHook(const std::source_location& where) : where_(where) {}
+
+  // From now on, in the running task, if there is one.
+  void Begin() {
+    PortalTask* const task = ThisThread().current_task;
+    if (task != nullptr) PortalAccess::AddParkHook(*task, *this);
+  }
+
+  const std::source_location& where() const { return where_; }
+  void set_where(const std::source_location& where) { where_ = where; }
+
+ private:
+  const std::source_location* Refuses() const noexcept override {
+    return &where_;
+  }
+
+  std::source_location where_;
+};
+
+}  // namespace internal
+
 class [[nodiscard]] NoAwaitScope {
  public:
   explicit NoAwaitScope(
       std::source_location where = std::source_location::current())
-      : item_(where) {
-    item_.Begin();
+      : hook_(where) {
+    hook_.Begin();
   }
-  ~NoAwaitScope() { item_.LeaveList(); }
+  ~NoAwaitScope() { hook_.LeaveList(); }
   NoAwaitScope(const NoAwaitScope&) = delete;
   NoAwaitScope& operator=(const NoAwaitScope&) = delete;
 
  private:
-  internal::NoAwaitItem item_;
+  internal::NoAwaitHook hook_;
 };
 
 }  // namespace greenback

@@ -13,7 +13,8 @@ using Portal = PortalAccess::Portal;
 bool HasPortal() noexcept { return internal::TaskWithPortal() != nullptr; }
 
 bool HasPortal(const PortalTask& task) noexcept {
-  return PortalAccess::IsOpen(task) && PortalAccess::NoAwait(task) == nullptr;
+  return PortalAccess::IsOpen(task) &&
+         PortalAccess::Hooks(task).Refuses() == nullptr;
 }
 
 void BestowPortal(PortalTask& task) {

@@ -42,6 +42,14 @@ void ReportStackOverflows() noexcept {
   context::SetDescribeRunningTask(DescribeRunningTask);
 }
 
+void PortalAccess::ParkWithHooks(FiberWaiter& waiter) {
+  // The task does not end while a fiber of it waits.
+  ParkHooks& hooks = waiter.task->park_hooks_;
+  hooks.Leave();
+  SwitchFrom(waiter);
+  hooks.Return();
+}
+
 __attribute__((noinline)) ThreadState& ThisThread() noexcept {
   thread_local constinit ThreadState state;
   // Keeps the compiler from finding out that this function is pure, and thus
@@ -52,11 +60,9 @@ __attribute__((noinline)) ThreadState& ThisThread() noexcept {
 
 PortalTask* TaskWithPortal() noexcept {
   PortalTask* task = ThisThread().current_task;
-  if (task == nullptr || !PortalAccess::IsOpen(*task) ||
-      PortalAccess::NoAwait(*task) != nullptr) {
-    return nullptr;
-  }
-  return task;
+  if (task == nullptr || !PortalAccess::IsOpen(*task)) return nullptr;
+  const ParkHooks& hooks = PortalAccess::Hooks(*task);
+  return hooks.empty() || hooks.Refuses() == nullptr ? task : nullptr;
 }
 
 bool IsAbandoned() noexcept {
@@ -117,10 +123,11 @@ Misuse ExplainMisuse(const std::source_location& where,
                          "greenback::WithPortalRunSync()")};
   }
   const std::string name = absl::StrCat("task \"", task->name(), "\"");
-  if (const NoAwaitItem* item = PortalAccess::NoAwait(*task)) {
+  if (const std::source_location* const no_await =
+          PortalAccess::Hooks(*task).Refuses()) {
     return {Reason::kNoAwaitScope,
             absl::StrCat(place, name, " is inside the NoAwaitScope of ",
-                         DescribeNoAwait(item->where),
+                         DescribeNoAwait(*no_await),
                          "; end that scope first, or await outside it")};
   }
   if (PortalAccess::Get(*task) == PortalAccess::Portal::kBestowed) {

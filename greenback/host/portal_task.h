@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "greenback/context/switch.h"
+#include "greenback/host/park_hook.h"
 #include "greenback/host/thread_state.h"
 #include "greenback/host/waiter.h"
 #include "greenback/internal/intrusive_list.h"
@@ -80,17 +81,6 @@ class CancelHooks {
   IntrusiveList<CancelHook> hooks_;
 };
 
-// What a task has of a NoAwaitScope, in its list until the scope ends, or the
-// task does.
-struct NoAwaitItem : ListItem<NoAwaitItem> {
-  explicit NoAwaitItem(const std::source_location& made) : where(made) {}
-
-  // The scope begins: in the running task, if there is one.
-  void Begin();
-
-  std::source_location where;
-};
-
 // The values of task-local variables; see runtime/task_local.h.
 struct Locals;
 
@@ -113,7 +103,7 @@ class PortalTask {
   // task offers.
   explicit PortalTask(const char* host, uint8_t services = 0)
       : host_(host), services_(services) {}
-  virtual ~PortalTask() { no_await_.Clear(); }
+  virtual ~PortalTask() = default;
 
   // What was bestowed on the running task becomes usable.
   void PromoteBestowed() {
@@ -167,8 +157,7 @@ class PortalTask {
   internal::FiberWaiter* innermost_ = nullptr;
   const uint8_t services_;
   Portal portal_ = Portal::kNone;
-  // The latest first.
-  internal::IntrusiveList<internal::NoAwaitItem> no_await_;
+  internal::ParkHooks park_hooks_;
   std::shared_ptr<internal::Locals> locals_;  // null: none is set
 };
 
@@ -193,12 +182,11 @@ struct PortalAccess {
     if (task.portal_ != Portal::kAbandoned) task.portal_ = portal;
   }
   static void Abandon(PortalTask& task) { task.portal_ = Portal::kAbandoned; }
-  // The latest of those that have not ended.
-  static const NoAwaitItem* NoAwait(const PortalTask& task) {
-    return task.no_await_.first();
+  static const ParkHooks& Hooks(const PortalTask& task) {
+    return task.park_hooks_;
   }
-  static void AddNoAwait(PortalTask& task, NoAwaitItem& item) {
-    task.no_await_.PushFront(item);
+  static void AddParkHook(PortalTask& task, ParkHook& hook) {
+    task.park_hooks_.Add(hook);
   }
   static absl::Status ReserveFiber(PortalTask& task,
                                    FiberWaiter* waiter = nullptr) {
@@ -207,9 +195,11 @@ struct PortalAccess {
   // Leaves the calling stack until `waiter` has fired. Inline, so that one
   // return less comes after the switch; see jump.h.
   GREENBACK_SWITCHES_INLINE static void Park(FiberWaiter& waiter) {
-    if (context::SavedContext* const next = waiter.task->Park(waiter)) {
-      context::Switch(waiter.context, *next);
+    if (!waiter.task->park_hooks_.empty()) [[unlikely]] {
+      ParkWithHooks(waiter);
+      return;
     }
+    SwitchFrom(waiter);
   }
   static void Wake(Waiter& waiter) noexcept { waiter.task->Wake(waiter); }
   static void ScheduleCheckpoint(Waiter& waiter) {
@@ -232,12 +222,15 @@ struct PortalAccess {
     return task.OverflowAdvice();
   }
   static FiberWaiter*& Innermost(PortalTask& task) { return task.innermost_; }
-};
 
-inline void NoAwaitItem::Begin() {
-  PortalTask* const task = ThisThread().current_task;
-  if (task != nullptr) PortalAccess::AddNoAwait(*task, *this);
-}
+ private:
+  GREENBACK_SWITCHES_INLINE static void SwitchFrom(FiberWaiter& waiter) {
+    if (context::SavedContext* const next = waiter.task->Park(waiter)) {
+      context::Switch(waiter.context, *next);
+    }
+  }
+  static void ParkWithHooks(FiberWaiter& waiter);
+};
 
 inline FiberWaiter::FiberWaiter(PortalTask& waiting) : Waiter(Kind::kFiber) {
   task = &waiting;

@@ -1,25 +1,43 @@
 #include "greenback/host/step_task.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <coroutine>
+#include <cstddef>
 #include <exception>
+#include <fstream>
 #include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "greenback/await.h"
+#include "greenback/context/stack_pool.h"
 #include "greenback/host/portal_task.h"
 #include "gtest/gtest.h"
 
 namespace greenback {
 namespace {
 
+using internal::FiberWaiter;
+using internal::PortalAccess;
+
 // A task of a host that continues it at once.
-class TestTask final : public internal::StepTask {
+class TestTask : public internal::StepTask {
  public:
   TestTask() : StepTask("the test") {
-    internal::PortalAccess::Set(*this, internal::PortalAccess::Portal::kOpen);
+    PortalAccess::Set(*this, PortalAccess::Portal::kOpen);
   }
   absl::string_view name() const override { return "task"; }
+
+  using StepTask::ResumeAfterStep;
+  using StepTask::set_has_parked;
 
  private:
   void ScheduleContinue(internal::Waiter& waiter) noexcept override {
@@ -30,12 +48,376 @@ class TestTask final : public internal::StepTask {
   bool AddCancelHook(internal::CancelHook&) override { return false; }
 };
 
+// One of a host that continues it later.
+class LaterTask final : public TestTask {
+ public:
+  // Null: nothing is to be continued.
+  internal::Waiter* TakeFired() { return std::exchange(fired_, nullptr); }
+
+ private:
+  void ScheduleContinue(internal::Waiter& waiter) noexcept override {
+    fired_ = &waiter;
+  }
+
+  internal::Waiter* fired_ = nullptr;
+};
+
 struct Gate {
   std::coroutine_handle<> waiter;
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle) { waiter = handle; }
   void await_resume() const noexcept {}
 };
+struct StatusGate : Gate {
+  absl::Status await_resume() const { return absl::OkStatus(); }
+};
+
+// Hands out the waiter itself.
+struct Place : internal::ResumesAtHome {
+  FiberWaiter* waiter = nullptr;
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<>) { std::terminate(); }
+  bool await_park(FiberWaiter& parking) {
+    waiter = &parking;
+    return true;
+  }
+  void await_resume() const noexcept {}
+};
+
+using Log = std::vector<std::string>;
+
+TEST(StepTaskTest, AStepIsCalledOnAFiberAsTheTask) {
+  TestTask task;
+  bool on_fiber = false;
+  task.Step([&] {
+    const char here = 0;
+    context::StackBounds bounds;
+    on_fiber = context::FindStack(&here, bounds);
+    EXPECT_EQ(internal::ThisThread().current_task, &task);
+  });
+  EXPECT_TRUE(on_fiber || context::sanitizer::kAddress);  // or a fake frame
+  EXPECT_EQ(internal::ThisThread().current_task, nullptr);
+  EXPECT_FALSE(task.is_parked());
+}
+
+#if defined(__cpp_exceptions)
+TEST(StepTaskTest, WhatAStepThrowsIsThrownWhereItWasBegunOrContinued) {
+  TestTask task;
+  EXPECT_THROW(task.Step([] { throw std::runtime_error("begun"); }),
+               std::runtime_error);
+  LaterTask later;
+  Gate gate;
+  later.Step([&] {
+    Await(gate);
+    throw std::runtime_error("continued");
+  });
+  gate.waiter.resume();
+  internal::Waiter* const fired = later.TakeFired();
+  ASSERT_NE(fired, nullptr);
+  EXPECT_THROW(later.Continue(*fired), std::runtime_error);
+  EXPECT_EQ(internal::ThisThread().current_task, nullptr);
+}
+#endif
+
+TEST(StepTaskTest, AStepThatParksReturnsAndIsContinuedByTheHost) {
+  LaterTask task;
+  Gate gate;
+  Log log;
+  task.Step([&] {
+    log.push_back("begins");
+    Await(gate);
+    log.push_back("continues");
+  });
+  EXPECT_TRUE(task.is_parked());
+  EXPECT_EQ(task.TakeFired(), nullptr);
+  gate.waiter.resume();
+  EXPECT_EQ(log, Log({"begins"}));
+  internal::Waiter* const fired = task.TakeFired();
+  ASSERT_NE(fired, nullptr);
+  task.Continue(*fired);
+  EXPECT_EQ(log, Log({"begins", "continues"}));
+  EXPECT_FALSE(task.is_parked());
+}
+
+TEST(StepTaskTest, AStepInAStepOfTheSameTaskRunsInPlace) {
+  TestTask task;
+  Log log;
+  task.Step([&] {
+    task.Step([&] { log.push_back("inner"); });
+    log.push_back("outer");
+  });
+  EXPECT_EQ(log, Log({"inner", "outer"}));
+}
+
+TEST(StepTaskTest, WhatFiresInAStepOfItsTaskIsTheRestOfThatStep) {
+  LaterTask task;
+  Gate gate;
+  Log log;
+  task.Step([&] {
+    Await(gate);
+    log.push_back("rest");
+  });
+  task.Step([&] {
+    gate.waiter.resume();
+    log.push_back("step");
+  });
+  EXPECT_EQ(log, Log({"step", "rest"}));
+  EXPECT_EQ(task.TakeFired(), nullptr);
+}
+
+TEST(StepTaskTest, AStepBelowAnAwaitRunsOnItsStackWhichThenWaitsAgain) {
+  TestTask task;
+  Place place;
+  Log log;
+  task.Step([&] {
+    Await(place);
+    log.push_back("after");
+  });
+  for (int i = 0; i < 2; ++i) {
+    task.Step(
+        [&] {
+          EXPECT_TRUE(internal::StepTask::IsOnStackOf(*place.waiter));
+          log.push_back("below");
+        },
+        place.waiter);
+    EXPECT_TRUE(task.is_parked());
+  }
+  PortalAccess::Wake(*place.waiter);
+  EXPECT_EQ(log, Log({"below", "below", "after"}));
+  EXPECT_FALSE(task.is_parked());
+}
+
+TEST(StepTaskTest, WhatIsToStartWhenParkedStartsThen) {
+  struct Starts : Place {
+    Log& log;
+    bool starts;
+    bool await_park(FiberWaiter& parking) {
+      parking.start_argument = this;
+      parking.start = [](void* self, FiberWaiter& parked) {
+        Starts& starts = *static_cast<Starts*>(self);
+        EXPECT_TRUE(parked.is_parked());
+        starts.log.push_back("starts");
+        starts.waiter = &parked;
+        return starts.starts;
+      };
+      log.push_back("parks");
+      return true;
+    }
+  };
+  TestTask task;
+  Log log;
+  Starts starts{{}, log, true};
+  task.Step([&] {
+    Await(starts);
+    log.push_back("after");
+  });
+  EXPECT_EQ(log, Log({"parks", "starts"}));
+  task.Continue(*starts.waiter);  // it need not fire
+  EXPECT_EQ(log, Log({"parks", "starts", "after"}));
+
+  log.clear();
+  Starts not_started{{}, log, false};
+  task.Step([&] {
+    Await(not_started);
+    log.push_back("after");
+  });
+  EXPECT_EQ(log, Log({"parks", "starts", "after"}));
+}
+
+TEST(StepTaskTest, SetsTheFlagOfAnAwaitThatParks) {
+  TestTask task;
+  bool has_parked = false;
+  Gate gate;
+  task.set_has_parked(&has_parked);
+  task.Step([&] {
+    Await(std::suspend_never());
+    EXPECT_FALSE(has_parked);
+    Await(gate);
+  });
+  EXPECT_TRUE(has_parked);
+  gate.waiter.resume();
+}
+
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+  std::coroutine_handle<> handle;
+};
+
+TEST(StepTaskTest, ResumesACoroutineAfterTheStepWhichMayDeleteTheTask) {
+  auto task = std::make_unique<TestTask>();
+  TestTask& running = *task;
+  Log log;
+  const auto after = [](std::unique_ptr<TestTask>& task, Log& log) -> Detached {
+    EXPECT_EQ(internal::ThisThread().current_task, nullptr);
+    log.push_back("after");
+    task.reset();
+    co_return;
+  };
+  running.Step([&] {
+    TestTask::ResumeAfterStep(after(task, log).handle);
+    log.push_back("step");
+  });
+  EXPECT_EQ(log, Log({"step", "after"}));
+  EXPECT_EQ(task, nullptr);
+}
+
+TEST(StepTaskTest, AbandonUnwindsWhatIsParkedInnermostFirst) {
+  TestTask task;
+  StatusGate first;
+  StatusGate second;
+  Log log;
+  struct Unwound {
+    Log& log;
+    const char* what;
+    ~Unwound() { log.push_back(what); }
+  };
+  absl::Status status;
+  const auto wait = [&](StatusGate& gate, const char* what) {
+    const Unwound unwound{log, what};
+    status = Await(gate);  // Abandoned, with exceptions
+    log.push_back("returned");
+  };
+  task.Step([&] { wait(first, "first"); });
+  task.Step([&] { wait(second, "second"); });
+  EXPECT_TRUE(task.is_parked());
+  task.Abandon();
+  EXPECT_FALSE(task.is_parked());
+#if defined(__cpp_exceptions)
+  EXPECT_EQ(log, Log({"second", "first"}));
+#else
+  EXPECT_EQ(log, Log({"returned", "second", "returned", "first"}));
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+#endif
+  // Nothing is awaited any more.
+  StatusGate third;
+  task.Step(
+      [&] { EXPECT_EQ(TryAwait(third).code(), absl::StatusCode::kCancelled); });
+  EXPECT_FALSE(task.is_parked());
+}
+
+// The limit on address space is not for the sanitizers.
+TEST(StepTaskTest, WithoutAStackAStepRunsAndCannotPark) {
+  if (context::sanitizer::kAddress || context::sanitizer::kThread) {
+    GTEST_SKIP() << "a sanitizer wants address space";
+  }
+  absl::Status while_none;
+  absl::Status once_there_are;
+  // One that has no idle fiber.
+  std::thread([&] {
+    std::vector<context::Stack> stacks;
+    stacks.reserve(2048);
+    rlimit before;
+    ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+    size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    rlimit limit = before;
+    limit.rlim_cur = pages * static_cast<size_t>(getpagesize()) + (8 << 20);
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    for (;;) {
+      context::StackOrError made = context::StackPool::Default().Acquire();
+      if (!made.stack) break;
+      stacks.push_back(std::move(made.stack));
+    }
+    TestTask task;
+    Gate gate;
+    task.Step([&] {
+      EXPECT_EQ(internal::ThisThread().current_task, &task);
+      while_none = TryAwait(gate);
+      setrlimit(RLIMIT_AS, &before);
+      stacks.clear();
+      once_there_are = TryAwait(gate);
+    });
+    EXPECT_EQ(gate.waiter, nullptr);
+    // The next one has a stack.
+    task.Step([&] { Await(gate); });
+    EXPECT_TRUE(task.is_parked());
+    gate.waiter.resume();
+  }).join();
+  EXPECT_EQ(while_none.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(once_there_are.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(absl::StrContains(std::string(once_there_are.message()),
+                                "when this step of task \"task\" began"))
+      << once_there_are;
+}
+
+// ---------------------------------------------------------------- park hooks
+
+class LoggingHook final : public internal::ParkHook {
+ public:
+  LoggingHook(const char* name, PortalTask& task, Log& log)
+      : name_(name), log_(log) {
+    PortalAccess::AddParkHook(task, *this);
+  }
+
+ private:
+  void Leaves() noexcept override { log_.push_back("-" + name_); }
+  void Returns() noexcept override { log_.push_back("+" + name_); }
+
+  const std::string name_;
+  Log& log_;
+};
+
+TEST(ParkHookTest, IsToldWhenTheFramesLeaveAndReturn) {
+  TestTask task;
+  Gate gate;
+  Log log;
+  task.Step([&] {
+    LoggingHook first("first", task, log);
+    LoggingHook second("second", task, log);
+    Await(std::suspend_never());  // leaves nothing
+    EXPECT_TRUE(log.empty());
+    Await(gate);
+    log.push_back("awaited");
+    second.LeaveList();
+    Await(gate);
+    first.LeaveList();
+    Await(gate);
+  });
+  EXPECT_EQ(log, Log({"-second", "-first"}));
+  gate.waiter.resume();
+  EXPECT_EQ(log, Log({"-second", "-first", "+first", "+second", "awaited",
+                      "-first"}));
+  log.clear();
+  gate.waiter.resume();
+  EXPECT_EQ(log, Log({"+first"}));
+  gate.waiter.resume();
+  EXPECT_EQ(log, Log({"+first"}));
+  EXPECT_FALSE(task.is_parked());
+}
+
+// What is called on the waiting stack is the task's, too.
+TEST(ParkHookTest, ReturnsForACallBelow) {
+  TestTask task;
+  Place place;
+  Log log;
+  task.Step([&] {
+    LoggingHook hook("hook", task, log);
+    Await(place);
+    hook.LeaveList();
+  });
+  task.Step([&] { log.push_back("below"); }, place.waiter);
+  EXPECT_EQ(log, Log({"-hook", "+hook", "below", "-hook"}));
+  PortalAccess::Wake(*place.waiter);
+  EXPECT_EQ(log.back(), "+hook");
+}
+
+// A hook may outlive its task, which then forgets it.
+TEST(ParkHookTest, MayOutliveItsTask) {
+  Log log;
+  auto task = std::make_unique<TestTask>();
+  LoggingHook hook("hook", *task, log);
+  task.reset();
+  hook.LeaveList();
+  EXPECT_TRUE(log.empty());
+}
 
 // What UBSan reports when a member function of the task is called after that.
 TEST(StepTaskTest, R30_AStepMayDeleteItsTask) {

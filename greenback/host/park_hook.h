@@ -1,0 +1,79 @@
+// ParkHook: what wants to know when the synchronous frames of a task leave
+// their thread, and when they come back. Internal.
+//
+// For a thread-local variable that is to be the task's own, a lock whose holder
+// must not wait, a trace. A task has one list of hooks, and an Await() looks
+// once whether that is empty.
+#ifndef GREENBACK_HOST_PARK_HOOK_H_
+#define GREENBACK_HOST_PARK_HOOK_H_
+
+#include <source_location>
+
+#include "greenback/internal/intrusive_list.h"
+
+namespace greenback::internal {
+
+// Is in the list of a task (PortalAccess::AddParkHook()) until LeaveList(), or
+// until the task ends. Its functions are called on the task's thread; they must
+// not await, nor change the list.
+class ParkHook : public ListItem<ParkHook> {
+ protected:
+  ParkHook() = default;
+  ~ParkHook() = default;
+
+ private:
+  friend class ParkHooks;
+
+  // Not null: an Await() is refused, and its error names this place.
+  virtual const std::source_location* Refuses() const noexcept {
+    return nullptr;
+  }
+  // An Await() is about to leave the thread to others / has resumed, perhaps on
+  // another thread. Always in pairs, also where nothing else had to run.
+  virtual void Leaves() noexcept {}
+  virtual void Returns() noexcept {}
+};
+
+// The hooks of a task, the latest first.
+class ParkHooks {
+ public:
+  ParkHooks() = default;
+  ParkHooks(const ParkHooks&) = delete;
+  ParkHooks& operator=(const ParkHooks&) = delete;
+  ~ParkHooks() { hooks_.Clear(); }
+
+  bool empty() const { return hooks_.first() == nullptr; }
+  void Add(ParkHook& hook) { hooks_.PushFront(hook); }
+
+  // What the latest hook that refuses an Await() says; null: none does.
+  const std::source_location* Refuses() const noexcept {
+    for (const ParkHook* hook = hooks_.first(); hook != nullptr;
+         hook = hook->next_in_list()) {
+      if (const std::source_location* const where = hook->Refuses()) {
+        return where;
+      }
+    }
+    return nullptr;
+  }
+  // The latest first; they return in reverse order.
+  void Leave() noexcept {
+    for (ParkHook* hook = hooks_.first(); hook != nullptr;
+         hook = hook->next_in_list()) {
+      hook->Leaves();
+    }
+  }
+  void Return() noexcept { Return(hooks_.first()); }
+
+ private:
+  static void Return(ParkHook* hook) noexcept {
+    if (hook == nullptr) return;
+    Return(hook->next_in_list());
+    hook->Returns();
+  }
+
+  IntrusiveList<ParkHook> hooks_;
+};
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_HOST_PARK_HOOK_H_
