@@ -8,13 +8,13 @@
 #ifndef GREENBACK_HOST_CALLEE_PROMISE_H_
 #define GREENBACK_HOST_CALLEE_PROMISE_H_
 
-#include <atomic>
 #include <concepts>
 #include <coroutine>
 #include <utility>
 
 #include "greenback/host/home_awaiter.h"
 #include "greenback/host/portal_task.h"
+#include "greenback/host/suspend_race.h"
 #include "greenback/host/transfer.h"
 
 namespace greenback::internal {
@@ -32,17 +32,12 @@ class CalleePromise : public TransferringPromise {
   // The awaiter goes on: what an await_suspend of the coroutine returns. The
   // coroutine may be destroyed as soon as this is called.
   std::coroutine_handle<> HandBack() noexcept {
-    if (point_ != nullptr) {
-      PortalAccess::Wake(*point_);
+    if (awaited_by_root_) {
+      PortalAccess::Wake(*root_);
       return std::noop_coroutine();
     }
     if constexpr (!kTailCalls) {
-      Phase in_place = Phase::kInPlace;
-      if (phase_.load(std::memory_order_relaxed) == in_place &&
-          phase_.compare_exchange_strong(in_place, Phase::kDone,
-                                         std::memory_order_acq_rel)) {
-        return std::noop_coroutine();
-      }
+      if (race_.CompleteIfFirst()) return std::noop_coroutine();
     }
     return TransferTo(continuation_);
   }
@@ -51,8 +46,8 @@ class CalleePromise : public TransferringPromise {
   // that.
   void RunBelow(std::coroutine_handle<> self, FiberWaiter& point) {
     continuation_ = self;  // for is_awaited() alone
-    point_ = &point;
     root_ = &point;
+    awaited_by_root_ = true;
     ResumeAndTransfer(self);
   }
 
@@ -76,20 +71,20 @@ class CalleePromise : public TransferringPromise {
   bool RunInPlace(std::coroutine_handle<> self,
                   std::coroutine_handle<> caller) {
     set_continuation(caller);
-    phase_.store(Phase::kInPlace, std::memory_order_relaxed);
+    race_.Restart();
     ResumeAndTransfer(self);
-    Phase in_place = Phase::kInPlace;
-    return !phase_.compare_exchange_strong(in_place, Phase::kDetached,
-                                           std::memory_order_acq_rel);
+    if (race_.Suspend()) return false;
+    race_.Restart(SuspendRace::State::kSuspended);
+    return true;
   }
 
  private:
-  enum class Phase : unsigned char { kDetached, kInPlace, kDone };
-
   std::coroutine_handle<> continuation_;
-  FiberWaiter* point_ = nullptr;  // of the Await(), where that is the awaiter
   FiberWaiter* root_ = nullptr;
-  std::atomic<Phase> phase_{Phase::kDetached};
+  // Of an awaiter that runs the coroutine in place; all others are suspended
+  // before it runs.
+  SuspendRace race_{SuspendRace::State::kSuspended};
+  bool awaited_by_root_ = false;
 };
 
 // Runs `callee` until it hands back to `caller`: for an await_suspend, which

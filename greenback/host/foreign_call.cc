@@ -14,13 +14,10 @@ ForeignTask::ForeignTask() : StepTask("a coroutine of another library") {
 void ForeignTask::End() {
   if (!has_parked_) {
     // Nobody else knows of it: Suspend() comes after this, on this thread.
-    phase_.store(Phase::kEnded, std::memory_order_relaxed);
+    race_.CompleteInline();
     return;
   }
-  if (phase_.exchange(Phase::kEnded, std::memory_order_acq_rel) ==
-      Phase::kSuspended) {
-    ResumeAfterStep(coroutine_);
-  }
+  if (!race_.CompleteIfFirst()) ResumeAfterStep(coroutine_);
 }
 
 void ForeignTask::ScheduleCheckpoint(Waiter& waiter) {

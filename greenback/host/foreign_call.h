@@ -9,20 +9,17 @@
 #ifndef GREENBACK_HOST_FOREIGN_CALL_H_
 #define GREENBACK_HOST_FOREIGN_CALL_H_
 
-#include <atomic>
 #include <coroutine>
-#include <cstdint>
-#include <exception>
-#include <type_traits>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "greenback/abandoned.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/step_task.h"
+#include "greenback/host/suspend_race.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/internal/in_place.h"
+#include "greenback/internal/outcome.h"
 
 namespace greenback::internal {
 
@@ -37,18 +34,11 @@ class ForeignTask : public StepTask {
   // The one step has ended: `coroutine_` goes on, unless it never stopped.
   void End();
   // After the step began. False: it has ended already.
-  bool Suspend() {
-    Phase running = phase_.load(std::memory_order_acquire);
-    return running == Phase::kRunning &&
-           phase_.compare_exchange_strong(running, Phase::kSuspended,
-                                          std::memory_order_acq_rel);
-  }
+  bool Suspend() { return race_.Suspend(); }
 
   std::coroutine_handle<> coroutine_;
 
  private:
-  enum class Phase : uint8_t { kRunning, kSuspended, kEnded };
-
   void ScheduleContinue(Waiter& waiter) noexcept override { Continue(waiter); }
   // There are no others to let run: what is left of this step comes first.
   void ScheduleCheckpoint(Waiter& waiter) override;
@@ -58,7 +48,7 @@ class ForeignTask : public StepTask {
     return true;
   }
 
-  std::atomic<Phase> phase_{Phase::kRunning};
+  SuspendRace race_;               // of the coroutine with the step
   bool has_parked_ = false;        // known to the step alone
   CancelHooks hooks_;              // nobody cancels
 };
@@ -78,33 +68,22 @@ class ForeignCall final : public ForeignTask {
   bool Start(Fn& fn, std::coroutine_handle<> coroutine) {
     coroutine_ = coroutine;
     Step([this, &fn] {
-      GREENBACK_TRY {
-        if constexpr (std::is_void_v<R>) {
-          fn();
-        } else {
-          result_.Emplace([&fn]() -> R { return fn(); });
-        }
-      }
+      GREENBACK_TRY { outcome_.SetValue(fn); }
 #if defined(__cpp_exceptions)
       catch (const Abandoned&) {
         return;  // there is nobody to tell
       }
 #endif
-      GREENBACK_CATCH_ALL { error_ = std::current_exception(); }
+      GREENBACK_CATCH_ALL { outcome_.SetCurrentException(); }
       if (PortalAccess::Get(*this) != PortalAccess::Portal::kAbandoned) End();
     });
     return Suspend();
   }
 
-  R Take() {
-    if (error_) std::rethrow_exception(std::move(error_));
-    if constexpr (!std::is_void_v<R>) return std::forward<R>(*result_);
-  }
+  R Take() { return outcome_.Take(); }
 
  private:
-  struct Nothing {};
-  InPlace<std::conditional_t<std::is_void_v<R>, Nothing, R>> result_;
-  std::exception_ptr error_;
+  Outcome<R> outcome_;
 };
 
 }  // namespace greenback::internal

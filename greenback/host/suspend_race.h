@@ -15,7 +15,7 @@
 //   the waiter
 //     Suspend()            kSuspended   -            -            false
 //     Leave()              kLeft        kLeft        -            false
-//     Restart()            -            kStarting    -            kStarting
+//     Restart(initial)     -            initial      -            initial
 //   the completer
 //     Complete()           kCompleted   kCompleted   kCompleted   -
 //     CompleteIfFirst()    kCompleted   false        -            -
@@ -46,8 +46,8 @@ class BasicSuspendRace {
     kCompleted,  // the operation has completed
   };
 
-  // A waiter that is suspended before the operation starts begins with
-  // kSuspended.
+  // `initial` is kStarting, or kSuspended for a waiter that is suspended before
+  // it starts its operation.
   explicit BasicSuspendRace(State initial = State::kStarting)
       : state_(initial) {}
   BasicSuspendRace(const BasicSuspendRace&) = delete;
@@ -76,11 +76,12 @@ class BasicSuspendRace {
     return false;
   }
 
-  // The waiter is about to start another operation. There is no completer yet.
-  void Restart() {
+  // As after construction: the waiter is about to start another operation, and
+  // there is no completer yet.
+  void Restart(State initial = State::kStarting) {
     [[maybe_unused]] const State found = state_.load(std::memory_order_relaxed);
     assert(found == State::kSuspended || found == State::kCompleted);
-    state_.store(State::kStarting, std::memory_order_relaxed);
+    state_.store(initial, std::memory_order_relaxed);
   }
 
   // The operation has completed. The result is the state until then. kStarting:

@@ -196,6 +196,17 @@ TEST(OutcomeTest, TakeKeepsNoReferenceToTheException) {
   EXPECT_EQ(token.use_count(), 1);
 }
 
+TEST(OutcomeTest, TakeErrorLeavesNothingSet) {
+  Outcome<int> outcome;
+  EXPECT_EQ(outcome.TakeError(), nullptr);
+  outcome.Run([]() -> int { throw std::runtime_error("failed"); });
+  EXPECT_NE(outcome.TakeError(), nullptr);
+  EXPECT_FALSE(outcome.is_set());
+  outcome.SetValue([] { return 7; });
+  EXPECT_EQ(outcome.TakeError(), nullptr);
+  EXPECT_EQ(outcome.Take(), 7);
+}
+
 TEST(OutcomeTest, DestroysAnExceptionThatIsNotTaken) {
   auto token = std::make_shared<int>();
   {
