@@ -1,8 +1,6 @@
 #include "greenback/from_callback.h"
 
 #include <atomic>
-#include <coroutine>
-#include <cstdint>
 #include <source_location>
 #include <string>
 
@@ -23,41 +21,29 @@ std::string ExplainDrop(const std::source_location& where) {
 
 }  // namespace
 
-bool CallbackStateBase::Suspend(std::coroutine_handle<> handle) {
-  handle_ = handle;
-  // From here on another thread may have resumed the handle, and destroyed
-  // everything.
-  return (word_.fetch_or(kSuspended, std::memory_order_acq_rel) & kDone) == 0;
-}
-
-void CallbackStateBase::Finish(uint64_t how) {
-  const uint64_t before = word_.fetch_or(how, std::memory_order_acq_rel);
-  constexpr uint64_t kWaits = kAwaited | kSuspended;
-  if ((before & kWaits) == kWaits) handle_.resume();
+void CallbackStateBase::Finish() {
+  // A waiter that is not suspended yet may be gone, and this with it, as soon
+  // as it finds the race completed.
+  if (race_.Complete() == SuspendRace::State::kSuspended) handle_.resume();
 }
 
 void CallbackStateBase::Leave() {
-  const uint64_t before =
-      word_.fetch_and(~uint64_t{kAwaited}, std::memory_order_acq_rel);
-  if (before < kCopy) delete this;
+  race_.Leave();
+  Release();
 }
 
 void CallbackStateBase::DropCopy() {
-  uint64_t word = Load();
-  for (;;) {
-    if (word / kCopy == 1 && (word & (kAwaited | kClaimed)) == kAwaited) {
-      // The last one, and so nobody else makes copies or calls. It goes after
-      // it has said so: until then the awaiter leaves this object alone.
-      Finish(kClaimed | kDone | kDropped);
-      word = Load();
-    }
-    if (word_.compare_exchange_weak(word, word - kCopy,
-                                    std::memory_order_acq_rel,
-                                    std::memory_order_acquire)) {
-      break;
-    }
+  if (copies_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  // It was the last one: nobody else makes copies or calls.
+  if (!claimed_.load(std::memory_order_relaxed)) {
+    dropped_ = true;
+    Finish();
   }
-  if (word - kCopy < kCopy && (word & kAwaited) == 0) delete this;
+  Release();
+}
+
+void CallbackStateBase::Release() {
+  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 absl::Status CallbackDroppedStatus(PortalTask* cancelled,

@@ -59,8 +59,8 @@
 #include <atomic>
 #include <concepts>
 #include <coroutine>
+#include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <source_location>
 #include <stdexcept>
@@ -71,8 +71,8 @@
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/host/portal_task.h"
-#include "greenback/internal/exceptions.h"
-#include "greenback/internal/in_place.h"
+#include "greenback/host/suspend_race.h"
+#include "greenback/internal/outcome.h"
 #include "greenback/no_await_scope.h"
 
 namespace greenback {
@@ -85,9 +85,8 @@ class CallbackDropped : public std::runtime_error {
 
 namespace internal {
 
-// What the awaiter and the copies of `done` share: one atomic word, which
-// counts the copies and says how far things are. Deletes itself when neither is
-// left. Begins with one copy.
+// What the awaiter and the copies of `done` share. Begins with one copy, and
+// deletes itself when neither awaiter nor copies are left.
 class CallbackStateBase {
  public:
   CallbackStateBase(const CallbackStateBase&) = delete;
@@ -96,42 +95,39 @@ class CallbackStateBase {
   // For the awaiter.
 
   // `handle` is resumed when `done` is called. False: it was called already.
-  bool Suspend(std::coroutine_handle<> handle);
-  bool is_done() const { return (Load() & kDone) != 0; }
+  bool Suspend(std::coroutine_handle<> handle) {
+    handle_ = handle;
+    return race_.Suspend();
+  }
+  bool is_done() const {
+    return race_.state() == SuspendRace::State::kCompleted;
+  }
   // All copies are gone, and none was called. Once it is done.
-  bool is_dropped() const { return (Load() & kDropped) != 0; }
-  // The awaiter goes.
+  bool is_dropped() const { return dropped_; }
+  // The awaiter is destroyed.
   void Leave();
 
   // For a copy of `done`.
 
-  void AddCopy() { word_.fetch_add(kCopy, std::memory_order_relaxed); }
+  void AddCopy() { copies_.fetch_add(1, std::memory_order_relaxed); }
   void DropCopy();
   // Whether this is the first call: then Finish() must follow.
-  bool Claim() {
-    return (word_.fetch_or(kClaimed, std::memory_order_relaxed) & kClaimed) ==
-           0;
-  }
-  void Finish() { Finish(kDone); }
+  bool Claim() { return !claimed_.exchange(true, std::memory_order_relaxed); }
+  void Finish();
 
  protected:
   CallbackStateBase() = default;
   virtual ~CallbackStateBase() = default;
 
  private:
-  enum : uint64_t {
-    kAwaited = 1,    // there is an awaiter
-    kSuspended = 2,  // handle_ waits to be resumed
-    kClaimed = 4,    // `done` was called
-    kDone = 8,       // and has left its result
-    kDropped = 16,   // or never will be
-    kCopy = 32,      // how much a copy counts
-  };
+  // The awaiter does not need this any more, or the last copy does not.
+  void Release();
 
-  uint64_t Load() const { return word_.load(std::memory_order_acquire); }
-  void Finish(uint64_t how);
-
-  std::atomic<uint64_t> word_{kAwaited | kCopy};
+  SuspendRace race_;
+  std::atomic<bool> claimed_{false};  // `done` was called
+  bool dropped_ = false;              // or never will be
+  std::atomic<uint8_t> owners_{2};    // the awaiter, and all copies together
+  std::atomic<size_t> copies_{1};
   std::coroutine_handle<> handle_;
 };
 
@@ -141,30 +137,15 @@ class CallbackState final : public CallbackStateBase {
   template <class... Args>
   void Complete(Args&&... args) {
     if (!Claim()) return;
-    GREENBACK_TRY {
-      result_.Emplace([&] { return Result(std::forward<Args>(args)...); });
-    }
-    GREENBACK_CATCH_ALL { error_ = std::current_exception(); }
+    outcome_.Run(
+        [&]() -> Result { return Result(std::forward<Args>(args)...); });
     Finish();
   }
 
-  Result Take() {
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
-    return std::move(*result_);
-  }
+  Result Take() { return outcome_.Take(); }
 
  private:
-  std::exception_ptr error_;
-  InPlace<Result> result_;
-};
-
-template <>
-class CallbackState<void> final : public CallbackStateBase {
- public:
-  void Complete() {
-    if (Claim()) Finish();
-  }
-  void Take() {}
+  Outcome<Result> outcome_;
 };
 
 template <class Result, class... Args>
