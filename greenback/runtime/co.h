@@ -27,13 +27,12 @@
 #define GREENBACK_RUNTIME_CO_H_
 
 #include <coroutine>
-#include <exception>
 #include <type_traits>
 #include <utility>
 
 #include "greenback/host/callee_promise.h"
 #include "greenback/host/portal_task.h"
-#include "greenback/internal/in_place.h"
+#include "greenback/internal/outcome.h"
 
 namespace greenback {
 
@@ -47,6 +46,7 @@ namespace internal {
 [[noreturn]] void ReportCoAwaitedTwice();
 
 // What a Co's promise has for every T.
+template <class T>
 class CoPromiseBase : public CalleePromise {
  public:
   struct FinalAwaiter {
@@ -60,43 +60,31 @@ class CoPromiseBase : public CalleePromise {
   };
   FinalAwaiter final_suspend() const noexcept { return {}; }
 
-  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+  void unhandled_exception() noexcept { outcome_.SetCurrentException(); }
+
+  T TakeResult() { return outcome_.Take(); }
 
  protected:
-  void RethrowIfFailed() {
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
-  }
-
- private:
-  std::exception_ptr error_;
+  Outcome<T> outcome_;
 };
 
 template <class T>
-class CoPromise final : public CoPromiseBase {
+class CoPromise final : public CoPromiseBase<T> {
  public:
   Co<T> get_return_object() noexcept;
 
   template <class U = T>
   requires std::is_convertible_v<U&&, T>
   void return_value(U&& value) {
-    result_.Emplace([&]() -> T { return std::forward<U>(value); });
+    this->outcome_.SetValue([&]() -> T { return std::forward<U>(value); });
   }
-
-  T TakeResult() {
-    RethrowIfFailed();
-    return std::forward<T>(*result_);
-  }
-
- private:
-  InPlace<T> result_;
 };
 
 template <>
-class CoPromise<void> final : public CoPromiseBase {
+class CoPromise<void> final : public CoPromiseBase<void> {
  public:
   Co<void> get_return_object() noexcept;
-  void return_void() const noexcept {}
-  void TakeResult() { RethrowIfFailed(); }
+  void return_void() noexcept { outcome_.SetValue(); }
 };
 
 template <class T>

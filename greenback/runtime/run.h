@@ -31,7 +31,6 @@
 #define GREENBACK_RUNTIME_RUN_H_
 
 #include <concepts>
-#include <exception>
 #include <functional>
 #include <type_traits>
 #include <utility>
@@ -40,7 +39,7 @@
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
 #include "greenback/internal/exceptions.h"
-#include "greenback/internal/in_place.h"
+#include "greenback/internal/outcome.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/internal/run_state.h"
 #include "greenback/runtime/nursery.h"
@@ -55,21 +54,21 @@ namespace internal {
 [[noreturn]] void ReportSystemTaskFailure(const absl::Status& status);
 
 template <class Result, class Fn, class... Args>
-Co<void> RunMain(InPlace<Result>& result, std::exception_ptr& error, Fn fn,
-                 Args... args) {
+Co<void> RunMain(Outcome<Result>& outcome, Fn fn, Args... args) {
   GREENBACK_TRY {
     auto&& awaitable = std::invoke(std::move(fn), std::move(args)...);
     using A = decltype(awaitable);
-    if constexpr (std::is_void_v<AwaitResult<A>>) {
+    if constexpr (std::is_void_v<Result>) {
       co_await std::forward<A>(awaitable);
+      outcome.SetValue();
     } else {
       // A value in place of an rvalue reference, which may refer to the
       // awaiter.
       Result value = co_await std::forward<A>(awaitable);
-      result.Emplace([&]() -> Result { return std::forward<Result>(value); });
+      outcome.SetValue([&]() -> Result { return std::forward<Result>(value); });
     }
   }
-  GREENBACK_CATCH_ALL { error = std::current_exception(); }
+  GREENBACK_CATCH_ALL { outcome.SetCurrentException(); }
 }
 
 }  // namespace internal
@@ -81,21 +80,18 @@ requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(
         std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>> {
   using Result = AwaitResult<
       std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>>;
-  using Kept =
-      std::conditional_t<std::is_void_v<Result>, internal::Nothing, Result>;
-  internal::InPlace<Kept> result;
-  std::exception_ptr error;
+  internal::Outcome<Result> outcome;
   absl::Status failed;
   {
     internal::RunState state(options);
     absl::Status ran = state.RunToEnd([&](Nursery& nursery) {
       nursery.StartSoon(
-          internal::RunMain<Kept, std::decay_t<Fn>, std::decay_t<Args>...>,
-          std::ref(result), std::ref(error), std::forward<Fn>(async_fn),
+          internal::RunMain<Result, std::decay_t<Fn>, std::decay_t<Args>...>,
+          std::ref(outcome), std::forward<Fn>(async_fn),
           std::forward<Args>(args)...);
     });
     if (!ran.ok()) internal::ReportStackExhausted(ran);
-    failed = state.Outcome(std::move(error));
+    failed = state.Outcome(outcome.TakeError());
   }
   if (!failed.ok()) {
     if constexpr (internal::kCarriesStatus<Result>) {
@@ -104,7 +100,7 @@ requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(
       internal::ReportSystemTaskFailure(failed);
     }
   }
-  if constexpr (!std::is_void_v<Result>) return std::forward<Result>(*result);
+  return outcome.Take();
 }
 
 template <class Fn, class... Args>

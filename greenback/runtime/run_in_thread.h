@@ -31,18 +31,15 @@
 
 #include <concepts>
 #include <coroutine>
-#include <exception>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "greenback/await.h"
-#include "greenback/internal/exceptions.h"
+#include "greenback/internal/outcome.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/internal/cancel_state.h"
 #include "greenback/runtime/internal/thread_pool.h"
@@ -86,29 +83,14 @@ class ThreadCall final : public ThreadWait {
   explicit ThreadCall(Call& call) : call_(call) {}
   ~ThreadCall() { LeaveIfWaiting("RunInThread(), whose function has begun"); }
 
-  // Once it is done, and not void.
-  Result TakeResult() { return *std::move(result_); }
-  void RethrowIfFailed() {
-    if (error_) std::rethrow_exception(std::move(error_));
-  }
+  // Once it is done.
+  Result TakeResult() { return outcome_.Take(); }
 
  private:
-  void DoWork() noexcept override {
-    GREENBACK_TRY {
-      if constexpr (std::is_void_v<Result>) {
-        call_();
-      } else {
-        result_.emplace(call_());
-      }
-    }
-    GREENBACK_CATCH_ALL { error_ = std::current_exception(); }
-  }
+  void DoWork() noexcept override { outcome_.Run(call_); }
 
   Call& call_;
-  std::optional<
-      std::conditional_t<std::is_void_v<Result>, std::monostate, Result>>
-      result_;
-  std::exception_ptr error_;
+  Outcome<Result> outcome_;
 };
 
 template <class T>
@@ -135,8 +117,8 @@ auto RunInThread(Fn fn, Args... args) -> Co<typename internal::ThreadResultOf<
   internal::ThreadCall<decltype(call)> running(call);
   absl::Status status = co_await running;
   if (!status.ok()) co_return status;
-  running.RethrowIfFailed();
   if constexpr (std::is_void_v<std::invoke_result_t<Fn, Args...>>) {
+    running.TakeResult();
     co_return status;
   } else {
     co_return running.TakeResult();
