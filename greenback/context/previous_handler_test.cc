@@ -336,28 +336,31 @@ TEST_P(PreviousHandlerTest, R28_ItsMaskMayHoldTheSignalItself) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Flags, PreviousHandlerTest, ::testing::ValuesIn([] {
-      std::vector<int> all;
-      for (const int siginfo : {0, SA_SIGINFO}) {
-        for (const int onstack : {0, SA_ONSTACK}) {
-          for (const int nodefer : {0, SA_NODEFER}) {
-            for (const int resethand : {0, static_cast<int>(SA_RESETHAND)}) {
-              all.push_back(siginfo | onstack | nodefer | resethand);
-            }
-          }
+std::vector<int> AllFlags() {
+  std::vector<int> all;
+  for (const int siginfo : {0, SA_SIGINFO}) {
+    for (const int onstack : {0, SA_ONSTACK}) {
+      for (const int nodefer : {0, SA_NODEFER}) {
+        for (const int resethand : {0, static_cast<int>(SA_RESETHAND)}) {
+          all.push_back(siginfo | onstack | nodefer | resethand);
         }
       }
-      return all;
-    }()),
-    [](const ::testing::TestParamInfo<int>& flags) {
-      std::string name;
-      if (flags.param & SA_SIGINFO) name += "Siginfo";
-      if (flags.param & SA_ONSTACK) name += "Onstack";
-      if (flags.param & SA_NODEFER) name += "Nodefer";
-      if (flags.param & static_cast<int>(SA_RESETHAND)) name += "Resethand";
-      return name.empty() ? std::string("None") : name;
-    });
+    }
+  }
+  return all;
+}
+
+std::string FlagsName(const ::testing::TestParamInfo<int>& flags) {
+  std::string name;
+  if (flags.param & SA_SIGINFO) name += "Siginfo";
+  if (flags.param & SA_ONSTACK) name += "Onstack";
+  if (flags.param & SA_NODEFER) name += "Nodefer";
+  if (flags.param & static_cast<int>(SA_RESETHAND)) name += "Resethand";
+  return name.empty() ? std::string("None") : name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Flags, PreviousHandlerTest,
+                         ::testing::ValuesIn(AllFlags()), &FlagsName);
 
 TEST(PreviousActionTest, R28_IgnoringAndTheDefaultBehaveAsWithoutGreenback) {
   SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS();
