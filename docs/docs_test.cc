@@ -356,8 +356,8 @@ TEST(DocsTest, ReferenceHasEveryPublicHeader) {
 }
 
 // The umbrella of greenback/asio/ is greenback/asio/asio.h, that of util/ is
-// util/greenback_util.h: a program that vendors greenback may have a util/util.h
-// of its own.
+// util/greenback_util.h: a program that vendors greenback may have a
+// util/util.h of its own.
 bool IsUmbrella(const fs::path& header) {
   const std::string folder = header.parent_path().filename();
   return header.stem() == folder || header.stem() == "greenback_" + folder;

@@ -111,10 +111,10 @@ struct AbandonedValue<std::exception_ptr> {
 #endif
 
 template <class Result>
-requires(
-    HasAbandonedValue<typename Result::error_type>&&
-        std::constructible_from<Result, typename Result::unexpected_type>)  //
-    struct AbandonedValue<Result> {
+  requires(
+      HasAbandonedValue<typename Result::error_type> &&
+      std::constructible_from<Result, typename Result::unexpected_type>)  //
+struct AbandonedValue<Result> {
   static Result Make() {
     return Result(typename Result::unexpected_type(
         AbandonedValue<typename Result::error_type>::Make()));
@@ -122,8 +122,8 @@ requires(
 };
 
 template <internal::CanBeInAbandonedValue... Elements>
-requires((HasAbandonedValue<Elements> || ...))  //
-    struct AbandonedValue<std::tuple<Elements...>> {
+  requires((HasAbandonedValue<Elements> || ...))  //
+struct AbandonedValue<std::tuple<Elements...>> {
   static std::tuple<Elements...> Make() {
     return std::tuple<Elements...>(internal::AbandonedElement<Elements>()...);
   }
@@ -131,8 +131,8 @@ requires((HasAbandonedValue<Elements> || ...))  //
 
 template <internal::CanBeInAbandonedValue First,
           internal::CanBeInAbandonedValue Second>
-requires(HasAbandonedValue<First> || HasAbandonedValue<Second>)  //
-    struct AbandonedValue<std::pair<First, Second>> {
+  requires(HasAbandonedValue<First> || HasAbandonedValue<Second>)  //
+struct AbandonedValue<std::pair<First, Second>> {
   static std::pair<First, Second> Make() {
     return {internal::AbandonedElement<First>(),
             internal::AbandonedElement<Second>()};

@@ -108,7 +108,7 @@ TEST(AwaitTest, P17_WhatIsReadyAtOnceMakesNoSwitch) {
 struct Freely {
   int value;
 };
-Suspending<bool> operator co_await(Freely&& freely) {
+Suspending<bool> operator co_await(Freely && freely) {
   EXPECT_EQ(freely.value, 5);
   return {[](auto) { return false; }};
 }

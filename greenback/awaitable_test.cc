@@ -108,11 +108,11 @@ TYPED_TEST(AwaiterTest, R25_IsTakenWithItsQualifiers) {
 // An lvalue stays where it is; what is for rvalues is not moved from it.
 TYPED_TEST(AwaiterTest, R25_IsAwaitedAsAnLvalueUnlessItIsForRvalues) {
   constexpr bool kForLvalues =
-      requires(TypeParam & awaiter, std::coroutine_handle<> waker) {
-    awaiter.await_ready();
-    awaiter.await_suspend(waker);
-    awaiter.await_resume();
-  };
+      requires(TypeParam& awaiter, std::coroutine_handle<> waker) {
+        awaiter.await_ready();
+        awaiter.await_suspend(waker);
+        awaiter.await_resume();
+      };
   static_assert(Awaitable<TypeParam&> == kForLvalues);
   if constexpr (kForLvalues) {
     greenback::Run([]() -> Co<void> {

@@ -173,7 +173,7 @@ class Callback {
   }
 
   template <class... Args>
-  requires kMakes<Result, Args...>
+    requires kMakes<Result, Args...>
   void operator()(Args&&... args) const {
     // What is resumed may destroy this object: nothing of it is used after.
     if (state_ != nullptr) state_->Complete(std::forward<Args>(args)...);

@@ -164,7 +164,9 @@ TEST(NoAwaitScopeTest, R10_RefusesAwaitAndNamesBothPlaces) {
                 HasSubstr("portal_test.cc:" + std::to_string(line + 1))));
       // What belongs to the coroutine is not refused.
       EXPECT_TRUE((co_await Checkpoint()).ok());
-      { NoAwaitScope inner; }
+      {
+        NoAwaitScope inner;
+      }
       EXPECT_FALSE(TryAwait(Checkpoint()).ok());
     }
     EXPECT_TRUE(TryAwait(Checkpoint()).ok());

@@ -60,7 +60,9 @@ class TaskLocal {
  public:
   // Get() gives `default_value` where nothing was set.
   explicit TaskLocal(T default_value) : default_(std::move(default_value)) {}
-  TaskLocal() requires std::is_default_constructible_v<T> : default_() {}
+  TaskLocal()
+    requires std::is_default_constructible_v<T>
+      : default_() {}
   TaskLocal(const TaskLocal&) = delete;
   TaskLocal& operator=(const TaskLocal&) = delete;
 

@@ -66,7 +66,9 @@ TEST(PortalsForChildrenTest, T07_EnteringAndLeavingArePlainCalls) {
     // Also in synchronous code, in a task that has a portal already.
     co_await WithPortalRunSync([] {
       AssertNoCheckpoints no_checkpoints;
-      { PortalsForChildren portals; }
+      {
+        PortalsForChildren portals;
+      }
       EXPECT_TRUE(HasPortal());
     });
   });

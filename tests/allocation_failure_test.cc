@@ -823,7 +823,9 @@ TEST(AllocationFailureTest, R33_TreesOfPortalsSurviveIt) {
     greenback::Run([&]() -> Co<void> {
       {
         PortalsForChildren portals;
-        { PortalsForChildren nested; }
+        {
+          PortalsForChildren nested;
+        }
         (void)co_await OpenNursery(count);
       }
       co_await WithPortalRunTree(

@@ -33,13 +33,12 @@ namespace {
 
 // What corral, for one, asks of an awaiter.
 template <class A>
-concept GoodCitizen = requires(A awaiter, const A constant,
-                               std::coroutine_handle<> handle) {
-  { constant.await_ready() }
-  noexcept->std::same_as<bool>;
-  { awaiter.await_suspend(handle) } -> internal::SuspendResult;
-  std::forward<A>(awaiter).await_resume();
-};
+concept GoodCitizen =
+    requires(A awaiter, const A constant, std::coroutine_handle<> handle) {
+      { constant.await_ready() } noexcept -> std::same_as<bool>;
+      { awaiter.await_suspend(handle) } -> internal::SuspendResult;
+      std::forward<A>(awaiter).await_resume();
+    };
 template <class Awaitable>
 inline constexpr bool kGood = GoodCitizen<
     std::remove_reference_t<decltype(GetAwaiter(std::declval<Awaitable>()))>>;
@@ -137,8 +136,7 @@ using FinalOf =
     decltype(std::declval<typename Coroutine::promise_type&>().final_suspend());
 template <class A>
 concept ConstNoexceptReady = requires(const A awaiter) {
-  { awaiter.await_ready() }
-  noexcept->std::same_as<bool>;
+  { awaiter.await_ready() } noexcept -> std::same_as<bool>;
 };
 static_assert(ConstNoexceptReady<FinalOf<Co<int>>>);
 static_assert(ConstNoexceptReady<FinalOf<AsyncGenerator<int>>>);

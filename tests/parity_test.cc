@@ -1073,7 +1073,9 @@ TYPED_TEST(AnyThreadParityTest, InDestructors) {
   PARITY_NAMES;
   InCompany<TypeParam>([] {
     int uncaught = -1;
-    { AwaitsWhenDestroyed<Host> awaits{uncaught}; }
+    {
+      AwaitsWhenDestroyed<Host> awaits{uncaught};
+    }
     EXPECT_EQ(uncaught, 0);
   });
 }

@@ -701,7 +701,9 @@ TYPED_TEST(AsyncContextTest, U04_NothingIsLeftBehind) {
     using Lends = LendsCounted<Host>;
     EXPECT_EQ(WithAsyncContext(Lends(), [](Counted c) { return c; }).value, 1);
     EXPECT_EQ(Counted::live(), 0);
-    { AsyncContext context(Lends{}); }
+    {
+      AsyncContext context(Lends{});
+    }
     EXPECT_EQ(Counted::live(), 0);
 #if defined(__cpp_exceptions)
     LostFailures lost;
@@ -938,7 +940,9 @@ TYPED_TEST(AsyncContextTest, U04_AnExceptionOfExitPropagatesOutOfTheScope) {
     Log log;
     try {
       AsyncContext outer(Plain{log});
-      { AsyncContext context(Plain{.log = log, .exit_fails = true}); }
+      {
+        AsyncContext context(Plain{.log = log, .exit_fails = true});
+      }
       ADD_FAILURE() << "no exception";
     } catch (const std::runtime_error& error) {
       EXPECT_STREQ(error.what(), "Exit");

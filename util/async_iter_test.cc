@@ -353,7 +353,9 @@ TYPED_TEST(AsyncIterTest, U06_ItMayBeMovedBeforeAndAfterItsEnd) {
 
 TYPED_TEST(AsyncIterTest, U06_OutsideATaskItIsAnError) {
   FIXTURE;
-  { auto untouched = AsyncIter(Fixture::Upto(3)); }  // needs no task
+  {
+    auto untouched = AsyncIter(Fixture::Upto(3));
+  }  // needs no task
 #if defined(__cpp_exceptions)
   auto iter = AsyncIter(Fixture::Upto(3));
   EXPECT_THROW((void)(iter.begin() == iter.end()), PortalError);

@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "greenback/internal/exceptions.h"
 #include "greenback/host/portal_task.h"
+#include "greenback/internal/exceptions.h"
 #include "util/internal/report_lost_failure.h"
 
 namespace greenback {

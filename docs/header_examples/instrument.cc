@@ -1,10 +1,9 @@
 // Where the examples of instrument/ stand.
-#include "instrument/greenback_instrument.h"
-
 #include <string>
 
 #include "absl/status/status.h"
 #include "greenback/greenback.h"
+#include "instrument/greenback_instrument.h"
 
 using greenback::Co;
 

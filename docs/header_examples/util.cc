@@ -1,6 +1,4 @@
 // Where the examples of util/ stand.
-#include "util/greenback_util.h"
-
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "greenback/runtime/co.h"
+#include "util/greenback_util.h"
 
 using greenback::Co;
 

@@ -103,19 +103,19 @@ class PortalExecutor {
   }
 
   template <class Property>
-  requires(boost::asio::can_query_v<const Executor&, Property>)  //
-      decltype(auto) query(const Property& property) const noexcept {
+    requires(boost::asio::can_query_v<const Executor&, Property>)  //
+  decltype(auto) query(const Property& property) const noexcept {
     return boost::asio::query(executor_, property);
   }
   template <class Property>
-  requires(boost::asio::can_require_v<const Executor&, Property>)  //
-      auto require(const Property& property) const {
+    requires(boost::asio::can_require_v<const Executor&, Property>)  //
+  auto require(const Property& property) const {
     return Wrap(boost::asio::require(executor_, property));
   }
   // For executors that act on the property; Asio tries require() first.
   template <class Property>
-  requires(boost::asio::can_prefer_v<const Executor&, Property>)  //
-      auto prefer(const Property& property) const {
+    requires(boost::asio::can_prefer_v<const Executor&, Property>)  //
+  auto prefer(const Property& property) const {
     return Wrap(boost::asio::prefer(executor_, property));
   }
 

@@ -140,7 +140,7 @@ class CountingExecutor {
       : io_(other.io_), counts_(other.counts_), properties_(properties) {
     if (properties_.tracked) ++counts_->tracked;
   }
-  CountingExecutor With(bool Properties::*property, bool value) const {
+  CountingExecutor With(bool Properties::* property, bool value) const {
     Properties properties = properties_;
     properties.*property = value;
     return CountingExecutor(*this, properties);

@@ -1,4 +1,3 @@
-#include "greenback/asio/awaitable.h"
 #include "greenback/asio/portal.h"
 
 #include <atomic>
@@ -41,6 +40,7 @@
 
 #include "gmock/gmock.h"
 #include "greenback/asio/asio.h"
+#include "greenback/asio/awaitable.h"
 #include "greenback/greenback.h"
 #include "gtest/gtest.h"
 #include "instrument/greenback_instrument.h"
@@ -818,8 +818,7 @@ TEST(AsioPortalTest, R02_DestroyingTheContextUnwindsWhatWaits) {
       };
       if (on_strand) {
         // The first strand is made after the first task.
-        asio::CoSpawn(
-            io, []() -> awaitable<void> { co_return; }, detached);
+        asio::CoSpawn(io, []() -> awaitable<void> { co_return; }, detached);
         boost::asio::co_spawn(boost::asio::make_strand(io), body(), detached);
       } else {
         boost::asio::co_spawn(io, body(), detached);

@@ -111,8 +111,7 @@ void FiberMain(void* argument) {
   Flows& flows = *static_cast<Flows*>(argument);
   Switch(flows.fiber, flows.thread);
   asm volatile("");
-  SwitchThen(
-      flows.fiber, flows.thread, [](void*) {}, nullptr);
+  SwitchThen(flows.fiber, flows.thread, [](void*) {}, nullptr);
   FinalSwitch(flows.thread);
 }
 

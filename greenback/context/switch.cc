@@ -143,8 +143,8 @@ greenback_context_jump_fcontext:
 #endif
 
 // `used`: called from the assembly alone.
-extern "C" GREENBACK_SWITCHES __attribute__((used, visibility("hidden")))
-greenback::context::internal::First
+extern "C" GREENBACK_SWITCHES
+__attribute__((used, visibility("hidden"))) greenback::context::internal::First
 greenback_context_start(greenback::context::internal::Arrival arrival) {
   using greenback::context::internal::Jump;
   using greenback::context::internal::Start;

@@ -698,8 +698,7 @@ TEST(SwitchDeathTest, EntryMustNotReturn) {
       {
         SavedContext test;
         const Stack stack = NewStack();
-        SavedContext fiber = SavedContext::Create(
-            stack, [](void*) {}, nullptr);
+        SavedContext fiber = SavedContext::Create(stack, [](void*) {}, nullptr);
         Switch(test, fiber);
       },
       "");

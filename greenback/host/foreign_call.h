@@ -48,9 +48,9 @@ class ForeignTask : public StepTask {
     return true;
   }
 
-  SuspendRace race_;               // of the coroutine with the step
-  bool has_parked_ = false;        // known to the step alone
-  CancelHooks hooks_;              // nobody cancels
+  SuspendRace race_;         // of the coroutine with the step
+  bool has_parked_ = false;  // known to the step alone
+  CancelHooks hooks_;        // nobody cancels
 };
 
 template <class R>

@@ -90,7 +90,9 @@ bool IsInStandardLibrary(const std::source_location& where) {
     std::source_location called_by;
   };
   Locked locked;
-  { const std::lock_guard<Locked> lock(locked); }
+  {
+    const std::lock_guard<Locked> lock(locked);
+  }
   // Its headers are in two folders, of which lock_guard is in the inner one.
   absl::string_view folder = locked.called_by.file_name();
   for (int i = 0; i < 2; ++i) folder = folder.substr(0, folder.rfind('/'));

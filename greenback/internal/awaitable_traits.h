@@ -30,13 +30,11 @@ concept HasAdapter = requires(T&& value) {
   AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(std::forward<T>(value));
 };
 template <class T>
-concept HasMemberCoAwait = requires(T&& value) {
-  std::forward<T>(value).operator co_await();
-};
+concept HasMemberCoAwait =
+    requires(T&& value) { std::forward<T>(value).operator co_await(); };
 template <class T>
-concept HasFreeCoAwait = requires(T&& value) {
-  operator co_await(std::forward<T>(value));
-};
+concept HasFreeCoAwait =
+    requires(T&& value) { operator co_await(std::forward<T>(value)); };
 
 // The three functions of an awaiter of type T are called on an lvalue, as the
 // compiler does ([expr.await]: "e is an lvalue"), whatever T is. Some libraries
@@ -50,17 +48,15 @@ using AwaiterRvalue = std::conditional_t<std::is_lvalue_reference_v<T>, T,
                                          std::remove_reference_t<T>&&>;
 
 template <class T>
-concept HasReady = requires(T&& awaiter) {
-  static_cast<T&&>(awaiter).await_ready();
-};
+concept HasReady =
+    requires(T&& awaiter) { static_cast<T&&>(awaiter).await_ready(); };
 template <class T>
 concept HasSuspend = requires(T&& awaiter, std::coroutine_handle<> waker) {
   static_cast<T&&>(awaiter).await_suspend(waker);
 };
 template <class T>
-concept HasResume = requires(T&& awaiter) {
-  static_cast<T&&>(awaiter).await_resume();
-};
+concept HasResume =
+    requires(T&& awaiter) { static_cast<T&&>(awaiter).await_resume(); };
 template <class T>
 using ForReady = std::conditional_t<HasReady<AwaiterLvalue<T>>,
                                     AwaiterLvalue<T>, AwaiterRvalue<T>>;
@@ -97,10 +93,12 @@ concept ReadyGivesBool = requires(AwaiterLvalue<T> awaiter) {
   static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready());
 };
 template <class T>
-concept SuspendGivesSuspendResult = requires(AwaiterLvalue<T> awaiter,
-                                             std::coroutine_handle<> waker) {
-  { static_cast<ForSuspend<T>>(awaiter).await_suspend(waker) } -> SuspendResult;
-};
+concept SuspendGivesSuspendResult =
+    requires(AwaiterLvalue<T> awaiter, std::coroutine_handle<> waker) {
+      {
+        static_cast<ForSuspend<T>>(awaiter).await_suspend(waker)
+      } -> SuspendResult;
+    };
 
 // An awaiter of corral's kind: its library's coroutines set an executor before
 // they suspend on it.
@@ -116,7 +114,7 @@ concept WantsExecutor = requires(std::remove_reference_t<T>& awaiter) {
 
 template <class T>
 concept Awaiter = ReadyGivesBool<T> && SuspendGivesSuspendResult<T> &&
-    HasResume<ForResume<T>> && !WantsExecutor<T>;
+                  HasResume<ForResume<T>> && !WantsExecutor<T>;
 
 template <class T>
 class AdaptedAwaiter;
@@ -156,7 +154,7 @@ inline constexpr bool kResumesAtHome = std::is_base_of_v<ResumesAtHome, T>;
 // An awaiter that resumes the task as the one inside it does declares
 // GreenbackInner.
 template <class T>
-requires requires { typename T::GreenbackInner; }
+  requires requires { typename T::GreenbackInner; }
 inline constexpr bool kResumesAtHome<T> =
     kResumesAtHome<std::remove_cvref_t<typename T::GreenbackInner>>;
 template <class T>
@@ -215,8 +213,8 @@ class AdaptedAwaiter {
 // If the adapter returns something that is not awaitable, this is no awaiter
 // either.
 template <class T>
-requires(!AdapterGivesAwaitable<T>)  //
-    class AdaptedAwaiter<T> {
+  requires(!AdapterGivesAwaitable<T>)  //
+class AdaptedAwaiter<T> {
  public:
   explicit AdaptedAwaiter(T&&) {}
 };
@@ -258,9 +256,9 @@ inline constexpr bool kIsForRvalues<T&> = !Awaitable<T&> && Awaitable<T>;
 template <class T>
 inline constexpr bool kIsAwaitable = true;
 template <class T>
-requires(!Awaitable<T>)                            //
-    [[gnu::unavailable(GREENBACK_NOT_AWAITABLE)]]  //
-    inline constexpr bool kIsAwaitable<T> = true;
+  requires(!Awaitable<T>)                      //
+[[gnu::unavailable(GREENBACK_NOT_AWAITABLE)]]  //
+inline constexpr bool kIsAwaitable<T> = true;
 #else
 template <class T>
 inline constexpr bool kIsAwaitable = Awaitable<T>;
@@ -318,8 +316,8 @@ struct KeptResult {
 template <class R>
 struct Immovable {
   template <class Result>
-  requires(std::same_as<std::remove_cvref_t<Result>, std::remove_cv_t<R>>)  //
-      Immovable(Result&&) {  // NOLINT(google-explicit-constructor)
+    requires(std::same_as<std::remove_cvref_t<Result>, std::remove_cv_t<R>>)  //
+  Immovable(Result&&) {  // NOLINT(google-explicit-constructor)
     static_assert(std::is_move_constructible_v<R>,
                   "the result is an rvalue reference, perhaps into what is "
                   "destroyed before it is used, to something that cannot be "

@@ -42,7 +42,7 @@ class InPlace {
 };
 
 template <class T>
-requires std::is_reference_v<T>
+  requires std::is_reference_v<T>
 class InPlace<T> {
  public:
   InPlace() = default;

@@ -74,7 +74,7 @@ class CoPromise final : public CoPromiseBase<T> {
   Co<T> get_return_object() noexcept;
 
   template <class U = T>
-  requires std::is_convertible_v<U&&, T>
+    requires std::is_convertible_v<U&&, T>
   void return_value(U&& value) {
     this->outcome_.SetValue([&]() -> T { return std::forward<U>(value); });
   }

@@ -57,7 +57,7 @@ struct MemberAwaitable {
 struct FreeAwaitable {
   Signal& signal;
 };
-Signal& operator co_await(const FreeAwaitable& awaitable) {
+Signal& operator co_await(const FreeAwaitable & awaitable) {
   return awaitable.signal;
 }
 

@@ -43,9 +43,9 @@ struct ProcessOptions {
   // RunProcess({"sh", "-c", script}). Not an initializer_list, which g++ 12
   // does not compile inside a co_await.
   template <std::convertible_to<std::string>... Texts>
-  requires(sizeof...(Texts) > 0)
-      // NOLINTNEXTLINE(google-explicit-constructor)
-      ProcessOptions(Texts&&... texts) {
+    requires(sizeof...(Texts) > 0)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  ProcessOptions(Texts&&... texts) {
     arguments.reserve(sizeof...(Texts));
     (arguments.push_back(std::forward<Texts>(texts)), ...);
   }

@@ -74,8 +74,8 @@ Co<void> RunMain(Outcome<Result>& outcome, Fn fn, Args... args) {
 }  // namespace internal
 
 template <class Fn, class... Args>
-requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(
-    const RunOptions& options, Fn&& async_fn, Args&&... args)
+  requires(!std::same_as<std::decay_t<Fn>, RunOptions>)
+auto Run(const RunOptions& options, Fn&& async_fn, Args&&... args)
     -> AwaitResult<
         std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>> {
   using Result = AwaitResult<
@@ -104,8 +104,8 @@ requires(!std::same_as<std::decay_t<Fn>, RunOptions>) auto Run(
 }
 
 template <class Fn, class... Args>
-requires(!std::same_as<std::decay_t<Fn>, RunOptions>) decltype(auto)
-    Run(Fn&& async_fn, Args&&... args) {
+  requires(!std::same_as<std::decay_t<Fn>, RunOptions>)
+decltype(auto) Run(Fn&& async_fn, Args&&... args) {
   return Run(RunOptions(), std::forward<Fn>(async_fn),
              std::forward<Args>(args)...);
 }

@@ -108,7 +108,7 @@ struct ThreadResultOf<void> {
 }  // namespace internal
 
 template <class Fn, class... Args>
-requires std::invocable<Fn, Args...>
+  requires std::invocable<Fn, Args...>
 auto RunInThread(Fn fn, Args... args) -> Co<typename internal::ThreadResultOf<
     std::invoke_result_t<Fn, Args...>>::type> {
   auto call = [&]() -> decltype(auto) {

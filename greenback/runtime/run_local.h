@@ -43,13 +43,15 @@ template <class T>
 class RunLocal {
  public:
   // Each run begins with T().
-  RunLocal() requires std::is_default_constructible_v<T>
+  RunLocal()
+    requires std::is_default_constructible_v<T>
       : make_([] { return std::make_shared<T>(); }) {}
   // Each run begins with a copy of `first`.
-  explicit RunLocal(T first) requires std::is_copy_constructible_v<T>
+  explicit RunLocal(T first)
+    requires std::is_copy_constructible_v<T>
       : make_([first = std::move(first)] {
-        return std::make_shared<T>(first);
-      }) {}
+          return std::make_shared<T>(first);
+        }) {}
   RunLocal(const RunLocal&) = delete;
   RunLocal& operator=(const RunLocal&) = delete;
 

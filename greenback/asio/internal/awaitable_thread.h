@@ -166,19 +166,19 @@ class BoxedExecutor {
   // All properties, because Asio relies on them: a pool's join() does not wait
   // for an executor that cannot track outstanding work.
   template <class Property>
-  requires(boost::asio::can_query_v<const AnyExecutor&, Property>)  //
-      decltype(auto) query(const Property& property) const {
+    requires(boost::asio::can_query_v<const AnyExecutor&, Property>)  //
+  decltype(auto) query(const Property& property) const {
     return boost::asio::query(executor(), property);
   }
   template <class Property>
-  requires(boost::asio::can_require_v<const AnyExecutor&, Property>)  //
-      auto require(const Property& property) const {
+    requires(boost::asio::can_require_v<const AnyExecutor&, Property>)  //
+  auto require(const Property& property) const {
     return BoxedExecutor(
         AnyExecutor(boost::asio::require(executor(), property)));
   }
   template <class Property>
-  requires(boost::asio::can_prefer_v<const AnyExecutor&, Property>)  //
-      auto prefer(const Property& property) const {
+    requires(boost::asio::can_prefer_v<const AnyExecutor&, Property>)  //
+  auto prefer(const Property& property) const {
     return BoxedExecutor(
         AnyExecutor(boost::asio::prefer(executor(), property)));
   }

@@ -159,7 +159,8 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
           "movq %%rax, %%rdi\n\t"
           "movq %%rdx, %%rsi")
       : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(fcontext),
-        "+" GREENBACK_IN("S")(data) GREENBACK_OUTPUTS:GREENBACK_INPUTS
+        "+" GREENBACK_IN("S")(data) GREENBACK_OUTPUTS
+      : GREENBACK_INPUTS
       : "rcx", "rdx", "r8", "r9", "r10", "r11", GREENBACK_CALL_CLOBBERS);
   data->fcontext = fcontext;
   return data;
@@ -244,7 +245,8 @@ inline __attribute__((always_inline)) Place* JumpTo(Place* there, Place* here) {
       "endbr64")
       // clang-format on
       : "=" GREENBACK_IN("a")(address), "+" GREENBACK_IN("D")(here),
-        "+" GREENBACK_IN("S")(there) GREENBACK_OUTPUTS:GREENBACK_INPUTS
+        "+" GREENBACK_IN("S")(there) GREENBACK_OUTPUTS
+      : GREENBACK_INPUTS
       : "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
         GREENBACK_CALL_CLOBBERS);
   return here;

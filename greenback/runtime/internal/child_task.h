@@ -60,13 +60,13 @@ template <class A>
 inline constexpr bool kGivesStatus =
     std::is_same_v<std::decay_t<AwaitResult<A>>, absl::Status>;
 template <class A>
-concept TaskAwaitable = Awaitable<A> &&
-    (kGivesStatus<A> || std::is_void_v<AwaitResult<A>>);
+concept TaskAwaitable =
+    Awaitable<A> && (kGivesStatus<A> || std::is_void_v<AwaitResult<A>>);
 // Other functions are refused by a static_assert. Everything else is then left
 // out of the instantiation, so that its sentence is the only error.
 template <class Fn, class... Args>
 concept TaskFunction = std::invocable<Fn, Args...> &&
-    TaskAwaitable<std::invoke_result_t<Fn, Args...>>;
+                       TaskAwaitable<std::invoke_result_t<Fn, Args...>>;
 
 // A child task: awaits fn(args...), and notes how it failed.
 template <class Fn, class... Args>

@@ -68,7 +68,7 @@ inline constexpr HostService kRunService{
 // Base class, private or not, of the awaiters that need a task of a run.
 struct NeedsRun : ResumesAtHome {};
 template <class A>
-requires std::is_base_of_v<NeedsRun, A>
+  requires std::is_base_of_v<NeedsRun, A>
 inline constexpr const HostService* kNeededService<A> = &kRunService;
 
 // Something to do at a time. Lives in what waits for it.

@@ -157,7 +157,9 @@ TEST(AssertCheckpointsTest, SaysWhereItBegan) {
     ::testing::ScopedFakeTestPartResultReporter reporter(&failures);
     greenback::Run([&]() -> Co<void> {
       first = __LINE__ + 1;
-      { AssertCheckpoints yes; }
+      {
+        AssertCheckpoints yes;
+      }
       co_await CancelShieldedCheckpoint();
       second = __LINE__ + 1;
       AssertNoCheckpoints no;
@@ -200,7 +202,9 @@ TEST(AssertCheckpointsTest, TwoHalvesAreACheckpoint) {
 
 TEST(AssertCheckpointsTest, TheyNest) {
   ExpectCheckpoint([]() -> Co<void> {
-    { AssertNoCheckpoints before; }
+    {
+      AssertNoCheckpoints before;
+    }
     {
       AssertCheckpoints outer;
       AssertCheckpoints inner;
