@@ -121,7 +121,7 @@ TEST(WaiterDeathTest, AWaitEndsOnce) {
   EXPECT_FALSE(waiter.Fire());
   EXPECT_DEATH((void)waiter.Fire(), "kFired");
   EXPECT_DEATH((void)waiter.FireUnshared(), "kRunning");
-  EXPECT_DEATH(waiter.Queue(), "kParked");
+  EXPECT_DEATH(waiter.Queue(), "is_parked");
 }
 #endif
 
