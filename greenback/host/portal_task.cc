@@ -50,14 +50,6 @@ void PortalAccess::ParkWithHooks(FiberWaiter& waiter) {
   hooks.Return();
 }
 
-__attribute__((noinline)) ThreadState& ThisThread() noexcept {
-  thread_local constinit ThreadState state;
-  // Keeps the compiler from finding out that this function is pure, and thus
-  // from using one thread's answer on another.
-  asm volatile("" ::: "memory");
-  return state;
-}
-
 PortalTask* TaskWithPortal() noexcept {
   PortalTask* task = ThisThread().current_task;
   if (task == nullptr || !PortalAccess::IsOpen(*task)) return nullptr;
