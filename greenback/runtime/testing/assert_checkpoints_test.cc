@@ -156,7 +156,7 @@ TEST(AssertCheckpointsTest, SaysWhereItBegan) {
   {
     ::testing::ScopedFakeTestPartResultReporter reporter(&failures);
     greenback::Run([&]() -> Co<void> {
-      first = __LINE__ + 1;
+      first = __LINE__ + 2;
       {
         AssertCheckpoints yes;
       }
