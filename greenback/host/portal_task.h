@@ -256,8 +256,12 @@ PortalTask* TaskWithPortal() noexcept;
 // The running task if it may Await() what needs `service`; see kNeededService.
 template <const HostService* service>
 PortalTask* TaskToAwait() noexcept {
+  // With UBSan, g++ 12 does not take a comparison of addresses for a constant.
+  constexpr bool kNeedsService =
+      !std::is_same_v<std::integral_constant<const HostService*, service>,
+                      std::integral_constant<const HostService*, nullptr>>;
   PortalTask* const task = TaskWithPortal();
-  if constexpr (service != nullptr) {
+  if constexpr (kNeedsService) {
     if (task != nullptr && !PortalAccess::Offers(*task, *service)) {
       return nullptr;
     }
