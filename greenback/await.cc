@@ -55,7 +55,7 @@ bool IsBecauseOfAbandoned() {
 
 void CallUntilOver(FiberWaiter& waiter) {
   while (waiter.below != nullptr && !waiter.is_abandoned()) {
-    waiter.Rerun();
+    waiter.Resumed();
     std::exchange(waiter.below, nullptr)(waiter.below_argument);
     if (!waiter.is_over()) PortalAccess::Park(waiter);
   }

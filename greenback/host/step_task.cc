@@ -381,7 +381,7 @@ void StepTask::Wake(Waiter& waiter) noexcept {
   if (is_running && waiter.kind() == Waiter::Kind::kFiber &&
       state.steps->run->fiber == static_cast<FiberWaiter&>(waiter).host_fiber) {
     // It is on its way to Park(), and looks at the state before.
-    waiter.FireWhileRunning();
+    waiter.FireInline();
     return;
   }
   if (!waiter.Fire()) return;  // Run() sees it

@@ -11,15 +11,22 @@
 // The transitions, by the state that a function finds. "false": the other side
 // came first, and the state stays as it is. "-": an error, which is asserted.
 //
-//                          kStarting    kSuspended   kLeft        kCompleted
+//                        kStarting   kSuspended  kLeft       kCompleted  (*)
 //   the waiter
-//     Suspend()            kSuspended   -            -            false
-//     Leave()              kLeft        kLeft        -            false
-//     Restart(initial)     -            initial      -            initial
+//     Suspend()          kSuspended  -           -           false       false
+//     SuspendUnshared()  kSuspended  -           -           -           -
+//     Leave()            kLeft       kLeft       -           false       -
+//     Restart(initial)   initial     initial     -           initial     -
 //   the completer
-//     Complete()           kCompleted   kCompleted   kCompleted   -
-//     CompleteIfFirst()    kCompleted   false        -            -
-//     CompleteInline()     kCompleted   -            -            -
+//     Complete()         kCompleted  kCompleted  kCompleted  -      kCompleted
+//     CompleteIfFirst()  kCompleted  false       -           -           -
+//     CompleteInline()   kCompleted  -           -           -           -
+//     CompleteUnshared() kCompleted  kCompleted  -           -           -
+//   the host, for the waiter
+//     Borrow()           false       kStarting   false       false       false
+//     Abandon()          (*), whatever the state was
+//
+// (*) kAbandoned.
 //
 // Threads: the calls of each side follow one another; the two sides may be on
 // different threads. What the first side has written before its transition is
@@ -35,16 +42,19 @@
 
 namespace greenback::internal {
 
+enum class SuspendRaceState : uint8_t {
+  kStarting,   // the waiter has not suspended, nor the operation completed
+  kSuspended,  // the waiter is suspended until the completer resumes it
+  kLeft,       // the waiter has stopped waiting, and is not resumed
+  kCompleted,  // the operation has completed
+  kAbandoned,  // the host has ended; the waiter is resumed, to be unwound
+};
+
 // A test orders the steps of the two sides by an Atomic of its own.
 template <template <class> class Atomic>
 class BasicSuspendRace {
  public:
-  enum class State : uint8_t {
-    kStarting,   // the waiter has not suspended, nor the operation completed
-    kSuspended,  // the waiter is suspended until the completer resumes it
-    kLeft,       // the waiter has stopped waiting, and is not resumed
-    kCompleted,  // the operation has completed
-  };
+  using State = SuspendRaceState;
 
   // `initial` is kStarting, or kSuspended for a waiter that is suspended before
   // it starts its operation.
@@ -54,6 +64,10 @@ class BasicSuspendRace {
   BasicSuspendRace& operator=(const BasicSuspendRace&) = delete;
 
   State state() const { return state_.load(std::memory_order_acquire); }
+  // The state, for the only thread that has access.
+  State unshared_state() const {
+    return state_.load(std::memory_order_relaxed);
+  }
 
   // The waiter suspends. True: the completer resumes it, perhaps before this
   // returns. False: the operation has completed, and the waiter continues.
@@ -62,15 +76,21 @@ class BasicSuspendRace {
     if (found == State::kStarting && Advance(found, State::kSuspended)) {
       return true;
     }
-    assert(found == State::kCompleted);
+    assert(found >= State::kCompleted);
     return false;
+  }
+
+  // Suspend(), where no other thread has access to the race: a plain store.
+  void SuspendUnshared() {
+    assert(unshared_state() == State::kStarting);
+    Set(State::kSuspended);
   }
 
   // The waiter stops waiting. True: it is not resumed, and the completer will
   // find kLeft. False: the operation has completed.
   bool Leave() {
     State found = state();
-    assert(found != State::kLeft);
+    assert(found != State::kLeft && found != State::kAbandoned);
     if (found != State::kCompleted && Advance(found, State::kLeft)) return true;
     assert(found == State::kCompleted);
     return false;
@@ -79,9 +99,9 @@ class BasicSuspendRace {
   // As after construction: the waiter is about to start another operation, and
   // there is no completer yet.
   void Restart(State initial = State::kStarting) {
-    [[maybe_unused]] const State found = state_.load(std::memory_order_relaxed);
-    assert(found == State::kSuspended || found == State::kCompleted);
-    state_.store(initial, std::memory_order_relaxed);
+    assert(unshared_state() != State::kLeft &&
+           unshared_state() != State::kAbandoned);
+    Set(initial);
   }
 
   // The operation has completed. The result is the state until then. kStarting:
@@ -112,11 +132,31 @@ class BasicSuspendRace {
   // waiter's thread: it costs a plain store, and the waiter will continue
   // without suspending.
   void CompleteInline() {
-    assert(state_.load(std::memory_order_relaxed) == State::kStarting);
-    state_.store(State::kCompleted, std::memory_order_relaxed);
+    assert(unshared_state() == State::kStarting);
+    Set(State::kCompleted);
   }
 
+  // Complete(), where no other thread has access to the race: a plain store.
+  State CompleteUnshared() {
+    const State found = unshared_state();
+    assert(found == State::kStarting || found == State::kSuspended);
+    Set(State::kCompleted);
+    return found;
+  }
+
+  // The stack of a suspended waiter is about to run something else. True: the
+  // caller resumes the waiter for that, and the waiter will suspend once more.
+  // False: it is not suspended.
+  bool Borrow() {
+    State found = State::kSuspended;
+    return Advance(found, State::kStarting);
+  }
+
+  // There will be no completer any more, and the caller resumes the waiter.
+  void Abandon() { state_.store(State::kAbandoned, std::memory_order_release); }
+
  private:
+  void Set(State state) { state_.store(state, std::memory_order_relaxed); }
   // False: `from` is now the state that the other side has set.
   bool Advance(State& from, State to) {
     return state_.compare_exchange_strong(from, to, std::memory_order_acq_rel,

@@ -110,11 +110,12 @@ class SteppedAtomic {
 };
 
 using SteppedRace = BasicSuspendRace<SteppedAtomic>;
-using State = SteppedRace::State;
+using State = SuspendRaceState;
 
 // A wait, and what has become of it.
 struct Wait {
   SteppedRace race;
+  int borrowed = 0;
   int continued = 0;   // by the waiter itself
   int resumed = 0;     // by the completer
   int left = 0;        // as the waiter knows
@@ -191,7 +192,8 @@ void Complete(Wait& wait) {
       ++wait.found_left;
       break;
     case State::kCompleted:
-      ADD_FAILURE() << "completed twice";
+    case State::kAbandoned:
+      ADD_FAILURE() << "completed twice, or abandoned";
   }
 }
 
@@ -274,17 +276,71 @@ TEST(SuspendRaceTest, RestartAfterCompleting) {
   EXPECT_EQ(ends.orders, 3);
 }
 
-TEST(SuspendRaceTest, CompleteInline) {
+// The host takes part on the waiter's side: a borrowed waiter is resumed, and
+// suspends once more.
+TEST(SuspendRaceTest, BorrowAndSuspendAgainAgainstComplete) {
+  const Ends ends = TryAllOrders(
+      [](Wait& wait) {
+        if (!wait.race.Borrow()) return;
+        ++wait.borrowed;
+        if (!wait.race.Suspend()) ++wait.continued;
+      },
+      Complete,
+      [](Wait& wait) {
+        wait.race.Restart();
+        EXPECT_TRUE(wait.race.Suspend());
+      });
+  // Completed before Borrow(), between that and Suspend()'s load, in Suspend(),
+  // and after it.
+  EXPECT_EQ(ends.orders, 4);
+  EXPECT_EQ(ends.resumed, 2);
+  EXPECT_EQ(ends.continued, 2);
+}
+
+TEST(SuspendRaceTest, OnOneThreadPlainStoresDoTheSame) {
   SuspendRace race;
   race.CompleteInline();
-  EXPECT_EQ(race.state(), SuspendRace::State::kCompleted);
+  EXPECT_EQ(race.state(), State::kCompleted);
   EXPECT_FALSE(race.Suspend());
+
+  race.Restart();
+  race.SuspendUnshared();
+  EXPECT_EQ(race.state(), State::kSuspended);
+  EXPECT_EQ(race.CompleteUnshared(), State::kSuspended);
+  EXPECT_EQ(race.state(), State::kCompleted);
+
+  race.Restart();
+  EXPECT_EQ(race.CompleteUnshared(), State::kStarting);
+  EXPECT_EQ(race.state(), State::kCompleted);
+}
+
+TEST(SuspendRaceTest, OnlyASuspendedWaiterIsBorrowed) {
+  for (const State state :
+       {State::kStarting, State::kLeft, State::kCompleted, State::kAbandoned}) {
+    SuspendRace race(state);
+    EXPECT_FALSE(race.Borrow());
+    EXPECT_EQ(race.state(), state);
+  }
+  SuspendRace race(State::kSuspended);
+  EXPECT_TRUE(race.Borrow());
+  EXPECT_EQ(race.state(), State::kStarting);
+}
+
+TEST(SuspendRaceTest, AnAbandonedWaiterDoesNotSuspend) {
+  for (const State state :
+       {State::kStarting, State::kSuspended, State::kCompleted}) {
+    SuspendRace race(state);
+    race.Abandon();
+    EXPECT_EQ(race.state(), State::kAbandoned);
+    EXPECT_FALSE(race.Suspend());
+    EXPECT_EQ(race.Complete(), State::kAbandoned);
+  }
 }
 
 // ---------------------------------------------------------- what is an error
 
 TEST(SuspendRaceDeathTest, NoTransitionThatIsNotInTheTable) {
-  using S = SuspendRace::State;
+  using S = State;
   using Function = void (*)(SuspendRace&);
   const struct {
     S from;
@@ -293,14 +349,24 @@ TEST(SuspendRaceDeathTest, NoTransitionThatIsNotInTheTable) {
       {S::kSuspended, [](SuspendRace& race) { race.Suspend(); }},
       {S::kLeft, [](SuspendRace& race) { race.Suspend(); }},
       {S::kLeft, [](SuspendRace& race) { race.Leave(); }},
-      {S::kStarting, [](SuspendRace& race) { race.Restart(); }},
+      {S::kSuspended, [](SuspendRace& race) { race.SuspendUnshared(); }},
+      {S::kLeft, [](SuspendRace& race) { race.SuspendUnshared(); }},
+      {S::kCompleted, [](SuspendRace& race) { race.SuspendUnshared(); }},
+      {S::kAbandoned, [](SuspendRace& race) { race.SuspendUnshared(); }},
+      {S::kAbandoned, [](SuspendRace& race) { race.Leave(); }},
       {S::kLeft, [](SuspendRace& race) { race.Restart(); }},
+      {S::kAbandoned, [](SuspendRace& race) { race.Restart(); }},
       {S::kCompleted, [](SuspendRace& race) { race.Complete(); }},
       {S::kLeft, [](SuspendRace& race) { race.CompleteIfFirst(); }},
       {S::kCompleted, [](SuspendRace& race) { race.CompleteIfFirst(); }},
       {S::kSuspended, [](SuspendRace& race) { race.CompleteInline(); }},
       {S::kLeft, [](SuspendRace& race) { race.CompleteInline(); }},
       {S::kCompleted, [](SuspendRace& race) { race.CompleteInline(); }},
+      {S::kAbandoned, [](SuspendRace& race) { race.CompleteInline(); }},
+      {S::kAbandoned, [](SuspendRace& race) { race.CompleteIfFirst(); }},
+      {S::kLeft, [](SuspendRace& race) { race.CompleteUnshared(); }},
+      {S::kCompleted, [](SuspendRace& race) { race.CompleteUnshared(); }},
+      {S::kAbandoned, [](SuspendRace& race) { race.CompleteUnshared(); }},
   };
   for (const auto& error : errors) {
     SuspendRace race(error.from);
@@ -341,13 +407,11 @@ void RunFreely(Waiter waiter, Completer completer) {
 TEST(SuspendRaceTest, SecondSideSeesWhatTheFirstHasWritten) {
   const auto suspend = [](SuspendRace& race) { return !race.Suspend(); };
   RunFreely(suspend, [](SuspendRace& race) {
-    return race.Complete() == SuspendRace::State::kSuspended;
+    return race.Complete() == State::kSuspended;
   });
   RunFreely(suspend, [](SuspendRace& race) { return !race.CompleteIfFirst(); });
   RunFreely([](SuspendRace& race) { return !race.Leave(); },
-            [](SuspendRace& race) {
-              return race.Complete() == SuspendRace::State::kLeft;
-            });
+            [](SuspendRace& race) { return race.Complete() == State::kLeft; });
 }
 
 }  // namespace

@@ -5,33 +5,27 @@
 // nothing is allocated to wake it, and a task can wait in several places at
 // once: a fiber in an Await(), and the coroutine that it awaits.
 //
-// The states, and the functions that lead from one to the next:
+// Its SuspendRace settles who resumes it. Here are the words that hosts use for
+// the transitions of that:
 //
-//   kRunning -> kParked     Park(), ParkUnshared()
-//   kRunning -> kFired      Fire...(), Queue(): no need to park any more
-//   kParked  -> kFired      Fire...(), Queue()
-//   kParked  -> kRunning    Borrow(), Rerun(): a call on the waiting stack
-//   kFired   -> kRunning    Resumed(): of a coroutine, for its next wait
-//   any      -> kAbandoned  Abandon(): of a fiber, which is to be unwound
+//   Park()    Suspend()   the stack, or the coroutine, is about to be left
+//   Fire()    Complete()  the wait is over
 //
 // A fiber that its awaiter has put into the host's queue by itself is resumed
-// as kParked: nothing fires.
+// while it is parked: nothing fires.
 //
-// Threads: Park(), Borrow() and Fire() settle who comes first between two
-// threads, and who comes second resumes the waiter. The others are for a waiter
-// that one thread alone knows of at the time; ...Unshared() is what a host of
-// one thread calls in place of the function without it.
+// Threads: those of SuspendRace. The functions that are ...Unshared() there are
+// for a waiter that one thread alone has access to at the time, and for a host
+// of one thread.
 #ifndef GREENBACK_HOST_WAITER_H_
 #define GREENBACK_HOST_WAITER_H_
 
-#include <atomic>
-#include <bit>
 #include <cassert>
 #include <coroutine>
 #include <cstdint>
-#include <cstring>
 
 #include "greenback/context/switch.h"
+#include "greenback/host/suspend_race.h"
 
 namespace greenback {
 
@@ -55,9 +49,7 @@ struct Posted {
 class Waiter : public Posted {
  public:
   enum class Kind : uint8_t { kCoroutine, kFiber };
-  enum class State : uint8_t { kRunning, kParked, kFired, kAbandoned };
-
-  explicit Waiter(Kind kind) { Set(kind, State::kRunning); }
+  explicit Waiter(Kind kind) : kind_(kind) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
@@ -65,107 +57,58 @@ class Waiter : public Posted {
   // Of the coroutine; of a fiber, the waker that resumes it, if there is one.
   std::coroutine_handle<> handle;
 
-  Kind kind() const { return kind_and_state_.kind; }
+  Kind kind() const { return kind_; }
 
-  // False: it has fired already, and goes on at once.
-  bool Park() {
-    State running = State::kRunning;
-    return Atomic().compare_exchange_strong(running, State::kParked,
-                                            std::memory_order_acq_rel);
-  }
-  void ParkUnshared() {
-    assert(Is(State::kRunning));
-    Atomic().store(State::kParked, std::memory_order_relaxed);
-  }
+  // False: it has fired already, and the caller continues at once.
+  bool Park() { return race_.Suspend(); }
+  void ParkUnshared() { race_.SuspendUnshared(); }
 
   // The wait is over. True: it was parked, and the caller resumes it. Once for
   // each wait.
-  bool Fire() {
-    const State before =
-        Atomic().exchange(State::kFired, std::memory_order_acq_rel);
-    assert(before != State::kFired);
-    return before == State::kParked;
-  }
+  bool Fire() { return race_.Complete() == SuspendRace::State::kSuspended; }
   bool FireUnshared() {
-    const bool parked = Is(State::kParked);
-    assert(parked || Is(State::kRunning));
-    Atomic().store(State::kFired, std::memory_order_relaxed);
-    return parked;
+    return race_.CompleteUnshared() == SuspendRace::State::kSuspended;
   }
-  // For the thread that is on its way to park it.
-  void FireWhileRunning() {
-    assert(Is(State::kRunning));
-    Atomic().store(State::kFired, std::memory_order_relaxed);
-  }
+  // For the thread that is about to park it.
+  void FireInline() { race_.CompleteInline(); }
 
   // The wait of a coroutine is over, and the caller puts it into the host's
   // queue, where it is found until Resumed(). On the host's thread.
   void Queue() {
     assert(kind() == Kind::kCoroutine);
-    assert(!is_waiting() || is_parked());
-    Set(Kind::kCoroutine, State::kFired);
+    race_.CompleteUnshared();
   }
-  void Resumed() {
-    assert(!is_abandoned());
-    kind_and_state_.state = State::kRunning;
-  }
+  // It has been resumed, and may wait again.
+  void Resumed() { race_.Restart(); }
 
   // False: it is not parked. Else its stack is the caller's to run something
-  // on.
-  bool Borrow() {
-    State parked = State::kParked;
-    return Atomic().compare_exchange_strong(parked, State::kRunning,
-                                            std::memory_order_acq_rel);
-  }
-  // It has been resumed to run something on its stack, and will park again.
-  void Rerun() {
-    assert(Is(State::kParked) || Is(State::kRunning));
-    Atomic().store(State::kRunning, std::memory_order_relaxed);
-  }
+  // on: the caller resumes it, and it parks again after that.
+  bool Borrow() { return race_.Borrow(); }
 
-  // Its host has gone: it is resumed, and nothing was awaited to its end.
-  void Abandon() {
-    Atomic().store(State::kAbandoned, std::memory_order_release);
-  }
+  // Its host has ended: the caller resumes it, and its wait never ends.
+  void Abandon() { race_.Abandon(); }
 
   // There is nothing to wait for any more.
   bool is_over() const {
-    return Atomic().load(std::memory_order_acquire) >= State::kFired;
+    return race_.state() >= SuspendRace::State::kCompleted;
   }
   // Once it is over.
   bool is_abandoned() const {
-    return kind_and_state_.state == State::kAbandoned;
+    return race_.unshared_state() == SuspendRace::State::kAbandoned;
   }
-  // For the host's thread: whether it waits, or has and is yet to resume; and
-  // whether what it waits for is yet to come.
-  bool is_waiting() const { return kind_and_state_.state != State::kRunning; }
-  bool is_parked() const { return kind_and_state_.state == State::kParked; }
+  // For the host's thread: whether it waits, or its wait is over and it is yet
+  // to be resumed.
+  bool is_waiting() const {
+    return race_.unshared_state() != SuspendRace::State::kStarting;
+  }
+  // For the host's thread: whether its wait is not over yet.
+  bool is_parked() const {
+    return race_.unshared_state() == SuspendRace::State::kSuspended;
+  }
 
  private:
-  struct KindAndState {
-    Kind kind;
-    State state;
-    uint8_t unused[2];
-  };
-
-  // By one instruction, which takes four bytes: a constant of two would go by
-  // way of a register.
-  void Set(Kind kind, State state) {
-    constexpr bool kLittle = std::endian::native == std::endian::little;
-    const uint32_t all =
-        uint32_t{static_cast<uint8_t>(kind)} << (kLittle ? 0 : 24) |
-        uint32_t{static_cast<uint8_t>(state)} << (kLittle ? 8 : 16);
-    static_assert(sizeof(all) == sizeof(kind_and_state_));
-    std::memcpy(&kind_and_state_, &all, sizeof(all));
-  }
-  std::atomic_ref<State> Atomic() const {
-    return std::atomic_ref<State>(kind_and_state_.state);
-  }
-  bool Is(State state) const {
-    return Atomic().load(std::memory_order_relaxed) == state;
-  }
-
-  mutable KindAndState kind_and_state_;
+  const Kind kind_;
+  SuspendRace race_;
 };
 
 // An Await() that waits. Its task knows of it from before anything is started,

@@ -40,7 +40,7 @@ TEST(WaiterTest, OnOneThreadItIsTheSame) {
   EXPECT_TRUE(second.FireUnshared());
 
   TestWaiter third;
-  third.FireWhileRunning();
+  third.FireInline();
   EXPECT_TRUE(third.is_over());
   EXPECT_FALSE(third.Park());
 }
@@ -68,9 +68,9 @@ TEST(WaiterTest, OnlyAParkedStackIsBorrowed) {
   EXPECT_TRUE(waiter.Park());
   EXPECT_TRUE(waiter.Borrow());
   EXPECT_FALSE(waiter.Borrow());
-  waiter.Rerun();
+  waiter.Resumed();
   EXPECT_TRUE(waiter.Park());  // and waits once more
-  waiter.Rerun();
+  waiter.Resumed();
   EXPECT_FALSE(waiter.Fire());
   EXPECT_FALSE(waiter.Borrow());
 }
@@ -115,15 +115,13 @@ TEST(WaiterTest, OfTwoThreadsOneResumesIt) {
   }
 }
 
-#if !defined(NDEBUG)
 TEST(WaiterDeathTest, AWaitEndsOnce) {
   TestWaiter waiter;
   EXPECT_FALSE(waiter.Fire());
-  EXPECT_DEATH((void)waiter.Fire(), "kFired");
-  EXPECT_DEATH((void)waiter.FireUnshared(), "kRunning");
-  EXPECT_DEATH(waiter.Queue(), "is_parked");
+  EXPECT_DEBUG_DEATH((void)waiter.Fire(), "suspend_race.h.*ssert");
+  EXPECT_DEBUG_DEATH((void)waiter.FireUnshared(), "suspend_race.h.*ssert");
+  EXPECT_DEBUG_DEATH(waiter.Queue(), "suspend_race.h.*ssert");
 }
-#endif
 
 }  // namespace
 }  // namespace greenback::internal
