@@ -54,9 +54,9 @@ bool IsBecauseOfAbandoned() {
 }  // namespace
 
 void CallUntilOver(FiberWaiter& waiter) {
-  while (waiter.below != nullptr && !waiter.is_abandoned()) {
+  while (waiter.nested.function != nullptr && !waiter.is_abandoned()) {
     waiter.Resumed();
-    std::exchange(waiter.below, nullptr)(waiter.below_argument);
+    std::exchange(waiter.nested.function, nullptr)(waiter.nested.argument);
     if (!waiter.is_over()) PortalAccess::Park(waiter);
   }
 }

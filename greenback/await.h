@@ -107,7 +107,7 @@ void CallUntilOver(FiberWaiter& waiter);
 GREENBACK_AWAIT_INLINE void ParkUnlessOver(FiberWaiter& waiter) {
   if (!waiter.is_over()) [[likely]] {
     PortalAccess::Park(waiter);
-    if (waiter.below != nullptr) CallUntilOver(waiter);
+    if (waiter.nested.function != nullptr) CallUntilOver(waiter);
   }
 }
 

@@ -10,14 +10,14 @@ class PortalTask;
 
 namespace internal {
 
-struct StepThread;
+class StepRunner;
 
 struct ThreadState {
   PortalTask* current_task = nullptr;  // null between steps
   // Of a host that has the thread to itself for a while: its loop.
   void* loop = nullptr;
   std::coroutine_handle<> next;  // see transfer.h
-  StepThread* steps = nullptr;   // see step_task.h; null before the first step
+  StepRunner* steps = nullptr;   // null before the first step
   // There is something to do when the present step is back at the top level of
   // the host's loop.
   bool attention = false;

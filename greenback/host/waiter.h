@@ -111,6 +111,12 @@ class Waiter : public Posted {
   SuspendRace race_;
 };
 
+// A call to be made on a fiber.
+struct FiberCall {
+  void (*function)(void* argument) = nullptr;
+  void* argument;
+};
+
 // An Await() that waits. Its task knows of it from before anything is started,
 // when no other thread can run a step of the task yet.
 class FiberWaiter : public Waiter {
@@ -122,18 +128,18 @@ class FiberWaiter : public Waiter {
   void* host_fiber = nullptr;     // the host's record of the fiber
   FiberWaiter* outer;             // the next one in the task
 
-  // The rest is for the hosts that step_task.h serves.
+  // The rest is for StepTask and its hosts.
 
-  // Called once it has parked, in place of Park(): starts what it waits for,
-  // which thus cannot complete before that. The waiter may be resumed, and be
-  // gone, before this returns. False: nothing was started, and it is resumed.
-  // Must not throw.
+  // If set, the host calls it once the waiter has parked, in place of Park(),
+  // to start the operation, which thus cannot complete before that. The waiter
+  // may be resumed and destroyed before this returns. False: nothing was
+  // started, and the host resumes the waiter. Must not throw.
   bool (*start)(void* argument, FiberWaiter& waiter) = nullptr;
   void* start_argument;
-  // Called on the waiting stack when that is resumed, which then waits again.
-  void (*below)(void* argument) = nullptr;
-  void* below_argument;
-  // Set when it parks; may be null.
+  // If set when the waiter is resumed, it is called on the waiting stack, and
+  // the waiter parks again.
+  FiberCall nested;
+  // Becomes true when the waiter parks; may be null.
   bool* has_parked = nullptr;
 };
 

@@ -29,7 +29,7 @@ class ElsewhereTask final : public PortalTask {
     std::terminate();
   }
   void Wake(internal::Waiter& waiter) noexcept override {
-    waiter.FireWhileRunning();
+    waiter.FireInline();
   }
   void ScheduleCheckpoint(internal::Waiter&) override { std::terminate(); }
   absl::Status FinishCheckpoint() override { return absl::OkStatus(); }

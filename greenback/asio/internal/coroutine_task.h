@@ -109,8 +109,8 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
   }
 
   // The innermost Await() of an awaitable. The awaitable's steps run there.
-  FiberWaiter* below() const { return below_; }
-  void set_below(FiberWaiter* point) { below_ = point; }
+  FiberWaiter* step_waiter() const { return step_waiter_; }
+  void set_step_waiter(FiberWaiter* waiter) { step_waiter_ = waiter; }
 
   // A coroutine of Asio's that awaits a coroutine of greenback's owns itself
   // meanwhile. `drop(coroutine)` destroys it if the task is abandoned; null
@@ -125,7 +125,7 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
   void AbandonCoroutine() noexcept {
     Abandon();
     set_coroutine({});
-    below_ = nullptr;
+    step_waiter_ = nullptr;
     if (drop_detached_ != nullptr) {
       std::exchange(drop_detached_, nullptr)(detached_);
     }
@@ -156,7 +156,7 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
   TaskService* service_;
   Coroutine coroutine_;
   Server* idle_servers_ = nullptr;
-  FiberWaiter* below_ = nullptr;
+  FiberWaiter* step_waiter_ = nullptr;
   CancelHooks hooks_;
   void (*drop_detached_)(void*) = nullptr;
   void* detached_ = nullptr;

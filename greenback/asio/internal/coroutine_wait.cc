@@ -55,8 +55,8 @@ bool CoroutineWait::BecomePartOfTask() {
   is_part_ = outer_.runs(outer_.entry);
   if (is_part_) {
     task_->set_coroutine({});
-    outer_below_ = task_->below();
-    task_->set_below(point_);
+    outer_step_waiter_ = task_->step_waiter();
+    task_->set_step_waiter(point_);
   }
   return is_part_;
 }
@@ -64,7 +64,7 @@ bool CoroutineWait::BecomePartOfTask() {
 void CoroutineWait::LeaveTask() {
   if (!std::exchange(is_part_, false)) return;
   task_->set_coroutine(outer_);
-  task_->set_below(outer_below_);
+  task_->set_step_waiter(outer_step_waiter_);
 }
 
 bool CoroutineWait::is_cancellable() const {

@@ -77,7 +77,7 @@ class CoroutineWait : private CancelHook {
   const CoroutineTask::Coroutine outer_;
   OperationWaiter waiter_;
   FiberWaiter* const point_;
-  FiberWaiter* outer_below_ = nullptr;
+  FiberWaiter* outer_step_waiter_ = nullptr;
   boost::asio::cancellation_signal signal_;
   Tie* tie_ = nullptr;
   bool cancelled_ = false;

@@ -44,8 +44,7 @@ class PostAwaiter : private ResumesAtHome {
     if constexpr (std::derived_from<Promise, CalleePromise>) {
       FiberWaiter* const root = waiter.promise().root();
       if (root != nullptr && PostWhenParked(*root)) {
-        root->below = ResumeAddress;
-        root->below_argument = waiter.address();
+        root->nested = {ResumeAddress, waiter.address()};
         return std::noop_coroutine();
       }
     }

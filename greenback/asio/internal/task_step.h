@@ -18,12 +18,12 @@ struct TaskStep {
   void operator()() { task->Step(std::move(fn)); }
 };
 
-// A step of an awaitable that the task awaits at task->below().
+// A step of an awaitable that the task awaits at task->step_waiter().
 template <class Fn>
 struct NestedTaskStep {
   CoroutineTask* task;
   Fn fn;
-  void operator()() { task->Step(std::move(fn), task->below()); }
+  void operator()() { task->Step(std::move(fn), task->step_waiter()); }
 };
 
 // Something that is executed inside a task's step and does not belong to it.
