@@ -50,8 +50,8 @@ enum class SuspendRaceState : uint8_t {
   kAbandoned,  // the host has ended; the waiter is resumed, to be unwound
 };
 
-// A test orders the steps of the two sides by an Atomic of its own.
-template <template <class> class Atomic>
+// A test orders the steps of the two sides by an AtomicRef of its own.
+template <template <class> class AtomicRef>
 class BasicSuspendRace {
  public:
   using State = SuspendRaceState;
@@ -63,11 +63,9 @@ class BasicSuspendRace {
   BasicSuspendRace(const BasicSuspendRace&) = delete;
   BasicSuspendRace& operator=(const BasicSuspendRace&) = delete;
 
-  State state() const { return state_.load(std::memory_order_acquire); }
-  // The state, for the only thread that has access.
-  State unshared_state() const {
-    return state_.load(std::memory_order_relaxed);
-  }
+  State state() const { return Shared().load(std::memory_order_acquire); }
+  // The state, where no other thread changes it.
+  State unshared_state() const { return state_; }
 
   // The waiter suspends. True: the completer resumes it, perhaps before this
   // returns. False: the operation has completed, and the waiter continues.
@@ -83,7 +81,7 @@ class BasicSuspendRace {
   // Suspend(), where no other thread has access to the race: a plain store.
   void SuspendUnshared() {
     assert(unshared_state() == State::kStarting);
-    Set(State::kSuspended);
+    state_ = State::kSuspended;
   }
 
   // The waiter stops waiting. True: it is not resumed, and the completer will
@@ -101,7 +99,7 @@ class BasicSuspendRace {
   void Restart(State initial = State::kStarting) {
     assert(unshared_state() != State::kLeft &&
            unshared_state() != State::kAbandoned);
-    Set(initial);
+    state_ = initial;
   }
 
   // The operation has completed. The result is the state until then. kStarting:
@@ -110,7 +108,7 @@ class BasicSuspendRace {
   // caller's.
   State Complete() {
     const State found =
-        state_.exchange(State::kCompleted, std::memory_order_acq_rel);
+        Shared().exchange(State::kCompleted, std::memory_order_acq_rel);
     assert(found != State::kCompleted);
     return found;
   }
@@ -133,14 +131,14 @@ class BasicSuspendRace {
   // without suspending.
   void CompleteInline() {
     assert(unshared_state() == State::kStarting);
-    Set(State::kCompleted);
+    state_ = State::kCompleted;
   }
 
   // Complete(), where no other thread has access to the race: a plain store.
   State CompleteUnshared() {
     const State found = unshared_state();
     assert(found == State::kStarting || found == State::kSuspended);
-    Set(State::kCompleted);
+    state_ = State::kCompleted;
     return found;
   }
 
@@ -153,20 +151,23 @@ class BasicSuspendRace {
   }
 
   // There will be no completer any more, and the caller resumes the waiter.
-  void Abandon() { state_.store(State::kAbandoned, std::memory_order_release); }
-
- private:
-  void Set(State state) { state_.store(state, std::memory_order_relaxed); }
-  // False: `from` is now the state that the other side has set.
-  bool Advance(State& from, State to) {
-    return state_.compare_exchange_strong(from, to, std::memory_order_acq_rel,
-                                          std::memory_order_acquire);
+  void Abandon() {
+    Shared().store(State::kAbandoned, std::memory_order_release);
   }
 
-  Atomic<State> state_;
+ private:
+  // A plain member, so that the optimiser sees through what one thread does.
+  AtomicRef<State> Shared() const { return AtomicRef<State>(state_); }
+  // False: `from` is now the state that the other side has set.
+  bool Advance(State& from, State to) {
+    return Shared().compare_exchange_strong(from, to, std::memory_order_acq_rel,
+                                            std::memory_order_acquire);
+  }
+
+  mutable State state_;
 };
 
-using SuspendRace = BasicSuspendRace<std::atomic>;
+using SuspendRace = BasicSuspendRace<std::atomic_ref>;
 
 }  // namespace greenback::internal
 

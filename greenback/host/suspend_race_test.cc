@@ -79,9 +79,9 @@ thread_local Interleaving* Interleaving::running_ = nullptr;
 thread_local size_t Interleaving::index_ = 0;
 
 template <class T>
-class SteppedAtomic {
+class SteppedAtomicRef {
  public:
-  explicit SteppedAtomic(T value) : value_(value) {}
+  explicit SteppedAtomicRef(T& value) : value_(value) {}
   T load(std::memory_order) const {
     Interleaving::BeforeAccess();
     return value_;
@@ -106,10 +106,10 @@ class SteppedAtomic {
   }
 
  private:
-  T value_;
+  T& value_;
 };
 
-using SteppedRace = BasicSuspendRace<SteppedAtomic>;
+using SteppedRace = BasicSuspendRace<SteppedAtomicRef>;
 using State = SuspendRaceState;
 
 // A wait, and what has become of it.
