@@ -42,13 +42,13 @@ class ParkHooks {
   ParkHooks& operator=(const ParkHooks&) = delete;
   ~ParkHooks() { hooks_.Clear(); }
 
-  bool empty() const { return hooks_.first() == nullptr; }
+  bool empty() const { return hooks_.empty(); }
   void Add(ParkHook& hook) { hooks_.PushFront(hook); }
 
   // What the latest hook that refuses an Await() says; null: none does.
   const std::source_location* Refuses() const noexcept {
     for (const ParkHook* hook = hooks_.first(); hook != nullptr;
-         hook = hook->next_in_list()) {
+         hook = hooks_.Next(*hook)) {
       if (const std::source_location* const where = hook->Refuses()) {
         return where;
       }
@@ -58,16 +58,16 @@ class ParkHooks {
   // The latest first; they return in reverse order.
   void Leave() noexcept {
     for (ParkHook* hook = hooks_.first(); hook != nullptr;
-         hook = hook->next_in_list()) {
+         hook = hooks_.Next(*hook)) {
       hook->Leaves();
     }
   }
   void Return() noexcept { Return(hooks_.first()); }
 
  private:
-  static void Return(ParkHook* hook) noexcept {
+  void Return(ParkHook* hook) noexcept {
     if (hook == nullptr) return;
-    Return(hook->next_in_list());
+    Return(hooks_.Next(*hook));
     hook->Returns();
   }
 

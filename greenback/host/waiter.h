@@ -25,6 +25,7 @@
 #include <cstdint>
 
 #include "greenback/context/switch.h"
+#include "greenback/host/posted.h"
 #include "greenback/host/suspend_race.h"
 
 namespace greenback {
@@ -33,19 +34,8 @@ class PortalTask;
 
 namespace internal {
 
-// Something that another thread has handed to the thread of a host, to be run
-// there. Lives in what hands it over, so that this cannot fail. Set when it is
-// posted, and not before.
-struct Posted {
-  enum class End { kRun, kDrop };
-
-  Posted* next;
-  // Called once, on the host's thread; `posted` is not touched afterwards.
-  // kDrop: the host has ended.
-  void (*run)(Posted& posted, End end);
-};
-
-// Its `next` also links the queue of a host.
+// As a Posted it is in the queue of its host, or on its way to the host's
+// thread.
 class Waiter : public Posted {
  public:
   enum class Kind : uint8_t { kCoroutine, kFiber };

@@ -6,8 +6,7 @@ namespace greenback {
 
 void Event::Set() {
   set_ = true;
-  while (first_ != nullptr) {
-    Waiter* waiter = first_;
+  while (Waiter* const waiter = waiting_.first()) {
     waiter->Leave();
     waiter->Finish();
   }
@@ -19,15 +18,12 @@ void Event::Waiter::await_suspend(std::coroutine_handle<> handle) {
     Finish();
     return;
   }
-  previous_ = event_.last_;
-  (previous_ ? previous_->next_ : event_.first_) = this;
-  event_.last_ = this;
+  event_.waiting_.PushBack(*this);
   ++event_.count_;
 }
 
 void Event::Waiter::Leave() {
-  (previous_ ? previous_->next_ : event_.first_) = next_;
-  (next_ ? next_->previous_ : event_.last_) = previous_;
+  internal::ListItem<Waiter>::LeaveList();
   --event_.count_;
 }
 

@@ -15,6 +15,7 @@
 #include <cstddef>
 
 #include "absl/status/status.h"
+#include "greenback/internal/intrusive_list.h"
 #include "greenback/runtime/internal/cancel_state.h"
 
 namespace greenback {
@@ -39,13 +40,14 @@ class Event {
   size_t waiters() const { return count_; }
 
  private:
-  Waiter* first_ = nullptr;
-  Waiter* last_ = nullptr;
+  internal::IntrusiveList<Waiter> waiting_;
   size_t count_ = 0;
   bool set_ = false;
 };
 
-class [[nodiscard]] Event::Waiter final : private internal::CancellableWait {
+class [[nodiscard]] Event::Waiter final
+    : private internal::CancellableWait,
+      private internal::ListItem<Event::Waiter> {
  public:
   explicit Waiter(Event& event) : event_(event) {}
   ~Waiter() { LeaveIfWaiting("Event::Wait()"); }
@@ -56,12 +58,11 @@ class [[nodiscard]] Event::Waiter final : private internal::CancellableWait {
 
  private:
   friend class Event;
+  friend class internal::IntrusiveList<Waiter>;
   bool Abort() override;
   void Leave();
 
   Event& event_;
-  Waiter* previous_ = nullptr;
-  Waiter* next_ = nullptr;
 };
 
 inline Event::Waiter Event::Wait() { return Waiter(*this); }

@@ -33,7 +33,7 @@ std::vector<Task*> Nursery::child_tasks() const {
   std::vector<Task*> tasks;
   tasks.reserve(child_count_);
   for (Task* task = children_.first(); task != nullptr;
-       task = task->next_in_list()) {
+       task = children_.Next(*task)) {
     tasks.push_back(task);
   }
   std::reverse(tasks.begin(), tasks.end());

@@ -152,7 +152,7 @@ void CancelState::Update() {
         state->UpdateThisOne() ? state->children_.first() : nullptr;
     while (next == nullptr) {
       if (state == this) return;
-      next = state->next_in_list();
+      next = state->parent_->children_.Next(*state);
       state = state->parent_;
     }
     state = next;
@@ -168,7 +168,7 @@ bool CancelState::UpdateThisOne() {
     // What is told of it must not let tasks end, and lists change, meanwhile.
     const NoAwaitScope no_await;
     for (Cancellable* task = tasks_.first(); task != nullptr;
-         task = task->next_in_list()) {
+         task = tasks_.Next(*task)) {
       task->hooks.Cancel();
     }
   }

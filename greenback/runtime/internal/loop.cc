@@ -148,12 +148,10 @@ inline __attribute__((always_inline)) void Loop::SwitchTo(FiberWaiter& waiter) {
 
 inline __attribute__((always_inline)) void Loop::RunOne() {
   ++step_count_;
-  if (ready_ == nullptr || step_count_ >= next_poll_) [[unlikely]] {
+  if (ready_.empty() || step_count_ >= next_poll_) [[unlikely]] {
     PollOrWait(/*may_wait=*/true);
   }
-  Waiter* const waiter = static_cast<Waiter*>(ready_);
-  ready_ = waiter->next;
-  if (ready_ == nullptr) ready_end_ = &ready_;
+  Waiter* const waiter = static_cast<Waiter*>(&ready_.Pop());
   if (observer_ != nullptr) [[unlikely]]
     observer_->StepBegins(*waiter->task);
   thread_state_->current_task = waiter->task;
@@ -177,7 +175,7 @@ FiberWaiter* Loop::AfterStep() {
   while (thread_state_->attention) {
     if (std::coroutine_handle<> next = TakeFromTrampoline()) {
       thread_state_->attention =
-          fired_in_step_ != nullptr || promotions_.first() != nullptr;
+          fired_in_step_ != nullptr || !promotions_.empty();
       next.resume();
       continue;
     }
@@ -203,12 +201,7 @@ void Loop::Withdraw(Waiter& waiter) noexcept {
     loop->fired_in_step_ = nullptr;
     return;
   }
-  for (Posted** link = &loop->ready_; *link != nullptr; link = &(*link)->next) {
-    if (*link != &waiter) continue;
-    *link = waiter.next;
-    if (waiter.next == nullptr) loop->ready_end_ = link;
-    return;
-  }
+  loop->ready_.Remove(waiter);
 }
 
 void Loop::Promote() {
@@ -221,10 +214,10 @@ void Loop::Promote() {
 void Loop::PollOrWait(bool may_wait) {
   next_poll_ = step_count_ + kStepsBetweenPolls;
   // A wait for I/O alone takes what is ready first, too.
-  const bool waits_for_io = may_wait && ready_ == nullptr && timers_.empty();
+  const bool waits_for_io = may_wait && ready_.empty() && timers_.empty();
   if (reactor_.has_work() && !waits_for_io) Poll(absl::ZeroDuration());
   if (!timers_.empty()) FireTimers();
-  while (may_wait && ready_ == nullptr) {
+  while (may_wait && ready_.empty()) {
     // A clock may jump when it is asked, and does not jump over what is there.
     Poll(reactor_.has_posted()
              ? absl::ZeroDuration()
@@ -313,10 +306,9 @@ absl::Status Loop::ReserveFiber() {
 
 // Whether nothing is ready but `waiter`, or its waker.
 bool Loop::IsAllThatIsReady(const FiberWaiter& waiter) const {
-  return ready_ != nullptr && ready_->next == nullptr &&
-         (ready_ == &waiter ||
-          (waiter.handle &&
-           static_cast<const Waiter*>(ready_)->handle == waiter.handle));
+  if (!ready_.has_one()) return false;
+  const Waiter* const ready = static_cast<const Waiter*>(ready_.first());
+  return ready == &waiter || (waiter.handle && ready->handle == waiter.handle);
 }
 
 void Loop::EndStep(PortalTask& task) {
@@ -357,8 +349,7 @@ context::SavedContext* Loop::Park(FiberWaiter& waiter) {
       if (observer_ != nullptr) observer_->StepBegins(*waiter.task);
       thread_state_->current_task = waiter.task;
     }
-    ready_ = nullptr;
-    ready_end_ = &ready_;
+    ready_.Pop();
     return nullptr;
   }
   context::SavedContext* const next = LeaveFiber(waiter);

@@ -30,6 +30,7 @@
 #include "greenback/awaitable.h"
 #include "greenback/context/switch.h"
 #include "greenback/host/portal_task.h"
+#include "greenback/host/posted.h"
 #include "greenback/internal/intrusive_list.h"
 #include "greenback/runtime/clock.h"
 #include "greenback/runtime/internal/reactor.h"
@@ -107,15 +108,12 @@ class Loop {
   void Schedule(Waiter& waiter) {
     if (observer_ != nullptr) [[unlikely]]
       observer_->Scheduled(*waiter.task);
-    waiter.next = nullptr;
-    *ready_end_ = &waiter;
-    ready_end_ = &waiter.next;
+    ready_.Push(waiter);
   }
 
   // The coroutine of `waiter` is destroyed: it is not resumed, whether it is
   // ready or not. On the run's thread, or after the run. Takes time in
-  // proportion to what is ready, so that Schedule() need not know what comes
-  // before a waiter.
+  // proportion to what is ready.
   static void Withdraw(Waiter& waiter) noexcept;
 
   // PortalTask's private functions, for tasks of this loop.
@@ -197,8 +195,7 @@ class Loop {
   ThreadState outer_state_;              // what there was before the run
   const std::thread::id thread_;
 
-  Posted* ready_ = nullptr;  // Waiters
-  Posted** ready_end_ = &ready_;
+  PostedQueue ready_;  // Waiters
   LoopObserver* observer_ = nullptr;
   Instruments* instruments_ = nullptr;
   uint64_t step_count_ = 0;

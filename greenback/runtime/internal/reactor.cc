@@ -79,8 +79,8 @@ Reactor::Reactor(void (*failed)(std::exception_ptr error) noexcept)
 
 Reactor::~Reactor() {
   std::lock_guard wait_for_posters(posting_);
-  while (first_posted_ != nullptr) {
-    Posted& posted = *std::exchange(first_posted_, first_posted_->next);
+  while (!queue_.empty()) {
+    Posted& posted = queue_.Pop();
     posted.run(posted, Posted::End::kDrop);
   }
 }
@@ -145,10 +145,8 @@ bool Reactor::RestartIfStopped() {
 
 void Reactor::Post(Posted& posted) noexcept {
   std::lock_guard lock(posting_);
-  posted.next = nullptr;
-  const bool is_first = first_posted_ == nullptr;
-  *posted_end_ = &posted;
-  posted_end_ = &posted.next;
+  const bool is_first = queue_.empty();
+  queue_.Push(posted);
   if (is_first) PostRunPosted();
   posted_.store(true, std::memory_order_release);
 }
@@ -176,8 +174,7 @@ void Reactor::RunPosted() {
   Posted* posted;
   {
     std::lock_guard lock(posting_);
-    posted = std::exchange(first_posted_, nullptr);
-    posted_end_ = &first_posted_;
+    posted = queue_.PopAll();
   }
   while (posted != nullptr) {
     Posted& first = *std::exchange(posted, posted->next);

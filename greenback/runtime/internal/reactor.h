@@ -14,7 +14,7 @@
 #include <mutex>
 
 #include "absl/time/time.h"
-#include "greenback/host/portal_task.h"
+#include "greenback/host/posted.h"
 
 namespace greenback::internal {
 
@@ -77,8 +77,7 @@ class Reactor {
   // Held while posting: what is posted may end the run on its thread before the
   // poster has let go of this object.
   std::mutex posting_;
-  Posted* first_posted_ = nullptr;
-  Posted** posted_end_ = &first_posted_;
+  PostedQueue queue_;
 };
 
 }  // namespace greenback::internal

@@ -35,26 +35,20 @@ absl::Status ThreadPool::Reserve() {
 
 void ThreadPool::Add(Job& job) noexcept {
   std::lock_guard lock(mutex_);
-  job.next = nullptr;
-  *jobs_end_ = &job;
-  jobs_end_ = &job.next;
+  jobs_.PushBack(job);
   ++job_count_;
   changed_.notify_one();
 }
 
 bool ThreadPool::Remove(Job& job) {
   std::lock_guard lock(mutex_);
-  Job** link = &first_job_;
-  while (*link != nullptr && *link != &job) link = &(*link)->next;
-  if (*link == nullptr) return false;
-  Take(link);
+  if (!job.is_in_list()) return false;
+  Take(job);
   return true;
 }
 
-void ThreadPool::Take(Job** link) {
-  Job* const job = *link;
-  *link = job->next;
-  if (*link == nullptr) jobs_end_ = link;
+void ThreadPool::Take(Job& job) {
+  job.LeaveList();
   --job_count_;
 }
 
@@ -78,11 +72,11 @@ void ThreadPool::RunJobs() {
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;
-    changed_.wait(lock, [this] { return stopping_ || first_job_ != nullptr; });
+    changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
     --idle_;
-    Job* const job = first_job_;
+    Job* const job = jobs_.first();
     if (job == nullptr) return;
-    Take(&first_job_);
+    Take(*job);
     lock.unlock();
     job->Work();
     lock.lock();

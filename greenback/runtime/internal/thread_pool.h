@@ -13,16 +13,16 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "greenback/internal/intrusive_list.h"
 
 namespace greenback::internal {
 
 class ThreadPool {
  public:
-  class Job {
+  // In a list while it waits for a thread.
+  class Job : public ListItem<Job> {
    public:
     virtual void Work() = 0;
-
-    Job* next = nullptr;  // of the pool's own, while it waits there
 
    protected:
     ~Job() = default;
@@ -45,14 +45,12 @@ class ThreadPool {
   static void* ThreadMain(void* pool);
   void RunJobs();
   int StartThread();
-  // The job that `link` points to leaves the list.
-  void Take(Job** link);
+  void Take(Job& job);
 
   const size_t max_threads_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  Job* first_job_ = nullptr;
-  Job** jobs_end_ = &first_job_;
+  IntrusiveList<Job> jobs_;
   size_t job_count_ = 0;
   std::vector<pthread_t> threads_;
   size_t idle_ = 0;
