@@ -1,6 +1,5 @@
 #include "greenback/from_callback.h"
 
-#include <atomic>
 #include <source_location>
 #include <string>
 
@@ -20,31 +19,6 @@ std::string ExplainDrop(const std::source_location& where) {
 }
 
 }  // namespace
-
-void CallbackStateBase::Finish() {
-  // A waiter that is not suspended yet may be gone, and this with it, as soon
-  // as it finds the race completed.
-  if (race_.Complete() == SuspendRace::State::kSuspended) handle_.resume();
-}
-
-void CallbackStateBase::Leave() {
-  race_.Leave();
-  Release();
-}
-
-void CallbackStateBase::DropCopy() {
-  if (copies_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  // It was the last one: nobody else makes copies or calls.
-  if (!claimed_.load(std::memory_order_relaxed)) {
-    dropped_ = true;
-    Finish();
-  }
-  Release();
-}
-
-void CallbackStateBase::Release() {
-  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-}
 
 absl::Status CallbackDroppedStatus(PortalTask* cancelled,
                                    const std::source_location& where) {

@@ -31,6 +31,9 @@ const std::map<std::string, std::string>& Layers() {
       {"greenback/context/", "context"},
       {"greenback/host/", "host"},
       {"greenback/", "greenback"},
+      // The machinery of greenback/'s own headers.
+      {"greenback/internal/callback_awaiter.", "greenback"},
+      {"greenback/internal/callback_state.", "greenback"},
       {"greenback/runtime/", "runtime"},
       {"greenback/asio/", "asio"},
       // The umbrella over the portal manager and the runtime.

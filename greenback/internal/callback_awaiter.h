@@ -1,0 +1,150 @@
+// The awaitable that FromCallback() returns, and its awaiter. Internal to
+// from_callback.h.
+#ifndef GREENBACK_INTERNAL_CALLBACK_AWAITER_H_
+#define GREENBACK_INTERNAL_CALLBACK_AWAITER_H_
+
+#include <concepts>
+#include <coroutine>
+#include <functional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "greenback/await.h"
+#include "greenback/awaitable.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/internal/callback_state.h"
+#include "greenback/no_await_scope.h"
+
+namespace greenback::internal {
+
+struct NoCancel {
+  void operator()() const {}
+};
+
+// kAborted; or kCancelled, if `cancelled`, which is the task whose wait was
+// called off, really is.
+absl::Status CallbackDroppedStatus(PortalTask* cancelled,
+                                   const std::source_location& where);
+[[noreturn]] void ThrowCallbackDropped(const std::source_location& where);
+[[noreturn]] void ReportCallbackAwaitedTwice(const std::source_location& where);
+
+template <class Start, class Cancel>
+struct CallbackParts {
+  Start start;
+  [[no_unique_address]] Cancel cancel;
+  std::source_location where;
+};
+
+template <class Result, class Start, class Cancel>
+class CallbackAwaiter final : private CancelHook {
+ public:
+  explicit CallbackAwaiter(CallbackParts<Start, Cancel>&& parts)
+      : parts_(std::move(parts)) {}
+  ~CallbackAwaiter() {
+    CancelHooks::Remove(*this);
+    if (state_ != nullptr) state_->Leave();
+  }
+
+  bool await_ready() const noexcept { return false; }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> handle) {
+    if (state_ != nullptr) [[unlikely]]
+      ReportCallbackAwaitedTwice(parts_.where);
+    bool cancelled = false;
+    // A handle of no particular type is a waker: the wait ends on the thread of
+    // the task, where the hook may be taken out. Before the start: once that
+    // has begun something, it is too late to fail.
+    if constexpr (std::is_void_v<Promise> &&
+                  !std::is_same_v<Cancel, NoCancel>) {
+      task_ = ThisThread().current_task;
+      cancelled =
+          task_ != nullptr && !PortalAccess::AddCancelHook(*task_, *this);
+    }
+    state_ = new CallbackState<Result>();
+    static_cast<void>(std::invoke(parts_.start, Callback<Result>(state_)));
+    started_ = true;
+    if (cancelled || called_off_) CallOff();
+    return state_->Suspend(handle);
+  }
+
+  Result await_resume() {
+    CancelHooks::Remove(*this);
+    if (state_->is_dropped()) [[unlikely]] {
+      if constexpr (kCarriesStatus<Result>) {
+        return CallbackDroppedStatus(called_off_ ? task_ : nullptr,
+                                     parts_.where);
+      } else {
+        ThrowCallbackDropped(parts_.where);
+      }
+    }
+    return state_->Take();
+  }
+
+ private:
+  void OnCancel() noexcept override {
+    called_off_ = true;
+    if (started_) CallOff();
+  }
+  void CallOff() noexcept {
+    called_off_ = !state_->is_done();
+    if (!called_off_) return;
+    NoAwaitScope no_await(parts_.where);
+    static_cast<void>(std::invoke(parts_.cancel));
+  }
+
+  CallbackParts<Start, Cancel> parts_;
+  CallbackState<Result>* state_ = nullptr;
+  PortalTask* task_ = nullptr;
+  bool started_ = false;
+  bool called_off_ = false;
+};
+
+template <class Result, class Start, class Cancel>
+class [[nodiscard]] CallbackAwaitable {
+ public:
+  explicit CallbackAwaitable(CallbackParts<Start, Cancel> parts)
+      : parts_(std::move(parts)) {}
+
+  auto operator co_await() {
+    if (std::exchange(awaited_, true)) ReportCallbackAwaitedTwice(parts_.where);
+    return CallbackAwaiter<Result, Start, Cancel>(std::move(parts_));
+  }
+
+ private:
+  CallbackParts<Start, Cancel> parts_;
+  bool awaited_ = false;
+};
+
+template <class Result, class Start, class Cancel>
+auto MakeFromCallback(CallbackParts<Start, Cancel> parts) {
+  constexpr bool kMovable =
+      std::is_void_v<Result> ||
+      (std::is_object_v<Result> && std::is_move_constructible_v<Result>);
+  static_assert(kMovable,
+                "greenback::FromCallback<Result>(start): Result is void or a "
+                "type that can be moved; use a pointer for a reference");
+  if constexpr (kMovable) {
+    constexpr bool kStarts = std::invocable<Start&, Callback<Result>>;
+    constexpr bool kCancels = std::invocable<Cancel&>;
+    static_assert(kStarts,
+                  "greenback::FromCallback<Result>(start): start is called "
+                  "with one argument, the function to call when it is done");
+    static_assert(kCancels,
+                  "greenback::FromCallback<Result>(start, cancel): cancel is "
+                  "called without arguments");
+    if constexpr (kStarts && kCancels) {
+      return CallbackAwaitable<Result, Start, Cancel>(std::move(parts));
+    } else {
+      return NoAwaiter<Result>();
+    }
+  } else {
+    return NoAwaiter<Result>();
+  }
+}
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_INTERNAL_CALLBACK_AWAITER_H_

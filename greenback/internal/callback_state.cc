@@ -1,0 +1,32 @@
+#include "greenback/internal/callback_state.h"
+
+#include <atomic>
+
+namespace greenback::internal {
+
+void CallbackStateBase::Finish() {
+  // A waiter that is not suspended yet may be gone, and this with it, as soon
+  // as it finds the race completed.
+  if (race_.Complete() == SuspendRace::State::kSuspended) handle_.resume();
+}
+
+void CallbackStateBase::Leave() {
+  race_.Leave();
+  Release();
+}
+
+void CallbackStateBase::DropCopy() {
+  if (copies_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  // It was the last one: nobody else makes copies or calls.
+  if (!claimed_.load(std::memory_order_relaxed)) {
+    dropped_ = true;
+    Finish();
+  }
+  Release();
+}
+
+void CallbackStateBase::Release() {
+  if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace greenback::internal
