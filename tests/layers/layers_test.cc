@@ -32,6 +32,7 @@ const std::map<std::string, std::string>& Layers() {
       {"greenback/host/", "host"},
       {"greenback/", "greenback"},
       // The machinery of greenback/'s own headers.
+      {"greenback/internal/await_impl.", "greenback"},
       {"greenback/internal/callback_awaiter.", "greenback"},
       {"greenback/internal/callback_state.", "greenback"},
       {"greenback/runtime/", "runtime"},

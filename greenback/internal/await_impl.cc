@@ -1,4 +1,4 @@
-#include "greenback/await.h"
+#include "greenback/internal/await_impl.h"
 
 #include <cstdio>
 #include <cstdlib>

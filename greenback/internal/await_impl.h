@@ -1,0 +1,199 @@
+// How Await() and TryAwait() wait. Internal to await.h.
+#ifndef GREENBACK_INTERNAL_AWAIT_IMPL_H_
+#define GREENBACK_INTERNAL_AWAIT_IMPL_H_
+
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "greenback/abandoned.h"
+#include "greenback/awaitable.h"
+#include "greenback/host/portal_task.h"
+#include "greenback/host/transfer.h"
+#include "greenback/host/waker.h"
+
+namespace greenback::internal {
+
+// Where a host that is not greenback's is returned to, each return after a
+// switch is predicted wrong: those out of Await() and those to the host, in
+// pairs. So the switch belongs into the function that calls Await().
+#define GREENBACK_AWAIT_INLINE inline __attribute__((always_inline))
+
+// Hides from the optimiser who else knows of `object`. clang elides the frame
+// of a coroutine that a plain function creates and destroys, although somebody
+// else resumes it in between, and then drops the stores into it; see
+// docs/principle.md.
+template <class T>
+inline __attribute__((always_inline)) void LetEscape(T& object) {
+  if constexpr (!HoldsNoFrame<T>) {
+    asm volatile("" : : "r"(std::addressof(object)) : "memory");
+  }
+}
+
+// A result that can say that something could not be started.
+template <class T>
+inline constexpr bool kCarriesStatus =
+    std::is_same_v<T, absl::Status> ||
+    (std::is_constructible_v<T, absl::Status> &&
+     std::is_convertible_v<absl::Status, T>);
+
+// Throws StackExhausted, or prints its text and aborts.
+[[noreturn]] void ReportStackExhausted(const absl::Status& status);
+
+// Where the task is abandoned, Await() throws Abandoned. Not on top of another
+// exception, where it gives `R` if that can say so, and never without
+// exceptions, where it dies if `R` cannot.
+[[noreturn]] void ThrowAbandoned();
+bool MayThrowAbandoned() noexcept;
+template <class R>
+R AbandonedResult() {
+  if constexpr (std::is_void_v<R>) {
+#if defined(__cpp_exceptions)
+    if (!MayThrowAbandoned()) return;
+#endif
+  } else if constexpr (kCarriesStatus<R>) {
+    if (!MayThrowAbandoned()) return AbandonedStatus();
+  } else if constexpr (HasAbandonedValue<R>) {
+    if (!MayThrowAbandoned()) return AbandonedValue<R>::Make();
+  }
+  ThrowAbandoned();
+}
+
+// Calls what is to run on the stack of `waiter`, until the wait is over.
+void CallUntilOver(FiberWaiter& waiter);
+
+GREENBACK_AWAIT_INLINE void ParkUnlessOver(FiberWaiter& waiter) {
+  if (!waiter.is_over()) [[likely]] {
+    PortalAccess::Park(waiter);
+    if (waiter.nested.function != nullptr) CallUntilOver(waiter);
+  }
+}
+
+// From await_suspend to the moment when the wait is over.
+template <class A>
+GREENBACK_AWAIT_INLINE void SuspendUntilOver(AwaiterLvalue<A> awaiter,
+                                             FiberWaiter& waiter) {
+  if constexpr (ParksItself<A>) {
+    if (awaiter.await_park(waiter)) ParkUnlessOver(waiter);
+  } else {
+    WakerLease waker(waiter);
+    using Suspend = decltype(CallSuspend<A>(awaiter, waker.handle()));
+    if constexpr (std::is_void_v<Suspend>) {
+      CallSuspend<A>(awaiter, waker.handle());
+    } else if constexpr (std::is_same_v<Suspend, bool>) {
+      if (!CallSuspend<A>(awaiter, waker.handle())) return;
+    } else {
+      // A coroutine to go on with: it runs here, on top of the waiting frames,
+      // until it suspends or is done.
+      ResumeAndTransfer(CallSuspend<A>(awaiter, waker.handle()));
+    }
+    ParkUnlessOver(waiter);
+  }
+}
+
+// StatusOr's argument for a result type; void and Status need no value.
+template <class T>
+struct TryResultOf {
+  using type = absl::StatusOr<T>;
+};
+template <class T>
+struct TryResultOf<T&> {
+  using type = absl::StatusOr<std::reference_wrapper<T>>;
+};
+template <>
+struct TryResultOf<void> {
+  using type = absl::Status;
+};
+template <>
+struct TryResultOf<absl::Status> {
+  using type = absl::Status;
+};
+template <class T>
+struct TryResultOf<NotAwaitable<T>> {
+  using type = NotAwaitable<T>;
+};
+
+// The service of a host without which `co_await` of a T is refused.
+template <class T>
+inline constexpr const HostService* kServiceToAwait = kNeededService<
+    std::remove_cvref_t<decltype(GetAwaiter(std::declval<T>()))>>;
+
+// What is not the awaitable's own: as Await() reports it, ...
+template <class T>
+struct AwaitReports {
+  using Result = AwaitResult<T>;
+
+  static Result Abandoned() { return AbandonedResult<Result>(); }
+  [[noreturn]] static Result Misused(const std::source_location& where) {
+    ReportMisuse(where, kServiceToAwait<T>);
+  }
+  static Result NoStack(absl::Status status) {
+    if constexpr (kCarriesStatus<Result>) {
+      return status;
+    } else {
+      ReportStackExhausted(status);
+    }
+  }
+  template <class A>
+  GREENBACK_AWAIT_INLINE static Result Take(AwaiterLvalue<A> awaiter) {
+    return CallResume<A>(awaiter);
+  }
+};
+
+// ... and as TryAwait() does.
+template <class T>
+struct TryAwaitReports {
+  using Result = typename TryResultOf<AwaitResult<T>>::type;
+
+  static Result Abandoned() { return AbandonedStatus(); }
+  static Result Misused(const std::source_location& where) {
+    return absl::FailedPreconditionError(
+        ExplainMisuse(where, kServiceToAwait<T>).message);
+  }
+  static Result NoStack(absl::Status status) { return status; }
+  template <class A>
+  static Result Take(AwaiterLvalue<A> awaiter) {
+    if constexpr (std::is_void_v<AwaitResult<T>>) {
+      CallResume<A>(awaiter);
+      return absl::OkStatus();
+    } else {
+      return Result(CallResume<A>(awaiter));
+    }
+  }
+};
+
+template <class Reports, class T>
+GREENBACK_AWAIT_INLINE typename Reports::Result AwaitAndReport(
+    T&& awaitable, const std::source_location& where) {
+  LetEscape(awaitable);
+  using A = decltype(GetAwaiter(std::declval<T>()));
+  PortalTask* const task = TaskToAwait<kServiceToAwait<T>>();
+  if (task == nullptr) [[unlikely]] {
+    if (IsAbandoned()) return Reports::Abandoned();
+    return Reports::Misused(where);
+  }
+  auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
+  LetEscape(awaiter);
+  if (!CallReady<A>(awaiter)) {
+    FiberWaiter waiter(*task);
+    absl::Status reserved = PortalAccess::ReserveFiber(*task, &waiter);
+    if (!reserved.ok()) return Reports::NoStack(std::move(reserved));
+    SuspendUntilOver<A>(awaiter, waiter);
+    if (waiter.is_abandoned()) [[unlikely]]
+      return Reports::Abandoned();
+  }
+  return Reports::template Take<A>(awaiter);
+}
+
+// The exception that is being handled, if it says that an Await() was misused,
+// abandoned, or found no stack; any other is rethrown.
+absl::Status StatusOfOwnException();
+
+}  // namespace greenback::internal
+
+#endif  // GREENBACK_INTERNAL_AWAIT_IMPL_H_
