@@ -35,6 +35,7 @@ const std::map<std::string, std::string>& Layers() {
       {"greenback/internal/await_impl.", "greenback"},
       {"greenback/internal/callback_awaiter.", "greenback"},
       {"greenback/internal/callback_state.", "greenback"},
+      {"greenback/internal/portal_awaiters.", "greenback"},
       {"greenback/runtime/", "runtime"},
       {"greenback/asio/", "asio"},
       // The umbrella over the portal manager and the runtime.
