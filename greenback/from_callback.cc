@@ -30,11 +30,11 @@ absl::Status CallbackDroppedStatus(PortalTask* cancelled,
 }
 
 void ThrowCallbackDropped(const std::source_location& where) {
-  context::ThrowOrDie(CallbackDropped(ExplainDrop(where)));
+  ThrowOrDie(CallbackDropped(ExplainDrop(where)));
 }
 
 void ReportCallbackAwaitedTwice(const std::source_location& where) {
-  context::ThrowOrDie(AwaitableError(
+  ThrowOrDie(AwaitableError(
       absl::StrCat("greenback::FromCallback at ", Describe(where),
                    ": awaited twice; make another one for another operation")));
 }

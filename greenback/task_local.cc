@@ -111,7 +111,7 @@ Context Context::Current() {
 
 Context::Entered::Entered(Context& context) : context_(context) {
   if (context.entered_) {
-    context::ThrowOrDie(std::logic_error(
+    internal::ThrowOrDie(std::logic_error(
         "greenback::Context::Run(): this context is in use by a Run() already; "
         "run a copy of it"));
   }

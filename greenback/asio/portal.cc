@@ -14,7 +14,7 @@ PortalTask& CurrentTask(std::source_location where) {
           internal::CoroutineTask::Current()) {
     return *task;
   }
-  context::ThrowOrDie(PortalError(
+  greenback::internal::ThrowOrDie(PortalError(
       PortalError::Reason::kNoTask,
       absl::StrCat("greenback::asio::CurrentTask at ",
                    greenback::internal::Describe(where),
@@ -29,7 +29,7 @@ boost::asio::any_io_executor CurrentExecutor(std::source_location where) {
     return task->executor();
   }
   if (internal::InRun()) return RunExecutor();
-  context::ThrowOrDie(PortalError(
+  greenback::internal::ThrowOrDie(PortalError(
       PortalError::Reason::kNoTask,
       absl::StrCat("greenback::asio::CurrentExecutor at ",
                    greenback::internal::Describe(where),

@@ -29,7 +29,9 @@ void Main(void* argument) {
 void RunOnFiber(StackPool& pool, void (*call)(void*), void* argument) {
   ReportStackOverflows();
   StackOrError made = pool.Acquire();
-  if (!made.stack) ThrowOrDie(StackExhausted(std::move(made.error)));
+  if (!made.stack) {
+    greenback::internal::ThrowOrDie(StackExhausted(std::move(made.error)));
+  }
   Run run{call, argument, {}, {}};
   SavedContext fiber = SavedContext::Create(made.stack, Main, &run);
   Switch(run.caller, fiber);

@@ -146,7 +146,7 @@ Misuse ExplainMisuse(const std::source_location& where,
 void ReportMisuse(const std::source_location& where,
                   const HostService* service) {
   Misuse misuse = ExplainMisuse(where, service);
-  context::ThrowOrDie(PortalError(misuse.reason, misuse.message));
+  ThrowOrDie(PortalError(misuse.reason, misuse.message));
 }
 
 }  // namespace internal

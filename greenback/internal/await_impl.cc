@@ -62,7 +62,7 @@ void CallUntilOver(FiberWaiter& waiter) {
 }
 
 void ReportStackExhausted(const absl::Status& status) {
-  context::ThrowOrDie(StackExhausted(std::string(status.message())));
+  ThrowOrDie(StackExhausted(std::string(status.message())));
 }
 
 bool MayThrowAbandoned() noexcept {

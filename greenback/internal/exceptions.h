@@ -15,7 +15,7 @@
 #define GREENBACK_CATCH_ALL else
 #endif
 
-namespace greenback::context {
+namespace greenback::internal {
 
 // Throws `error`; without exceptions, prints its text and aborts.
 template <class Error>
@@ -28,6 +28,6 @@ template <class Error>
 #endif
 }
 
-}  // namespace greenback::context
+}  // namespace greenback::internal
 
 #endif  // GREENBACK_INTERNAL_EXCEPTIONS_H_

@@ -9,14 +9,14 @@ namespace greenback::internal {
 void EnsurePortalAwaiter::Open() {
   PortalTask* const task = ThisThread().current_task;
   if (task == nullptr) {
-    context::ThrowOrDie(PortalError(
+    ThrowOrDie(PortalError(
         PortalError::Reason::kNoTask,
         absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
                      ": no task is running on this thread; co_await it in a "
                      "coroutine that runs as a task")));
   }
   if (waiter_.is_waiting()) {
-    context::ThrowOrDie(AwaitableError(
+    ThrowOrDie(AwaitableError(
         absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
                      ": awaited while somebody awaits it; call EnsurePortal() "
                      "for each co_await")));
@@ -26,7 +26,7 @@ void EnsurePortalAwaiter::Open() {
 }
 
 void AwaitedOnce::ReportTwice(const char* what) {
-  context::ThrowOrDie(AwaitableError(absl::StrCat(
+  ThrowOrDie(AwaitableError(absl::StrCat(
       "greenback::", what,
       ": awaited twice, or after it was moved from; its function and arguments "
       "are used up: call ",

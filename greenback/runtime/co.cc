@@ -6,13 +6,13 @@
 namespace greenback::internal {
 
 void ReportCoMovedFrom() {
-  context::ThrowOrDie(AwaitableError(
+  ThrowOrDie(AwaitableError(
       "greenback::Co: awaited after it was moved from; await the one that it "
       "was moved to"));
 }
 
 void ReportCoAwaitedTwice() {
-  context::ThrowOrDie(
+  ThrowOrDie(
       AwaitableError("greenback::Co: awaited twice; a Co runs once: call its "
                      "function again for another"));
 }

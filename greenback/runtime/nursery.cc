@@ -42,7 +42,7 @@ std::vector<Task*> Nursery::child_tasks() const {
 
 internal::TaskPlace Nursery::PlaceForChild(const char* caller) {
   if (closed_) {
-    context::ThrowOrDie(std::logic_error(absl::StrCat(
+    internal::ThrowOrDie(std::logic_error(absl::StrCat(
         "greenback::Nursery::", caller,
         ": the nursery is closed, since its body and all children have ended; "
         "spawn before that, or into a nursery that is open")));
@@ -185,7 +185,7 @@ StartedChild::~StartedChild() {
 
 bool StartedChild::MayStart() {
   if (started_) {
-    context::ThrowOrDie(std::logic_error(
+    ThrowOrDie(std::logic_error(
         absl::StrCat("greenback::TaskStatus::Started(): called again in task "
                      "\"",
                      task_.name(), "\"; call it once")));

@@ -12,7 +12,7 @@ void RescheduledWait::await_suspend(std::coroutine_handle<> handle) {
   task_ = &CurrentTask();
   RescheduledWait*& waiting = TaskAccess::Rescheduled(*task_);
   if (waiting != nullptr) {
-    context::ThrowOrDie(std::logic_error(absl::StrCat(
+    ThrowOrDie(std::logic_error(absl::StrCat(
         "greenback::WaitTaskRescheduled(): task \"", task_->name(),
         "\" waits in another one; Reschedule() could not tell them apart")));
   }
@@ -38,7 +38,7 @@ bool RescheduledWait::Abort() {
 RescheduledWait& RescheduledWait::End(Task& task, const void* type) {
   RescheduledWait*& waiting = TaskAccess::Rescheduled(task);
   if (waiting == nullptr || (type != nullptr && type != waiting->type_)) {
-    context::ThrowOrDie(std::logic_error(absl::StrCat(
+    ThrowOrDie(std::logic_error(absl::StrCat(
         "greenback::Reschedule(): task \"", task.name(),
         waiting == nullptr
             ? "\" does not wait in WaitTaskRescheduled(); wake a task once"
@@ -77,7 +77,7 @@ void Reschedule(Task& task, absl::Status status) {
 
 void Reschedule(Task& task, std::exception_ptr error) {
   if (error == nullptr) {
-    context::ThrowOrDie(std::logic_error(absl::StrCat(
+    internal::ThrowOrDie(std::logic_error(absl::StrCat(
         "greenback::Reschedule(): task \"", task.name(),
         "\" is given an exception_ptr that is null; give it an outcome")));
   }

@@ -9,8 +9,8 @@ void ReportSystemTaskFailure(const absl::Status& status) {
 #if defined(__cpp_exceptions)
   throw StatusError(status);
 #else
-  context::ThrowOrDie(std::runtime_error(
-      "greenback::Run(): a system task has failed: " + status.ToString()));
+  ThrowOrDie(std::runtime_error("greenback::Run(): a system task has failed: " +
+                                status.ToString()));
 #endif
 }
 

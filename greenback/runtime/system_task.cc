@@ -10,12 +10,12 @@ namespace greenback::internal {
 Nursery& SystemNursery() {
   const RunState& run = RunState::Current("SpawnSystemTask()");
   if (run.ending()) {
-    context::ThrowOrDie(std::logic_error(
+    ThrowOrDie(std::logic_error(
         "greenback::SpawnSystemTask(): the run is ending; spawn it before the "
         "main task ends"));
   }
   if (run.system_nursery() == nullptr) {
-    context::ThrowOrDie(std::logic_error(
+    ThrowOrDie(std::logic_error(
         "greenback::SpawnSystemTask(): the run has not begun; spawn it in the "
         "main task, or later"));
   }

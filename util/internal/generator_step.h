@@ -48,12 +48,12 @@ class GeneratorStep : private ResumesAtHome {
   // Refuses a step during another step, and a step that is awaited twice.
   void Begin() {
     if (frame_.is_in_step()) [[unlikely]] {
-      context::ThrowOrDie(AwaitableError(
+      ThrowOrDie(AwaitableError(
           "greenback::AsyncGenerator: a step was begun while another one is "
           "under way; await one before the next, and let tasks take turns"));
     }
     if (std::exchange(begun_, true)) [[unlikely]] {
-      context::ThrowOrDie(AwaitableError(
+      ThrowOrDie(AwaitableError(
           "greenback::AsyncGenerator: a step was awaited twice; call Next(), "
           "Send(), Throw() or Close() for each step"));
     }
@@ -106,7 +106,7 @@ class [[nodiscard]] GeneratorSend : public GeneratorStep<Yield, Sent> {
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> caller) {
     if (this->frame_.is_at(GeneratorSend::State::kFresh)) [[unlikely]] {
-      context::ThrowOrDie(AwaitableError(
+      ThrowOrDie(AwaitableError(
           "greenback::AsyncGenerator: Send() before the first Next(): no "
           "co_yield waits for the value yet"));
     }
@@ -176,7 +176,7 @@ class [[nodiscard]] GeneratorClose : public GeneratorStep<Yield, Sent> {
     this->frame_.EndIfDone();
     if (this->frame_.done()) return;
     this->frame_.promise().set_closing(false);
-    context::ThrowOrDie(std::logic_error(
+    ThrowOrDie(std::logic_error(
         "greenback::AsyncGenerator: the body reached a co_yield while it was "
         "being closed; let GeneratorExit propagate, or return after it"));
   }

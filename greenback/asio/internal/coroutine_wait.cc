@@ -95,14 +95,14 @@ bool InRun() noexcept {
 void ReportNoHost() {
   const PortalTask* const task = ThisThread().current_task;
   if (task == nullptr) {
-    context::ThrowOrDie(PortalError(
+    greenback::internal::ThrowOrDie(PortalError(
         PortalError::Reason::kNoTask,
         "greenback: a boost::asio::awaitable is awaited where no task is "
         "running, so that there is no executor to run it on; spawn it with "
         "boost::asio::co_spawn(executor, ..., boost::asio::deferred), and "
         "await that"));
   }
-  context::ThrowOrDie(PortalError(
+  greenback::internal::ThrowOrDie(PortalError(
       PortalError::Reason::kWrongHost,
       absl::StrCat(
           "greenback: task \"", task->name(), "\" is run by ", task->host(),

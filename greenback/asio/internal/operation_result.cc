@@ -24,7 +24,7 @@ void ThrowErrorCode(const boost::system::error_code& error) {
 }
 
 void ThrowDropped() {
-  context::ThrowOrDie(boost::system::system_error(
+  greenback::internal::ThrowOrDie(boost::system::system_error(
       boost::asio::error::operation_aborted,
       "greenback: an Asio operation ended without a call of its handler, which "
       "was destroyed with its io_context or by the code that held it"));

@@ -56,7 +56,7 @@ class MonotonicClock final : public Clock {
 void DieOutsideRun(const char* what) {
   const PortalTask* const task = ThisThread().current_task;
   if (task != nullptr) {
-    context::ThrowOrDie(
+    ThrowOrDie(
         PortalError(PortalError::Reason::kWrongHost,
                     absl::StrCat("greenback::", what, ": task \"", task->name(),
                                  "\" is run by ", task->host(),
@@ -64,7 +64,7 @@ void DieOutsideRun(const char* what) {
                                  "greenback::Run(); use what ",
                                  task->host(), " has for it")));
   }
-  context::ThrowOrDie(std::logic_error(absl::StrCat(
+  ThrowOrDie(std::logic_error(absl::StrCat(
       "greenback::", what,
       ": no task of a run is running on this thread; call it below a coroutine "
       "that greenback::Run() runs")));

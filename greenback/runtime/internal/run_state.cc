@@ -15,7 +15,7 @@ namespace {
 
 Clock* CheckNoRun(Clock* clock) {
   if (Loop::Current() != nullptr) {
-    context::ThrowOrDie(std::logic_error(
+    ThrowOrDie(std::logic_error(
         "greenback::Run(): this thread is in a run already; co_await the "
         "coroutine, or Await() it, instead"));
   }

@@ -9,7 +9,7 @@ namespace greenback {
 
 void MockClock::Jump(absl::Duration duration) {
   if (duration < absl::ZeroDuration()) {
-    context::ThrowOrDie(std::invalid_argument(absl::StrCat(
+    internal::ThrowOrDie(std::invalid_argument(absl::StrCat(
         "greenback::MockClock::Jump(", absl::FormatDuration(duration),
         "): time does not go backwards")));
   }
