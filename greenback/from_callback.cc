@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"

@@ -37,6 +37,7 @@
 
 #include <source_location>
 
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 
 namespace greenback {

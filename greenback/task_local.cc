@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "greenback/host/portal_access.h"
 #include "greenback/internal/exceptions.h"
 
 namespace greenback {

@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "greenback/context/context.h"
 #include "greenback/greenback.h"
+#include "greenback/host/portal_access.h"
 #include "gtest/gtest.h"
 #include "tests/support/elsewhere_task.h"
 #include "tests/support/hosts.h"
@@ -137,8 +138,8 @@ TYPED_TEST(ParityTest, P01_WithoutAPortalAwaitNamesTheFixAndThePlace) {
 
 TEST(Parity, P01_OutsideAnyTaskAwaitSaysSo) {
   ExpectRefused(PortalError::Reason::kNoTask,
-                "no task is running on this thread; call it below a coroutine "
-                "that runs as a task, or below co_await "
+                "no task is running on this thread; call it inside a coroutine "
+                "that runs as a task, or inside co_await "
                 "greenback::WithPortalRunSync()");
 }
 

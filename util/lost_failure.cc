@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "greenback/host/portal_task.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/internal/exceptions.h"
 #include "util/internal/report_lost_failure.h"
 

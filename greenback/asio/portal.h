@@ -69,6 +69,7 @@
 #include "greenback/asio/internal/awaitable_thread.h"
 #include "greenback/asio/internal/coroutine_task.h"
 #include "greenback/asio/internal/run_as_task.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/portal.h"
 #include "greenback/task_local.h"

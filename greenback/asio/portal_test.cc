@@ -42,6 +42,7 @@
 #include "greenback/asio/asio.h"
 #include "greenback/asio/awaitable.h"
 #include "greenback/greenback.h"
+#include "greenback/host/portal_access.h"
 #include "gtest/gtest.h"
 #include "instrument/greenback_instrument.h"
 #include "tests/support/elsewhere_task.h"

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "greenback/host/home_awaiter.h"
-#include "greenback/host/portal_task.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/suspend_race.h"
 #include "greenback/host/transfer.h"
 

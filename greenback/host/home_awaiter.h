@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "greenback/awaitable.h"
-#include "greenback/host/portal_task.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/transfer.h"
 #include "greenback/host/waker.h"
 

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "greenback/context/stack_pool.h"
 #include "greenback/context/switch.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/thread_state.h"
 #include "greenback/host/waiter.h"

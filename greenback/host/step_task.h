@@ -28,6 +28,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 
 namespace greenback::internal {

@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "greenback/await.h"
 #include "greenback/context/stack_pool.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "gtest/gtest.h"
 

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "greenback/host/portal_access.h"
 #include "greenback/host/transfer.h"
 
 namespace greenback::internal {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "greenback/abandoned.h"
 #include "greenback/awaitable.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/transfer.h"
 #include "greenback/host/waker.h"

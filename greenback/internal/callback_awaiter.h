@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/internal/callback_state.h"
 #include "greenback/no_await_scope.h"

@@ -16,6 +16,7 @@
 #include "greenback/awaitable.h"
 #include "greenback/host/foreign_call.h"
 #include "greenback/host/home_awaiter.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/transfer.h"
 #include "greenback/internal/in_place.h"

@@ -24,6 +24,7 @@
 #include <coroutine>
 
 #include "absl/status/status.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/task.h"

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "greenback/host/portal_access.h"
 #include "greenback/runtime/internal/loop.h"
 #include "greenback/runtime/internal/reactor.h"
 #include "greenback/runtime/internal/reactor_context.h"

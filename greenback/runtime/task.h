@@ -22,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/internal/intrusive_list.h"
 #include "greenback/runtime/internal/cancel_state.h"

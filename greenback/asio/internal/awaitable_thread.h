@@ -42,6 +42,7 @@
 
 #include "greenback/asio/internal/coroutine_task.h"
 #include "greenback/asio/portal_executor.h"
+#include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/task_local.h"
 

@@ -1,6 +1,6 @@
 #include "greenback/asio/internal/run_as_task.h"
 
-#include "greenback/host/portal_task.h"
+#include "greenback/host/portal_access.h"
 
 namespace greenback::asio::internal {
 

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "greenback/host/transfer.h"
 #include "greenback/internal/exceptions.h"
+#include "greenback/portal_error.h"
 
 namespace greenback {
 
