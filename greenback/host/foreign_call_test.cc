@@ -498,5 +498,92 @@ TEST(ForeignCallTest, R24_ResultsThatCanSayItAreReturnedInDestructors) {
 #endif
 }
 
+// EnsurePortal() in a step waits until the step ends. So code of the step may
+// destroy the coroutine that waits.
+
+TEST(ForeignCallTest, ACoroutineMayBeDestroyedWhileItWaitsInEnsurePortal) {
+  std::vector<std::string> log;
+  Gate gate;
+  const auto waiting = [&]() -> OwnedCoroutine {
+    Mark mark{log, "waiting"};
+    (void)co_await EnsurePortal();
+    log.push_back("not reached");
+  };
+  int result = 0;
+  const auto body = [&]() -> OwnedCoroutine {
+    const auto call = [&] {
+      {
+        const OwnedCoroutine destroyed = waiting();
+        EXPECT_FALSE(destroyed.done());
+        log.push_back("destroy");
+      }
+      log.push_back("destroyed");
+      return Await(gate);  // the call is unharmed
+    };
+    result = co_await WithPortalRunSync(call);
+  };
+  const OwnedCoroutine coroutine = body();
+  EXPECT_EQ(log,
+            (std::vector<std::string>{"destroy", "waiting left", "destroyed"}));
+  EXPECT_FALSE(coroutine.done());
+  gate.Open(42);
+  EXPECT_TRUE(coroutine.done());
+  EXPECT_EQ(result, 42);
+  EXPECT_EQ(log.size(), 3u);
+}
+
+TEST(ForeignCallTest, SoMayOneThatAwaitsACoWhichWaitsInEnsurePortal) {
+  std::vector<std::string> log;
+  const auto inner = [&]() -> Co<void> {
+    Mark mark{log, "inner"};
+    (void)co_await EnsurePortal();
+    log.push_back("not reached");
+  };
+  const auto outer = [&]() -> OwnedCoroutine {
+    Mark mark{log, "outer"};
+    co_await WithPortalRun(inner);
+    log.push_back("not reached");
+  };
+  const auto body = [&]() -> OwnedCoroutine {
+    const auto call = [&] {
+      {
+        const OwnedCoroutine destroyed = outer();
+        EXPECT_FALSE(destroyed.done());
+      }
+      EXPECT_TRUE(HasPortal());
+      EXPECT_TRUE(Await(EnsurePortal()).ok());
+      log.push_back("call");
+    };
+    co_await WithPortalRunSync(call);
+  };
+  EXPECT_TRUE(body().done());
+  EXPECT_EQ(log,
+            (std::vector<std::string>{"inner left", "outer left", "call"}));
+}
+
+TEST(ForeignCallTest, OneThatIsNotDestroyedRunsWhenTheStepEnds) {
+  std::vector<std::string> log;
+  std::optional<OwnedCoroutine> kept;
+  const auto waiting = [&](const char* name) -> OwnedCoroutine {
+    EXPECT_TRUE((co_await EnsurePortal()).ok());
+    log.push_back(name);
+  };
+  const auto body = [&]() -> OwnedCoroutine {
+    const auto call = [&] {
+      {
+        const OwnedCoroutine destroyed = waiting("not reached");
+      }
+      kept.emplace(waiting("kept"));
+      log.push_back("call");
+    };
+    co_await WithPortalRunSync(call);
+    log.push_back("after");
+  };
+  EXPECT_TRUE(body().done());
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_TRUE(kept->done());
+  EXPECT_EQ(log, (std::vector<std::string>{"call", "kept", "after"}));
+}
+
 }  // namespace
 }  // namespace greenback
