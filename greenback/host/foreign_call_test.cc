@@ -585,5 +585,38 @@ TEST(ForeignCallTest, OneThatIsNotDestroyedRunsWhenTheStepEnds) {
   EXPECT_EQ(log, (std::vector<std::string>{"call", "kept", "after"}));
 }
 
+#if defined(__cpp_exceptions)
+
+TEST(ForeignCallTest, OneThatWaitsInEnsurePortalMayBeDestroyedWhileUnwinding) {
+  std::vector<std::string> log;
+  Gate gate;
+  const auto waiting = [&]() -> OwnedCoroutine {
+    Mark mark{log, "waiting"};
+    (void)co_await EnsurePortal();
+    log.push_back("not reached");
+  };
+  struct AtEnd {
+    decltype(waiting)& waiting_;
+    ~AtEnd() {
+      const OwnedCoroutine destroyed = waiting_();
+      EXPECT_FALSE(destroyed.done());
+    }
+  };
+  const auto body = [&]() -> OwnedCoroutine {
+    const auto call = [&] {
+      Mark mark{log, "call"};
+      AtEnd at_end{waiting};
+      Await(gate);
+    };
+    co_await WithPortalRunSync(call);
+  };
+  {
+    const OwnedCoroutine coroutine = body();
+  }
+  EXPECT_EQ(log, (std::vector<std::string>{"waiting unwound", "call unwound"}));
+}
+
+#endif
+
 }  // namespace
 }  // namespace greenback

@@ -113,8 +113,6 @@ void StepTask::Wake(Waiter& waiter) noexcept {
 }
 
 void StepTask::Withdraw(Waiter& waiter) noexcept {
-  // Nothing is continued any more.
-  if (PortalAccess::Get(*this) == PortalAccess::Portal::kAbandoned) return;
   const ThreadState& state = ThisThread();
   if (state.current_task == this) {
     Waiter*& fired = state.steps->run().fired;
@@ -123,6 +121,8 @@ void StepTask::Withdraw(Waiter& waiter) noexcept {
       return;
     }
   }
+  // Nothing else is continued any more.
+  if (PortalAccess::Get(*this) == PortalAccess::Portal::kAbandoned) return;
   // The host has it in a queue of its own.
   PortalTask::Withdraw(waiter);
 }
