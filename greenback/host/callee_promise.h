@@ -1,10 +1,11 @@
-// CalleePromise: base of the promises of coroutines that run when others await
-// them, and then hand back. Internal to greenback's coroutine types.
+// CalleePromise: base of the promises of coroutines that run when they are
+// awaited, and then hand back to their awaiter. Internal to greenback's
+// coroutine types.
 //
-// Who awaits such a coroutine calls RunCallee() in its await_suspend; when the
-// coroutine has come to where its awaiter goes on (its end, a co_yield), its
-// own await_suspend returns HandBack(). Neither grows the stack, whoever
-// awaits: a coroutine of greenback's, one of another library, or Await().
+// The awaiter calls RunCallee() in its await_suspend. When the coroutine
+// reaches its end, or a co_yield, its own await_suspend returns HandBack(), and
+// the awaiter resumes. Neither function grows the stack, whether the awaiter is
+// a coroutine of greenback's, one of another library, or an Await().
 #ifndef GREENBACK_HOST_CALLEE_PROMISE_H_
 #define GREENBACK_HOST_CALLEE_PROMISE_H_
 
@@ -23,14 +24,14 @@ class CalleePromise : public TransferringPromise {
  public:
   std::suspend_always initial_suspend() const noexcept { return {}; }
 
-  // Awaitables that are not greenback's own may resume from anywhere.
+  // Awaitables that are not greenback's own may resume their awaiter anywhere.
   template <class A>
   decltype(auto) await_transform(A&& awaitable) {
     return ComeHome(std::forward<A>(awaitable));
   }
 
-  // The awaiter goes on: what an await_suspend of the coroutine returns. The
-  // coroutine may be destroyed as soon as this is called.
+  // Resumes the awaiter. An await_suspend of the coroutine returns the result.
+  // The coroutine may be destroyed as soon as this is called.
   std::coroutine_handle<> HandBack() noexcept {
     if (awaited_by_root_) {
       PortalAccess::Wake(*root_);
@@ -42,32 +43,32 @@ class CalleePromise : public TransferringPromise {
     return TransferTo(continuation_);
   }
 
-  // For an Await() at `point`: runs the coroutine, `self`, which hands back to
-  // that.
-  void RunBelow(std::coroutine_handle<> self, FiberWaiter& point) {
+  // For an Await(): runs the coroutine, `self`, which hands back to `waiter`.
+  void RunBelow(std::coroutine_handle<> self, FiberWaiter& waiter) {
     continuation_ = self;  // for is_awaited() alone
-    root_ = &point;
+    root_ = &waiter;
     awaited_by_root_ = true;
     ResumeAndTransfer(self);
   }
 
-  // Whether the coroutine has been awaited, by whomever.
+  // Whether the coroutine has been awaited, by a coroutine or an Await().
   bool is_awaited() const { return continuation_ != nullptr; }
 
-  // Of the Await() that waits for this coroutine alone, or for one that waits
-  // for it, and so on; null: not known.
+  // The Await() at the root of this chain of coroutines, or null if it is not
+  // known.
   FiberWaiter* root() const { return root_; }
 
-  // For RunCallee(): `caller` goes on when the coroutine hands back.
+  // For RunCallee(): lets `caller` resume when the coroutine hands back. `root`
+  // is the caller's root().
   void set_continuation(std::coroutine_handle<> caller,
                         FiberWaiter* root = nullptr) {
     continuation_ = caller;
     root_ = root;
   }
 
-  // For RunCallee(): runs the coroutine, `self`, on top of an await_suspend of
-  // `caller`, which goes on by itself if that is enough: then the result is
-  // true.
+  // For RunCallee(): runs the coroutine, `self`, nested in an await_suspend of
+  // `caller`. True: it has handed back, and `caller` continues without
+  // suspending. False: `caller` suspends, and resumes when it hands back.
   bool RunInPlace(std::coroutine_handle<> self,
                   std::coroutine_handle<> caller) {
     set_continuation(caller);
@@ -81,14 +82,14 @@ class CalleePromise : public TransferringPromise {
  private:
   std::coroutine_handle<> continuation_;
   FiberWaiter* root_ = nullptr;
-  // Of an awaiter that runs the coroutine in place; all others are suspended
-  // before it runs.
+  // Between the coroutine and an awaiter that runs it in place. All other
+  // awaiters are suspended before it runs.
   SuspendRace race_{SuspendRace::State::kSuspended};
   bool awaited_by_root_ = false;
 };
 
-// Runs `callee` until it hands back to `caller`: for an await_suspend, which
-// returns what this returns.
+// Runs `callee` until it hands back to `caller`. For an await_suspend of
+// `caller`, which returns the result.
 template <class Callee, Transferring Promise>
 std::coroutine_handle<> RunCallee(std::coroutine_handle<Callee> callee,
                                   std::coroutine_handle<Promise> caller) {
@@ -99,7 +100,7 @@ std::coroutine_handle<> RunCallee(std::coroutine_handle<Callee> callee,
   }
   return TransferTo(callee);
 }
-// For a coroutine that greenback does not know, and for Await().
+// The same for a caller that is no coroutine of greenback's, and for Await().
 template <class Callee>
 auto RunCallee(std::coroutine_handle<Callee> callee,
                std::coroutine_handle<> caller) {

@@ -1,11 +1,11 @@
-// ComeHome(awaitable): awaits something of another library natively, and goes
-// on where the task belongs. Internal to greenback's coroutine types.
+// ComeHome(awaitable): lets a coroutine await an awaitable of another library,
+// and resume where its task belongs. Internal to greenback's coroutine types.
 //
-// Greenback's own awaiters resume a task from its host's queue. Others resume
-// their continuation where they please: on a thread of theirs, or in the middle
-// of another task's step. So they are given a waker, as Await() gives them one,
-// and the task's host then resumes the coroutine. Outside a task there is no
-// home, and the coroutine goes on where it is resumed.
+// Greenback's own awaiters resume a task from its host's queue. Those of other
+// libraries resume their continuation anywhere: on a thread of their own, or in
+// the middle of another task's step. So they receive a waker, as they do from
+// an Await(), and the task's host then resumes the coroutine. A coroutine that
+// is in no task has no home, and continues where it is resumed.
 #ifndef GREENBACK_HOST_HOME_AWAITER_H_
 #define GREENBACK_HOST_HOME_AWAITER_H_
 
@@ -41,7 +41,7 @@ class ForeignAwaiter : private ResumesAtHome {
     const std::coroutine_handle<> next = Suspend(waker_->handle(), caller);
     if (next == caller) return TransferTo(caller);
     if (waiter_->Park()) return TransferTo(next);
-    ResumeAndTransfer(next);  // has fired already
+    ResumeAndTransfer(next);  // the waiter has fired already
     return TransferTo(caller);
   }
 
@@ -52,7 +52,8 @@ class ForeignAwaiter : private ResumesAtHome {
   }
 
  private:
-  // When the coroutine is destroyed after its wait is over, it is not resumed.
+  // If the coroutine is destroyed when its wait is over, and before it has
+  // resumed, its host has to forget it.
   struct HomeWaiter : Waiter {
     HomeWaiter() : Waiter(Kind::kCoroutine) {}
     ~HomeWaiter() {
@@ -61,8 +62,8 @@ class ForeignAwaiter : private ResumesAtHome {
     }
   };
 
-  // Suspends on the awaitable. Returns what it wants to run next: `caller` when
-  // it is done already.
+  // Suspends on the awaitable. Returns the coroutine that the awaitable wants
+  // to run next, which is `caller` if it has completed already.
   std::coroutine_handle<> Suspend(std::coroutine_handle<> continuation,
                                   std::coroutine_handle<> caller) {
     using Result = decltype(CallSuspend<Inner>(inner_, continuation));
@@ -79,13 +80,15 @@ class ForeignAwaiter : private ResumesAtHome {
 
   std::optional<HomeWaiter> waiter_;
   std::optional<WakerLease> waker_;
-  Inner inner_;  // goes first: nobody uses a waker that has been given back
+  // The last member, so the first to be destroyed: an awaitable must not refer
+  // to a waker that has been returned.
+  Inner inner_;
 };
 
 #if !defined(__clang__)
-// Stands for an awaiter that is somewhere else. g++ 12 copies an awaiter that
-// await_transform hands on by reference. (clang does not, and keeps more of the
-// awaiter in registers when it is not reached by way of this.)
+// Refers to an awaiter that lives elsewhere. g++ 12 copies an awaiter that
+// await_transform returns by reference. (clang does not, and it keeps more of
+// the awaiter in registers without this class in between.)
 template <class A>
 class AwaiterRef {
   static_assert(std::is_reference_v<A>);

@@ -1,8 +1,8 @@
-// ParkHook: what wants to know when the synchronous frames of a task leave
-// their thread, and when they come back. Internal.
+// ParkHook: is notified when the synchronous frames of a task leave their
+// thread, and when they return. Internal.
 //
 // For a thread-local variable that is to be the task's own, a lock whose holder
-// must not wait, a trace. A task has one list of hooks, and an Await() looks
+// must not wait, a trace. A task has one list of hooks, and an Await() checks
 // once whether that is empty.
 #ifndef GREENBACK_HOST_PARK_HOOK_H_
 #define GREENBACK_HOST_PARK_HOOK_H_
@@ -13,9 +13,9 @@
 
 namespace greenback::internal {
 
-// Is in the list of a task (PortalAccess::AddParkHook()) until LeaveList(), or
-// until the task ends. Its functions are called on the task's thread; they must
-// not await, nor change the list.
+// PortalAccess::AddParkHook() adds it to the list of a task, where it stays
+// until LeaveList(), or until the task ends. Its functions are called on the
+// task's thread; they must not await, and must not change the list.
 class ParkHook : public ListItem<ParkHook> {
  protected:
   ParkHook() = default;
@@ -24,12 +24,12 @@ class ParkHook : public ListItem<ParkHook> {
  private:
   friend class ParkHooks;
 
-  // Not null: an Await() is refused, and its error names this place.
+  // If it is not null, an Await() is refused, and its error names this place.
   virtual const std::source_location* Refuses() const noexcept {
     return nullptr;
   }
   // An Await() is about to leave the thread to others / has resumed, perhaps on
-  // another thread. Always in pairs, also where nothing else had to run.
+  // another thread. Called in pairs, also if nothing else had to run.
   virtual void Leaves() noexcept {}
   virtual void Returns() noexcept {}
 };
@@ -45,7 +45,8 @@ class ParkHooks {
   bool empty() const { return hooks_.empty(); }
   void Add(ParkHook& hook) { hooks_.PushFront(hook); }
 
-  // What the latest hook that refuses an Await() says; null: none does.
+  // The place that the latest hook names which refuses an Await(); null if none
+  // does.
   const std::source_location* Refuses() const noexcept {
     for (const ParkHook* hook = hooks_.first(); hook != nullptr;
          hook = hooks_.Next(*hook)) {
@@ -55,7 +56,8 @@ class ParkHooks {
     }
     return nullptr;
   }
-  // The latest first; they return in reverse order.
+  // Calls Leaves() of the latest hook first. Return() calls Returns() in
+  // reverse order.
   void Leave() noexcept {
     for (ParkHook* hook = hooks_.first(); hook != nullptr;
          hook = hooks_.Next(*hook)) {

@@ -1,4 +1,4 @@
-// What greenback knows of the running thread. Internal.
+// ThreadState: what greenback knows of the running thread. Internal.
 #ifndef GREENBACK_HOST_THREAD_STATE_H_
 #define GREENBACK_HOST_THREAD_STATE_H_
 
@@ -14,18 +14,18 @@ class StepRunner;
 
 struct ThreadState {
   PortalTask* current_task = nullptr;  // null between steps
-  // Of a host that has the thread to itself for a while: its loop.
+  // The loop of a host that has the thread to itself for a while.
   void* loop = nullptr;
   std::coroutine_handle<> next;  // see transfer.h
   StepRunner* steps = nullptr;   // null before the first step
-  // There is something to do when the present step is back at the top level of
-  // the host's loop.
+  // Whether there is something to do when the present step has returned to the
+  // top level of the host's loop.
   bool attention = false;
 };
 
-// Never inlined, and the reference must not be kept across a point where the
-// flow may change threads: compilers keep the address of a thread-local in a
-// register over a switch.
+// Never inlined, because compilers keep the address of a thread-local in a
+// register across a switch. For the same reason, do not keep the reference
+// where the flow may change threads.
 ThreadState& ThisThread() noexcept;
 
 }  // namespace internal

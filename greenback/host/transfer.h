@@ -1,16 +1,16 @@
-// Transfer from coroutine to coroutine that grows no stack. Internal.
+// How one coroutine resumes another without growing the stack. Internal.
 //
-// `await_suspend` that returns a handle is meant to be a tail call: symmetric
-// transfer. clang makes it one always; g++ only at -O2 and without sanitizers,
-// and elsewhere a loop of a hundred thousand awaits overflows the stack. So
-// with g++ the handle is left for the innermost trampoline below, to which the
-// transferring coroutine returns:
+// When an await_suspend returns a handle, the compiler should resume that by a
+// tail call: symmetric transfer. clang always does; g++ does so only at -O2 and
+// without sanitizers, and otherwise a loop of a hundred thousand awaits
+// overflows the stack. So with g++ the handle is left for the innermost
+// trampoline on the stack, to which the transferring coroutine returns:
 //
-//   ResumeAndTransfer(handle);              // a trampoline: resumes until done
-//   return TransferTo(handle);              // in an await_suspend above it
+//   ResumeAndTransfer(handle);    // a trampoline: resumes until none is left
+//   return TransferTo(handle);    // in an await_suspend that it has called
 //
-// All who resume greenback's coroutines are trampolines: the loop, Await(), and
-// a coroutine type of another library that awaits one.
+// All code that resumes greenback's coroutines is a trampoline: the loop,
+// Await(), and the awaiter by which a coroutine of another library awaits one.
 #ifndef GREENBACK_HOST_TRANSFER_H_
 #define GREENBACK_HOST_TRANSFER_H_
 
@@ -31,12 +31,12 @@ struct TransferringPromise {};
 template <class Promise>
 concept Transferring = std::derived_from<Promise, TransferringPromise>;
 
-// For the trampoline of this thread. There is none there already.
+// Leaves a handle for the trampoline of this thread, where there must be none.
 void LeaveForTrampoline(std::coroutine_handle<> handle) noexcept;
-// What was left, or null.
+// Takes the handle that was left. Null if there is none.
 std::coroutine_handle<> TakeFromTrampoline() noexcept;
 
-// What an await_suspend returns to go on with `handle`.
+// Resumes `handle` next. An await_suspend returns the result.
 inline std::coroutine_handle<> TransferTo(
     std::coroutine_handle<> handle) noexcept {
   if constexpr (kTailCalls) return handle;
@@ -44,7 +44,8 @@ inline std::coroutine_handle<> TransferTo(
   return std::noop_coroutine();
 }
 
-// Resumes `handle`, and what it transfers to, until something suspends.
+// Resumes `handle`, and the coroutines that it transfers to, until one suspends
+// without a transfer.
 inline void ResumeAndTransfer(std::coroutine_handle<> handle) {
   handle.resume();
   if constexpr (!kTailCalls) {
@@ -52,8 +53,8 @@ inline void ResumeAndTransfer(std::coroutine_handle<> handle) {
   }
 }
 
-// The same, for who knows a function and an argument only: the handle's
-// address().
+// The same, for a caller that keeps a function and its argument. The argument
+// is the handle's address().
 inline void ResumeAddress(void* address) {
   ResumeAndTransfer(std::coroutine_handle<>::from_address(address));
 }

@@ -15,7 +15,7 @@ namespace {
 struct Waker {
   struct promise_type {
     Waiter* waiter = nullptr;
-    std::coroutine_handle<promise_type> next;  // of the idle ones
+    std::coroutine_handle<promise_type> next;  // in the list of idle wakers
 
     Waker get_return_object() {
       return {std::coroutine_handle<promise_type>::from_promise(*this)};
@@ -33,13 +33,13 @@ struct Fire {
   bool await_ready() noexcept { return false; }
   void await_suspend(
       std::coroutine_handle<Waker::promise_type> waker) noexcept {
-    // The last look at the promise: another thread may be waiting again, with
-    // this very handle, before Wake() returns.
+    // The promise is not read after this: before Wake() returns, another thread
+    // may be waiting again, with this very handle.
     Waiter& waiter = *waker.promise().waiter;
     if (waiter.task != nullptr) {
       PortalAccess::Wake(waiter);
     } else if (waiter.Fire()) {
-      ResumeAndTransfer(waiter.handle);  // a coroutine without a host
+      ResumeAndTransfer(waiter.handle);  // a coroutine in no task
     }
   }
   void await_resume() noexcept {}
@@ -51,17 +51,17 @@ Waker MakeWaker() {
 
 using WakerHandle = std::coroutine_handle<Waker::promise_type>;
 
-// Wakers that nobody uses at the moment. A thread that parks deep and often has
-// many; more than this are not worth keeping.
+// The number of idle wakers that a thread keeps. One that parks deep and often
+// has many; more than this are not worth keeping.
 constexpr size_t kMostKept = 256;
 
-// Trivially destructible: a static object, which is destroyed after the main
-// thread's thread-local ones, may hold the last frames with a waker. They find
-// that none is kept any more.
+// Trivially destructible, because it is used after the thread-local objects of
+// the main thread are destroyed: a static object may own the last frames that
+// hold a waker. No wakers are kept by then.
 struct WakerCache {
   WakerHandle idle;
   size_t idle_count = 0;
-  size_t most_kept = 0;  // kMostKept while there is an owner
+  size_t most_kept = 0;  // kMostKept while there is a WakerCacheOwner
 };
 static_assert(std::is_trivially_destructible_v<WakerCache>);
 
@@ -90,7 +90,8 @@ class WakerCacheOwner {
   WakerCache& cache_;
 };
 
-// The first time on this thread, and when the cache is full or has ended.
+// Called for the first waker of this thread, and when the cache is full or its
+// owner has been destroyed.
 __attribute__((noinline)) void MakeCacheOwner(WakerCache& cache) {
   thread_local const WakerCacheOwner owner(cache);
 }

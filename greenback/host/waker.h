@@ -1,4 +1,4 @@
-// The waker: the coroutine handle that Await() gives to an awaitable as its
+// The waker: the coroutine handle that Await() passes to an awaitable as its
 // continuation. Internal to the portal manager.
 #ifndef GREENBACK_HOST_WAKER_H_
 #define GREENBACK_HOST_WAKER_H_
@@ -9,13 +9,13 @@
 
 namespace greenback::internal {
 
-// A waker on loan for one Await(). It is a real coroutine, not two function
-// pointers dressed up as a frame, which optimisers may see through. It does its
-// work inside an awaiter's await_suspend, where it counts as suspended again,
-// so that the next Await() may hand out the same handle at once.
+// A waker that is borrowed for one Await(). It is a real coroutine, not two
+// function pointers dressed up as a frame, which optimisers may see through. It
+// does its work inside an awaiter's await_suspend, where it counts as suspended
+// again, so that the next Await() may pass on the same handle at once.
 //
-// Wakers are kept for further use by the thread that gives them back, until its
-// thread-local objects are destroyed; a lease may end later.
+// The thread that returns a waker recycles it, until the thread-local objects
+// of the thread are destroyed; a lease may end later.
 class WakerLease {
  public:
   // `waiter` fires when handle() is resumed.
