@@ -1,4 +1,5 @@
-// Awaits boost::asio::awaitable elsewhere, and everything else in one.
+// Awaits a boost::asio::awaitable in code that is none, and everything else in
+// one.
 //
 //   // Await() of one, in synchronous code of a coroutine with a portal:
 //   Row row = greenback::Await(FetchRow(id));   // asio::awaitable<Row>
@@ -13,7 +14,7 @@
 //   }
 //
 // In a task of Asio's (portal.h), an awaitable that is awaited runs as part of
-// the task, as if it was awaited natively: it has the task's portal, executor
+// the task, as if it were awaited natively: it has the task's portal, executor
 // and cancellation. It starts at once, on the stack of the waiting task. (When
 // a combinator awaits two at the same time, the second runs beside the task,
 // without its portal.) In a task of a run it is spawned with co_spawn() on the

@@ -25,10 +25,10 @@
 // needs a run (Sleep(), nurseries, cancel scopes, task trees) is refused with a
 // PortalError that names both hosts, because Asio has no task tree.
 //
-// Cancellation: what Asio's cancellation slots tell the coroutine reaches what
-// its synchronous code awaits. It propagates from there as the operation's
-// operation_aborted, or as kCancelled where a Status says so. Asio's own rule
-// holds as well: in a coroutine that is cancelled, every co_await throws
+// Cancellation: when the coroutine is cancelled through its cancellation slot,
+// the operation that its synchronous code awaits is cancelled. That propagates
+// as operation_aborted, or as kCancelled if the result is a Status. Asio's own
+// rule holds as well: in a coroutine that is cancelled, every co_await throws
 // operation_aborted, unless throw_if_cancelled(false) was awaited.
 // Threads: those of the executor: one thread, a strand, or a thread_pool, where
 // a coroutine, and the stack that it waits on, may resume on another thread
@@ -81,9 +81,9 @@ namespace greenback::asio {
 PortalTask& CurrentTask(
     std::source_location where = std::source_location::current());
 
-// What this_coro::executor is to a coroutine, for its synchronous code: where
-// to make I/O objects. Of the running task, be it Asio's or a run's;
-// PortalError if there is none.
+// The executor on which to make I/O objects: what this_coro::executor is to a
+// coroutine, for its synchronous code. It is that of the running task, be it
+// Asio's or a run's; PortalError if there is none.
 boost::asio::any_io_executor CurrentExecutor(
     std::source_location where = std::source_location::current());
 
@@ -135,8 +135,9 @@ boost::asio::awaitable<absl::Status, Executor> EnsurePortal(
   co_return task.FinishCheckpoint();
 }
 
-// The same as on other hosts: whether Await() would be let through, and a
-// portal for another task (or, from its next step on, for the running one).
+// The same as on other hosts. HasPortal(): whether Await() would be accepted.
+// BestowPortal(): gives a portal to another task (or, from its next step on, to
+// the running one).
 using greenback::BestowPortal;
 using greenback::HasPortal;
 

@@ -1,4 +1,4 @@
-// What greenback takes from the inside of boost::asio::awaitable. Internal.
+// What greenback uses of the inside of boost::asio::awaitable. Internal.
 //
 // A coroutine that was spawned with Asio's own co_spawn() becomes a task when
 // its executor is exchanged while it runs, and Asio has no function for that.
@@ -68,8 +68,8 @@ template <class Executor>
 using FramePrivate =
     boost::asio::detail::awaitable_async_op_handler<FrameAccess, Executor>;
 
-// co_await FrameIdentity(): a reference to something in the entry point's
-// frame.
+// co_await FrameIdentity() yields a reference to a member of the entry point's
+// frame, whose address identifies the coroutine.
 using FrameIdentity =
     boost::asio::detail::awaitable_thread_has_context_switched;
 
@@ -199,8 +199,8 @@ inline constexpr bool kIsPortalExecutor = false;
 template <class Inner>
 inline constexpr bool kIsPortalExecutor<PortalExecutor<Inner>> = true;
 
-// The executors of coroutines, with the type `Executor`: of one that is a task,
-// of one that a task awaits, and of one that belongs to no task.
+// Makes executors of the type `Executor` for coroutines: Of() for one that is a
+// task, Below() for one that a task awaits, Without() for one in no task.
 template <class Executor>
 class TaskExecutors {
   static_assert(
@@ -240,7 +240,8 @@ class TaskExecutors<boost::asio::any_io_executor> {
     }
     return executor.target<Inner>();
   }
-  // Calls use(executor), with the type that is inside if that is a known one.
+  // Calls use() with the executor that is inside, if its type is a known one,
+  // and with a BoxedExecutor otherwise.
   template <class Use>
   static auto With(const Executor& executor, Use use) {
     if (const auto* io = Find<OfIoContext>(executor)) return use(*io);
@@ -258,7 +259,7 @@ class TaskExecutors<boost::asio::any_io_executor> {
   static Executor Of(CoroutineTask& task, const Executor& executor) {
     return With(executor, [&task]<class Inner>(const Inner& inner) {
       using Portal = PortalExecutor<Inner>;
-      // Only then are its copies made by its copy constructor.
+      // Otherwise an any_io_executor would not copy it when it is copied.
       static_assert(sizeof(Portal) <= 3 * sizeof(void*));
       return Executor(Portal(inner, CoroutineTaskPtr(&task)));
     });
@@ -284,12 +285,12 @@ inline CoroutineTask* RunningTaskOf(const bool& identity) {
 }
 
 // co_await BecomeTask(...): makes the coroutine a task, if it is none. The
-// coroutine continues in a step of the task: at once, or (`post`) as a schedule
-// point.
+// coroutine continues in a step of the task: at once, or, with `post`, after a
+// post(), which is a schedule point.
 template <class Executor>
 class BecomeTask {
  public:
-  // `locals`: what the task inherits.
+  // `locals`: the values of task-local variables that the task inherits.
   BecomeTask(const char* name, bool post,
              std::shared_ptr<Locals> locals = CurrentLocals())
       : name_(name), post_(post), locals_(std::move(locals)) {}
@@ -315,7 +316,8 @@ class BecomeTask {
                            boost::asio::execution::blocking.never)
           .execute(std::move(resumer));
     } else {
-      // It has only moved to a fiber, which makes no difference to co_spawn().
+      // The coroutine has only moved to a fiber, which makes no difference to
+      // co_spawn().
       Private::ContextSwitched(entry) = switched_;
       std::move(where).execute(std::move(resumer));
     }

@@ -44,8 +44,8 @@ class TaskService : public boost::asio::execution_context::service {
       const CoroutineTaskPtr task(first);
       task->LeaveList();
       task->service_ = nullptr;
-      // Of a static context, exit() may have been called in a step, which
-      // never ends.
+      // If the context is a static object, exit() may have been called in a
+      // step, which then never ends.
       if (!task->IsRunningHere()) task->AbandonCoroutine();
     }
   }
@@ -64,7 +64,7 @@ CoroutineTask::CoroutineTask(const char* name,
 }
 
 CoroutineTask::~CoroutineTask() {
-  // If this is the last of its steps, the rest of that belongs to no task.
+  // In the last step of the task, the rest of that step belongs to no task.
   PortalTask*& running = ThisThread().current_task;
   if (running == this) running = nullptr;
   while (Server* const server = TakeServer()) server->end(*server);
@@ -104,8 +104,8 @@ bool CoroutineTask::AddCancelHook(CancelHook& hook) {
     cancellation_type_ = state.cancelled();
     return false;
   }
-  // The slot is assigned anew for the first hook: an operation that the
-  // coroutine has awaited itself has used it.
+  // The slot is assigned anew for the first hook, because an operation that the
+  // coroutine has awaited itself may have used it.
   if (hooks_.empty() && state.slot().is_connected()) {
     state.slot().assign(
         [task = CoroutineTaskPtr(this)](boost::asio::cancellation_type type) {

@@ -1,14 +1,14 @@
 // CoroutineTask: a coroutine of Boost.Asio's, as greenback sees it. Internal.
 //
-// Its steps are what PortalExecutor executes, each on a fiber. A fiber that is
-// woken continues through the executor that the coroutine had before it became
-// a task: at once if this thread is one of the executor's and runs nobody's
-// step, otherwise by a post().
+// Its steps are the functions that PortalExecutor executes, each on a fiber. A
+// fiber that is woken continues through the executor that the coroutine had
+// before it became a task: at once if this thread is one of the executor's and
+// is in no step, otherwise by a post().
 //
 // Lifetime: that of the coroutine, whose executor owns the task. The executors
 // of its handlers, which own the coroutine, are copies that do not. References
-// are counted for everything else. When the execution context shuts down, what
-// still waits is unwound.
+// are counted for everything else. When the execution context shuts down, the
+// frames that still wait are unwound.
 #ifndef GREENBACK_ASIO_INTERNAL_COROUTINE_TASK_H_
 #define GREENBACK_ASIO_INTERNAL_COROUTINE_TASK_H_
 
@@ -50,14 +50,14 @@ class TaskService;
 
 class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
  public:
-  // The coroutine that runs: of those that Await() each other, the innermost.
+  // The coroutine that runs: the innermost of those that Await() each other.
   // Only awaitable_thread.h knows what is inside.
   struct Coroutine {
-    // In the frame of the entry point, where it is the only one of its kind:
-    // whether control has returned to the code that spawned the coroutine.
+    // Whether control has returned to the code that spawned the coroutine. Each
+    // entry point has one such flag in its frame; its address identifies it.
     bool* switched = nullptr;
     void* entry = nullptr;
-    const void* type = nullptr;  // of its executor
+    const void* type = nullptr;  // stands for that of its executor
     // Whether the coroutine's own code runs, and not an operation that it has
     // started.
     bool (*runs)(void* entry) = nullptr;
@@ -68,7 +68,7 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
   // the other. Lives in its own frame, which only coroutine_wait.h knows.
   struct Server {
     Server* next = nullptr;
-    void (*end)(Server& server) = nullptr;  // to call while it is idle
+    void (*end)(Server& server) = nullptr;  // ends it, while it is idle
   };
 
   // The running task, if it is one of Asio's.
@@ -76,9 +76,10 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
   static CoroutineTask* From(PortalTask* task) noexcept;
 
   absl::string_view name() const override { return name_; }
-  // Continues at `point`, later.
+  // Posts the continuation of `waiter`.
   virtual void PostContinuation(Waiter& waiter) = 0;
-  // Where the steps run. What it executes is not a step.
+  // The executor on which the steps run. A function that is passed to it is not
+  // a step.
   virtual boost::asio::any_io_executor executor() const = 0;
 
   // The tasks of the execution context, or null if it has shut down.
@@ -109,20 +110,22 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
     return server;
   }
 
-  // The innermost Await() of an awaitable. The awaitable's steps run there.
+  // The innermost Await() of a boost::asio::awaitable. The steps of that run on
+  // the waiting stack.
   FiberWaiter* step_waiter() const { return step_waiter_; }
   void set_step_waiter(FiberWaiter* waiter) { step_waiter_ = waiter; }
 
   // A coroutine of Asio's that awaits a coroutine of greenback's owns itself
-  // meanwhile. `drop(coroutine)` destroys it if the task is abandoned; null
-  // says that it has resumed. There is at most one.
+  // meanwhile. `drop(coroutine)` destroys it if the task is abandoned; null:
+  // it has resumed. There is at most one.
   void set_detached(void (*drop)(void*), void* coroutine) {
     drop_detached_ = drop;
     detached_ = coroutine;
   }
 
-  // Nothing will be executed any more: unwinds and destroys what waits. The
-  // coroutine may be destroyed, and what it awaited continue without it.
+  // Nothing will be executed any more: unwinds the stacks that wait, and drops
+  // the detached coroutine. The coroutine may be destroyed before the operation
+  // that it awaited has ended.
   void AbandonCoroutine() noexcept {
     Abandon();
     set_coroutine({});
@@ -141,7 +144,7 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
     }
   }
 
-  // Public for PortalAccess.
+  // Public, so that code that knows this type needs no PortalAccess.
   absl::Status FinishCheckpoint() override;
   bool AddCancelHook(CancelHook& hook) override;
 
@@ -237,8 +240,8 @@ class CoroutineTaskOn final : public CoroutineTask {
   }
   using Posting = decltype(NeverBlocking(std::declval<const Executor&>()));
 
-  // By value, here and below: what is executed may end the task, and the
-  // executors with it, before execute() returns.
+  // By value, here and in ContinueOrPost(): the function may end the task, and
+  // the executors with it, before execute() returns.
   template <class Fn>
   static void Post(Posting posting, Fn fn) {
     posting.execute(std::move(fn));
@@ -246,7 +249,7 @@ class CoroutineTaskOn final : public CoroutineTask {
 
   void ScheduleContinue(Waiter& waiter) noexcept override {
     const Posting posting = posting_;
-    // What the step throws propagates from the function that runs the
+    // An exception of the step propagates from the function that runs the
     // executor.
     GREENBACK_TRY { ContinueOrPost(waiter); }
     GREENBACK_CATCH_ALL {
@@ -256,9 +259,9 @@ class CoroutineTaskOn final : public CoroutineTask {
     }
   }
   void ContinueOrPost(Waiter& waiter) {
-    // If this is inside a step, whosever it is, the rest of that comes first.
+    // Inside a step, of whatever task, the rest of that step comes first.
     const bool post = IsInStep();
-    // The short way to what execute() would do.
+    // A shorter way to do what execute() would do.
     if constexpr (requires { executor_.running_in_this_thread(); }) {
       if (executor_.running_in_this_thread()) {
         return post ? PostContinuation(waiter) : Continue(waiter);

@@ -56,7 +56,7 @@ bool CoroutineWait::BecomePartOfTask() {
   if (is_part_) {
     task_->set_coroutine({});
     outer_step_waiter_ = task_->step_waiter();
-    task_->set_step_waiter(point_);
+    task_->set_step_waiter(waiter_);
   }
   return is_part_;
 }
@@ -77,10 +77,10 @@ void CoroutineWait::Started() {
 
 void CoroutineWait::End() {
   LeaveTask();
-  if (point_ != nullptr) {
-    PortalAccess::Wake(*point_);
+  if (waiter_ != nullptr) {
+    PortalAccess::Wake(*waiter_);
   } else {
-    (void)waiter_.Complete();  // it never leaves
+    (void)operation_waiter_.Complete();  // it never leaves
   }
 }
 

@@ -32,20 +32,20 @@ namespace greenback::asio::internal {
 
 using ::greenback::internal::InPlace;
 
-// A wait for an awaitable in a task of Asio's, as far as it is the same for all
-// types. Tied to the frame that awaits the awaitable for it; either may be
-// destroyed first.
+// The part of a wait for an awaitable, in a task of Asio's, that is the same
+// for all types. It is tied to the frame that awaits the awaitable for it;
+// either may be destroyed first.
 class CoroutineWait : private CancelHook {
  public:
   class Tie;
 
  protected:
-  CoroutineWait(CoroutineTask& task, std::coroutine_handle<> waiter,
-                FiberWaiter* point)
+  CoroutineWait(CoroutineTask& task, std::coroutine_handle<> coroutine,
+                FiberWaiter* waiter)
       : task_(&task),
         outer_(task.coroutine()),
-        waiter_(waiter, point),
-        point_(point) {}
+        operation_waiter_(coroutine, waiter),
+        waiter_(waiter) {}
   ~CoroutineWait();
 
   void* outer_entry() const { return outer_.entry; }
@@ -63,7 +63,7 @@ class CoroutineWait : private CancelHook {
   boost::asio::cancellation_slot slot() { return signal_.slot(); }
   void Started();
   // After the awaitable was started. False: it has ended already.
-  bool Suspend() { return waiter_.Suspend(); }
+  bool Suspend() { return operation_waiter_.Suspend(); }
   void Finish() { CancelHooks::Remove(*this); }
 
   CoroutineTask* const task_;
@@ -75,8 +75,8 @@ class CoroutineWait : private CancelHook {
   void End();
 
   const CoroutineTask::Coroutine outer_;
-  OperationWaiter waiter_;
-  FiberWaiter* const point_;
+  OperationWaiter operation_waiter_;
+  FiberWaiter* const waiter_;
   FiberWaiter* outer_step_waiter_ = nullptr;
   boost::asio::cancellation_signal signal_;
   Tie* tie_ = nullptr;
@@ -89,7 +89,7 @@ class CoroutineWait::Tie {
   Tie() = default;
   Tie(const Tie&) = delete;
   Tie& operator=(const Tie&) = delete;
-  // If the awaitable has not ended before, its frames were dropped.
+  // If the awaitable has not ended by then, its frames have been dropped.
   ~Tie();
 
   void Begin(CoroutineWait& wait) {
@@ -98,8 +98,8 @@ class CoroutineWait::Tie {
   }
   // The awaitable has ended: the waiter, if there is one, resumes.
   void End();
-  // The waiter is destroyed first: leaves this behind with the awaitable, and
-  // with a reference to the task, which may end before it.
+  // The waiter is destroyed first: this keeps the awaitable, and a reference to
+  // the task, which may end before the awaitable does.
   void Keep(std::shared_ptr<void> awaited, CoroutineTaskPtr task) {
     task_ = std::move(task);
     kept_ = std::move(awaited);
@@ -112,9 +112,9 @@ class CoroutineWait::Tie {
   std::shared_ptr<void> kept_;
 };
 
-// Awaits awaitables for a task, one after the other, so that not each of them
-// needs a thread of frames, an executor and an entry point of its own. Lives in
-// the frame at the bottom of its thread.
+// Awaits awaitables for a task, one after the other, so that they share a
+// thread of frames, an executor and an entry point. Lives in the frame at the
+// bottom of its thread.
 template <class Executor>
 class AwaitServer final : public CoroutineTask::Server {
   using Frame = BaseFrame<Executor>;
@@ -125,7 +125,7 @@ class AwaitServer final : public CoroutineTask::Server {
   // Puts the frame of an awaitable on top of the frame of its awaiter.
   using Push = void (*)(void* awaitable, Handle awaiter);
 
-  // Returns an idle one. With a `task`, it is the task's; without, it serves
+  // Returns an idle server. It belongs to `task`; if that is null, it serves
   // once.
   static AwaitServer& Get(CoroutineTask* task, const Executor& around) {
     if (CoroutineTask::Server* const idle =
@@ -157,7 +157,7 @@ class AwaitServer final : public CoroutineTask::Server {
     Private::ParentSlotOf(*entry_) = boost::asio::cancellation_slot();
     Private::CancellationOf(*entry_) = boost::asio::cancellation_state();
   }
-  // Awaits it, for the wait with which tie() was begun.
+  // Awaits `awaitable` for the wait that was passed to tie().Begin().
   void Await(void* awaitable, Push push) {
     awaitable_ = awaitable;
     push_ = push;
@@ -189,7 +189,7 @@ class AwaitServer final : public CoroutineTask::Server {
     self.tie_.End();
   }
 
-  // Called at first, and when an awaitable has ended.
+  // Called at the beginning, and when an awaitable has ended.
   FrameThread<Executor>* Wait(Frame* frame) {
     entry_ = static_cast<EntryFrame<Executor>*>(frame);
     thread_.emplace(std::move(*frame->detach_thread()));
@@ -221,8 +221,9 @@ class CoroutineWaitFor final : public CoroutineWait {
 
  public:
   CoroutineWaitFor(Awaitable awaitable, CoroutineTask& task,
-                   std::coroutine_handle<> waiter, FiberWaiter* point)
-      : CoroutineWait(task, waiter, point), awaitable_(std::move(awaitable)) {}
+                   std::coroutine_handle<> coroutine, FiberWaiter* waiter)
+      : CoroutineWait(task, coroutine, waiter),
+        awaitable_(std::move(awaitable)) {}
   ~CoroutineWaitFor() {
     if (tie() == nullptr) return;
     server_->ResetSlot();
@@ -298,15 +299,15 @@ class CoroutineAwaiter {
   CoroutineAwaiter& operator=(const CoroutineAwaiter&) = delete;
 
   bool await_ready() const noexcept { return false; }
-  bool await_suspend(std::coroutine_handle<> waiter) {
-    if (const auto suspends = StartInTask(waiter, nullptr)) return *suspends;
+  bool await_suspend(std::coroutine_handle<> coroutine) {
+    if (const auto suspends = StartInTask(coroutine, nullptr)) return *suspends;
     SpawnOrDie();
-    return spawned_->await_suspend(waiter);
+    return spawned_->await_suspend(coroutine);
   }
-  bool await_park(FiberWaiter& point) {
-    if (const auto suspends = StartInTask(nullptr, &point)) return *suspends;
+  bool await_park(FiberWaiter& waiter) {
+    if (const auto suspends = StartInTask(nullptr, &waiter)) return *suspends;
     SpawnOrDie();
-    return spawned_->await_park(point);
+    return spawned_->await_park(waiter);
   }
   T await_resume() {
     return spawned_ ? spawned_->await_resume() : wait_->Result();
@@ -316,14 +317,14 @@ class CoroutineAwaiter {
   // Returns nothing if the running task is not one of Asio's with executors of
   // this type; otherwise whether the waiter suspends. The waiter may have
   // resumed by then, and destroyed this object.
-  std::optional<bool> StartInTask(std::coroutine_handle<> waiter,
-                                  FiberWaiter* point) {
+  std::optional<bool> StartInTask(std::coroutine_handle<> coroutine,
+                                  FiberWaiter* waiter) {
     CoroutineTask* const task = CoroutineTask::Current();
     if (task == nullptr || !IsCoroutineOf<Executor>(*task)) return std::nullopt;
     return wait_
         .Emplace([&] {
           return CoroutineWaitFor<T, Executor>(std::move(awaitable_), *task,
-                                               waiter, point);
+                                               coroutine, waiter);
         })
         .Await();
   }

@@ -22,7 +22,7 @@ namespace greenback::asio::internal {
 using ::greenback::internal::Outcome;
 using ::greenback::internal::SuspendRace;
 
-// The coroutine that awaits it.
+// The coroutine that awaits the awaitable.
 class Driver {
  public:
   struct promise_type : greenback::internal::TransferringPromise {

@@ -30,7 +30,7 @@ concept DeferredOperation =
     boost::asio::is_deferred<T>::value && !kIsDeferredFunction<T> &&
     boost::asio::is_async_operation<T>::value;
 
-// Operation: by value or by lvalue reference.
+// `Operation` is an operation, which is kept, or an lvalue reference to one.
 template <class Operation>
 class OperationAwaiter {
   using Handler = OperationHandler<
@@ -54,10 +54,10 @@ class OperationAwaiter {
 
   bool await_ready() const noexcept { return false; }
 
-  bool await_suspend(std::coroutine_handle<> waiter) {
-    return Start(waiter, nullptr);
+  bool await_suspend(std::coroutine_handle<> coroutine) {
+    return Start(coroutine, nullptr);
   }
-  bool await_park(FiberWaiter& point) { return Start(nullptr, &point); }
+  bool await_park(FiberWaiter& waiter) { return Start(nullptr, &waiter); }
 
   auto await_resume() {
     wait_->End();
@@ -70,14 +70,14 @@ class OperationAwaiter {
   }
 
  private:
-  // Never throws what the initiation throws: the operation may be under way
-  // nevertheless, and then it has to be waited for. Not inlined: Asio reads
-  // thread-locals in the initiation, and the caller may continue on another
-  // thread.
-  __attribute__((noinline)) bool Start(std::coroutine_handle<> waiter,
-                                       FiberWaiter* point) {
+  // Keeps an exception of the initiation until await_resume(): the operation
+  // may be under way nevertheless, and then the awaiter has to wait for it. Not
+  // inlined, because Asio reads thread-locals in the initiation, and the caller
+  // may continue on another thread.
+  __attribute__((noinline)) bool Start(std::coroutine_handle<> coroutine,
+                                       FiberWaiter* waiter) {
     wait_.emplace();
-    state_ = std::make_unique<State>(waiter, point, wait_->run(),
+    state_ = std::make_unique<State>(coroutine, waiter, wait_->run(),
                                      wait_->coroutine_task());
     GREENBACK_TRY {
       // The handler ends the wait when it is destroyed without being called,

@@ -13,7 +13,7 @@
 
 namespace greenback::asio::internal {
 
-// Throws it as a boost::system::system_error; without exceptions, prints a
+// Throws `error` as a boost::system::system_error; without exceptions, prints a
 // message and aborts.
 [[noreturn]] void ThrowErrorCode(const boost::system::error_code& error);
 // The same, for a handler that was destroyed without being called.
@@ -28,8 +28,8 @@ auto ValuesOf(std::tuple<Values...> values) {
   }
 }
 
-// The result for the arguments of a handler. Throws an error that is the first
-// of them.
+// The result for the arguments of a handler. If the first of them is an error,
+// throws that.
 template <class... Values>
 auto ResultOf(std::tuple<Values...> results) {
   return ValuesOf(std::move(results));
@@ -53,7 +53,7 @@ auto ResultOf(std::tuple<std::exception_ptr, Values...> results) {
       results);
 }
 
-// Whether the arguments of a handler say operation_aborted anywhere.
+// Whether operation_aborted is anywhere in the arguments of a handler.
 bool ReportsAbort(const boost::system::error_code& error);
 bool ReportsAbort(const std::exception_ptr& error);
 template <class T>
@@ -75,7 +75,7 @@ bool ReportsAbort(const T& results) {
   }
 }
 
-// Whether DroppedResults() can say operation_aborted with arguments of these
+// Whether DroppedResults() can report operation_aborted by arguments of these
 // types.
 template <class T>
 inline constexpr bool kCanReportAbort = false;
@@ -87,8 +87,8 @@ template <class... Values>
 inline constexpr bool kCanReportAbort<std::tuple<std::tuple<Values...>>> =
     kCanReportAbort<std::tuple<Values...>>;
 
-// The arguments of a handler that was destroyed without being called. Throws
-// where they cannot say so.
+// The arguments of a handler that was destroyed without being called: they
+// report operation_aborted. If they cannot, throws.
 template <class Results>
 Results DroppedResults() {
   if constexpr (kCanReportAbort<Results>) {

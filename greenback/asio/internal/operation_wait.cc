@@ -14,7 +14,7 @@ namespace {
 
 // Runs functions on the thread of a run. Unlike the executor of the run's
 // io_context, it may be used by a thread that does not know when the run ends:
-// what is executed may end the run before execute() has returned, and a copy of
+// the function may end the run before execute() has returned, and a copy of
 // this executor that another thread keeps then does the io_context no harm.
 class RunThreadExecutor {
   using Blocking = boost::asio::execution::blocking_t;
@@ -76,11 +76,11 @@ bool OperationWaiter::Complete() {
   // As soon as the race is decided, the waiter may continue and destroy this
   // object.
   const std::coroutine_handle<> coroutine = coroutine_;
-  FiberWaiter* const point = point_;
+  FiberWaiter* const waiter = waiter_;
   const SuspendRace::State before = race_.Complete();
   if (before == SuspendRace::State::kSuspended) {
-    if (point != nullptr) {
-      PortalAccess::Wake(*point);
+    if (waiter != nullptr) {
+      PortalAccess::Wake(*waiter);
     } else {
       coroutine.resume();
     }
@@ -145,18 +145,18 @@ void OperationWait::End() {
 }
 
 void OperationWait::NoteCancelled() {
-  // The program is told by the operation's error, and needs no status.
+  // The operation's error reports it to the program, which needs no status.
   (void)PortalAccess::FinishCheckpoint(*task_);
 }
 
 void OperationWait::OnCancel() {
   cancelled_ = true;
-  // Before the initiation nothing is there to receive it.
+  // Before the initiation, nothing would receive it.
   if (initiated_) Emit();
 }
 
 void OperationWait::Emit() {
-  // An operation that has completed may have taken its I/O object along.
+  // When an operation has completed, its I/O object may have been destroyed.
   if (state_->completed()) return;
   emitted_ = true;
   state_->Emit();

@@ -29,29 +29,28 @@ using ::greenback::internal::PostedLast;
 using ::greenback::internal::RunIo;
 using ::greenback::internal::SuspendRace;
 
-// Emits it, unless there is no memory for that: the operation is then not
+// Emits `type`, unless there is no memory for that. Then this operation is not
 // cancelled, and the others that are cancelled along with it are.
 void EmitIfMemory(boost::asio::cancellation_signal& signal,
                   boost::asio::cancellation_type type);
 
-// A coroutine or a fiber that waits for an operation. Resumed by whichever
-// comes second: that it suspends, or that the operation completes.
+// A coroutine or a fiber that waits for an operation. The waiter suspends, and
+// the operation completes: whichever comes second resumes the waiter.
 class OperationWaiter {
  public:
-  // A coroutine, or (otherwise null) the fiber at `point`, which counts as
-  // suspended from the start: it finds out by itself if it is woken before it
-  // is parked.
-  OperationWaiter(std::coroutine_handle<> coroutine, FiberWaiter* point)
+  // Exactly one of the two is not null. A fiber counts as suspended from the
+  // start, because it notices by itself if it is woken before it is parked.
+  OperationWaiter(std::coroutine_handle<> coroutine, FiberWaiter* waiter)
       : coroutine_(coroutine),
-        point_(point),
-        race_(point != nullptr ? SuspendRace::State::kSuspended
-                               : SuspendRace::State::kStarting) {}
+        waiter_(waiter),
+        race_(waiter != nullptr ? SuspendRace::State::kSuspended
+                                : SuspendRace::State::kStarting) {}
   OperationWaiter(const OperationWaiter&) = delete;
   OperationWaiter& operator=(const OperationWaiter&) = delete;
 
   // The waiter suspends. False: the operation has completed already, and the
   // waiter continues.
-  bool Suspend() { return point_ != nullptr || race_.Suspend(); }
+  bool Suspend() { return waiter_ != nullptr || race_.Suspend(); }
   // The waiter is destroyed. False: the operation has completed already.
   bool Leave() { return race_.Leave(); }
 
@@ -64,7 +63,7 @@ class OperationWaiter {
 
  private:
   const std::coroutine_handle<> coroutine_;
-  FiberWaiter* const point_;
+  FiberWaiter* const waiter_;
   SuspendRace race_;
 };
 
@@ -72,23 +71,23 @@ class OperationWaiter {
 // awaiter, and by the handler after the awaiter is destroyed.
 class WaitState : public OperationWaiter {
  public:
-  // The waiting task is a run's, or one of Asio's; without a task there is
-  // neither.
-  WaitState(std::coroutine_handle<> coroutine, FiberWaiter* point, RunIo run,
+  // `run` is that of the waiting task, and `task` is the waiting task, if it is
+  // one of Asio's. A coroutine in no task has neither.
+  WaitState(std::coroutine_handle<> coroutine, FiberWaiter* waiter, RunIo run,
             const CoroutineTask* task)
-      : OperationWaiter(coroutine, point), run_(run), task_(task) {}
+      : OperationWaiter(coroutine, waiter), run_(run), task_(task) {}
 
-  // Where the handler is to run. `candidate`: where the operation would run it
-  // by itself.
+  // The executor on which the handler is to run. `candidate` is the one on
+  // which the operation would run it by itself.
   boost::asio::any_io_executor ExecutorFor(
       const boost::asio::any_io_executor& candidate) const;
-  // Asks Asio to cancel the operation. In a run Asio may do so later: what it
-  // has put into the signal then emits in a handler, and does not keep the
-  // signal alive.
+  // Asks Asio to cancel the operation. In a run Asio may do so later: the
+  // function that it has put into the signal then emits in a handler, and does
+  // not keep the signal alive.
   void Emit();
   boost::asio::cancellation_signal& signal() { return signal_; }
 
-  // Destroys `state`, when nothing that Emit() has begun refers to it.
+  // Destroys `state`, once nothing that Emit() has begun refers to it.
   template <class State>
   static void Delete(State* state) {
     if (!state->emits_later_) [[likely]] {
@@ -186,7 +185,7 @@ class OperationWait final : private CancelHook {
 
   // Whether the operation was asked to stop.
   bool emitted() const { return emitted_; }
-  // The operation has stopped for that reason.
+  // Called if the operation has stopped for that reason.
   void NoteCancelled();
 
  private:

@@ -15,15 +15,15 @@ bool PostAwaiter::Post() {
   return true;
 }
 
-bool PostAwaiter::PostWhenParked(FiberWaiter& point) {
-  if (CoroutineTask::From(point.task) == nullptr ||
-      !StepTask::IsOnStackOf(point)) {
+bool PostAwaiter::PostWhenParked(FiberWaiter& waiter) {
+  if (CoroutineTask::From(waiter.task) == nullptr ||
+      !StepTask::IsOnStackOf(waiter)) {
     return false;
   }
-  point.start_argument = this;
-  point.start = [](void* argument, FiberWaiter& waiter) {
+  waiter.start_argument = this;
+  waiter.start = [](void* argument, FiberWaiter& parked) {
     GREENBACK_TRY {
-      static_cast<CoroutineTask*>(waiter.task)->PostContinuation(waiter);
+      static_cast<CoroutineTask*>(parked.task)->PostContinuation(parked);
       return true;
     }
     GREENBACK_CATCH_ALL {
@@ -37,19 +37,19 @@ bool PostAwaiter::PostWhenParked(FiberWaiter& point) {
 }
 
 std::coroutine_handle<> PostAwaiter::SuspendElsewhere(
-    std::coroutine_handle<> waiter) {
+    std::coroutine_handle<> coroutine) {
   has_more_ = true;
   Operation& operation =
       operation_.Emplace([this] { return Operation(DeferredPost(post_)); });
   return elsewhere_
       .Emplace([&operation] { return ForeignAwaiter<Operation&>(operation); })
-      .await_suspend(waiter);
+      .await_suspend(coroutine);
 }
 
-bool PostAwaiter::ParkElsewhere(FiberWaiter& point) {
+bool PostAwaiter::ParkElsewhere(FiberWaiter& waiter) {
   has_more_ = true;
   return operation_.Emplace([this] { return Operation(DeferredPost(post_)); })
-      .await_park(point);
+      .await_park(waiter);
 }
 
 void PostAwaiter::ResumeWithMore() {

@@ -1,9 +1,9 @@
 // PostAwaiter: awaits post(deferred), which is a checkpoint. Internal to
 // operation.h.
 //
-// In a task of Asio's it needs no handler, no cancellation slot and no executor
-// without a type. Nested in an Await(), it is posted when that has parked, so
-// that it continues there, on the stack of the Await().
+// In a task of Asio's it needs no handler, no cancellation slot and no
+// type-erased executor. Inside an Await(), it is posted when that has parked,
+// so that it continues there, on the stack of the Await().
 #ifndef GREENBACK_ASIO_INTERNAL_POST_AWAITER_H_
 #define GREENBACK_ASIO_INTERNAL_POST_AWAITER_H_
 
@@ -40,19 +40,20 @@ class PostAwaiter : private ResumesAtHome {
 
   bool await_ready() const noexcept { return false; }
   template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> waiter) {
+  std::coroutine_handle<> await_suspend(
+      std::coroutine_handle<Promise> coroutine) {
     if constexpr (std::derived_from<Promise, CalleePromise>) {
-      FiberWaiter* const root = waiter.promise().root();
+      FiberWaiter* const root = coroutine.promise().root();
       if (root != nullptr && PostWhenParked(*root)) {
-        root->nested = {ResumeAddress, waiter.address()};
+        root->nested = {ResumeAddress, coroutine.address()};
         return std::noop_coroutine();
       }
     }
-    waiter_.handle = waiter;
-    return Post() ? std::noop_coroutine() : SuspendElsewhere(waiter);
+    waiter_.handle = coroutine;
+    return Post() ? std::noop_coroutine() : SuspendElsewhere(coroutine);
   }
-  bool await_park(FiberWaiter& point) {
-    return PostWhenParked(point) || ParkElsewhere(point);
+  bool await_park(FiberWaiter& waiter) {
+    return PostWhenParked(waiter) || ParkElsewhere(waiter);
   }
   void await_resume() {
     if (has_more_) [[unlikely]]
@@ -62,13 +63,14 @@ class PostAwaiter : private ResumesAtHome {
  private:
   using Operation = OperationAwaiter<DeferredPost>;
 
-  // False: not in a task of Asio's, or the point is not on this stack.
+  // False: the running task is not one of Asio's.
   bool Post();
-  bool PostWhenParked(FiberWaiter& point);
-  // Awaits it as an operation like others. Not inlined, and nor is the
+  // False: the task is not one of Asio's, or this is not the stack of `waiter`.
+  bool PostWhenParked(FiberWaiter& waiter);
+  // Awaits post_ like any other operation. Not inlined, and neither is the
   // destructor: every function that calls Await() would contain all of it.
-  std::coroutine_handle<> SuspendElsewhere(std::coroutine_handle<> waiter);
-  bool ParkElsewhere(FiberWaiter& point);
+  std::coroutine_handle<> SuspendElsewhere(std::coroutine_handle<> coroutine);
+  bool ParkElsewhere(FiberWaiter& waiter);
   void ResumeWithMore();
 
   DeferredPost post_;

@@ -1,4 +1,4 @@
-// What PortalExecutor hands to the executor that it wraps. Internal to
+// What PortalExecutor passes to the executor that it wraps. Internal to
 // portal_executor.h.
 #ifndef GREENBACK_ASIO_INTERNAL_TASK_STEP_H_
 #define GREENBACK_ASIO_INTERNAL_TASK_STEP_H_
@@ -26,7 +26,7 @@ struct NestedTaskStep {
   void operator()() { task->Step(std::move(fn), task->step_waiter()); }
 };
 
-// Something that is executed inside a task's step and does not belong to it.
+// A function that is executed inside a task's step and does not belong to it.
 template <class Fn>
 struct OutsideTasks {
   Fn fn;
