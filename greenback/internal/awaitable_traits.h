@@ -1,4 +1,4 @@
-// What makes a type awaitable, and the words of the error for one that is not.
+// What makes a type awaitable, and the text of the error for one that is not.
 // Internal to awaitable.h.
 #ifndef GREENBACK_INTERNAL_AWAITABLE_TRAITS_H_
 #define GREENBACK_INTERNAL_AWAITABLE_TRAITS_H_
@@ -89,11 +89,11 @@ inline __attribute__((always_inline)) decltype(auto) CallResume(
 }
 
 template <class T>
-concept ReadyGivesBool = requires(AwaiterLvalue<T> awaiter) {
+concept ReadyReturnsBool = requires(AwaiterLvalue<T> awaiter) {
   static_cast<bool>(static_cast<ForReady<T>>(awaiter).await_ready());
 };
 template <class T>
-concept SuspendGivesSuspendResult =
+concept SuspendReturnsSuspendResult =
     requires(AwaiterLvalue<T> awaiter, std::coroutine_handle<> waker) {
       {
         static_cast<ForSuspend<T>>(awaiter).await_suspend(waker)
@@ -113,7 +113,7 @@ concept WantsExecutor = requires(std::remove_reference_t<T>& awaiter) {
 };
 
 template <class T>
-concept Awaiter = ReadyGivesBool<T> && SuspendGivesSuspendResult<T> &&
+concept Awaiter = ReadyReturnsBool<T> && SuspendReturnsSuspendResult<T> &&
                   HasResume<ForResume<T>> && !WantsExecutor<T>;
 
 template <class T>
@@ -140,7 +140,7 @@ template <class T>
 using AdapterMakes = decltype(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
     std::declval<T>()));
 template <class T>
-concept AdapterGivesAwaitable =
+concept AdapterReturnsAwaitable =
     Awaiter<decltype(GetAwaiter(std::declval<AdapterMakes<T>>()))>;
 
 class FiberWaiter;
@@ -213,7 +213,7 @@ class AdaptedAwaiter {
 // If the adapter returns something that is not awaitable, this is no awaiter
 // either.
 template <class T>
-  requires(!AdapterGivesAwaitable<T>)  //
+  requires(!AdapterReturnsAwaitable<T>)  //
 class AdaptedAwaiter<T> {
  public:
   explicit AdaptedAwaiter(T&&) {}
@@ -276,7 +276,7 @@ constexpr bool CheckAwaitable() {
                     "std::move(), or the call that makes it");
     } else if constexpr (HasAdapter<T>) {
       static_assert(Awaiter<A>,
-                    "AwaitableAdapter<T>::Adapt() must give an awaitable");
+                    "AwaitableAdapter<T>::Adapt() must return an awaitable");
     } else if constexpr (!HasReadyAndResume<A>) {
       static_assert(kIsAwaitable<T>, GREENBACK_NOT_AWAITABLE);
     } else if constexpr (WantsExecutor<A>) {
@@ -285,8 +285,8 @@ constexpr bool CheckAwaitable() {
                     "of its own library, which set its executor: await it in "
                     "one of those, or write a greenback::AwaitableAdapter for "
                     "its awaitable");
-    } else if constexpr (!ReadyGivesBool<A>) {
-      static_assert(ReadyGivesBool<A>,
+    } else if constexpr (!ReadyReturnsBool<A>) {
+      static_assert(ReadyReturnsBool<A>,
                     "an awaiter's await_ready() must return bool, or what "
                     "converts to it");
     } else if constexpr (!HasSuspend<ForSuspend<A>>) {
@@ -321,7 +321,7 @@ struct Immovable {
     static_assert(std::is_move_constructible_v<R>,
                   "the result is an rvalue reference, perhaps into what is "
                   "destroyed before it is used, to something that cannot be "
-                  "moved; co_await it in a coroutine, or give an lvalue "
+                  "moved; co_await it in a coroutine, or return an lvalue "
                   "reference");
   }
 };
