@@ -1,6 +1,6 @@
-// What walks a fiber's frames stops at its entry: unwinders by CFI and by frame
-// pointers, also when the stack held garbage before. Compiled with frame
-// pointers; depends on abseil, as a program may, while the core does not.
+// Unwinders stop at a fiber's entry, whether they walk its frames by CFI or by
+// frame pointers, and also if the stack held garbage before. Compiled with
+// frame pointers; depends on abseil, as a program may, while the core does not.
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <unwind.h>
@@ -111,7 +111,7 @@ void ExpectEndsAtEntry(const Frames& frames) {
   };
   const auto entry = find(Entry);
   ASSERT_NE(entry, frames.end());
-  // Below it, the walker, Inner and Outer; above it, the core's own first
+  // Inside it, the walker, Inner and Outer; around it, the core's own first
   // frames and nothing else.
   EXPECT_LE(entry - frames.begin(), 6);
   EXPECT_GE(entry - frames.begin(), 2);

@@ -43,7 +43,7 @@ TEST(ExceptionStateTest, FiberBeginsWithoutExceptions) {
 
 #if defined(__cpp_exceptions)
 
-// An exception that is counted, and says whose it is.
+// An exception that is counted, and names the fiber that has thrown it.
 class Named {
  public:
   explicit Named(std::string name) : name_(std::move(name)) { ++alive; }
@@ -214,7 +214,7 @@ TEST_F(R01Test, R01_CatchBlocksNest) {
 }
 
 TEST_F(R01Test, R01_AFiberMayBeResumedInsideCatch) {
-  // Whoever resumes is inside a catch of its own.
+  // The flow that resumes the fiber is inside a catch of its own.
   TestFiber a(WaitsInCatch("a"));
   try {
     throw Named("loop");

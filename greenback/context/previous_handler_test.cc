@@ -1,6 +1,6 @@
 // The program's own handlers of SIGSEGV and SIGBUS, which greenback's calls:
-// the same child process, with greenback's handler and without it, must say the
-// same and end in the same way.
+// the same child process, with greenback's handler and without it, must print
+// the same and end in the same way.
 
 #include <errno.h>
 #include <pthread.h>
@@ -34,7 +34,7 @@ namespace {
 
 const size_t kPage = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 
-// How the signal comes.
+// How the signal is caused.
 enum class Event {
   kNullWrite,
   kProtectedPage,
@@ -263,7 +263,7 @@ std::string Describe(const Setting& what) {
          (what.on_fiber ? ", on a fiber" : "");
 }
 
-// The child says the same, and ends the same. Gives how.
+// Expects a child to print the same and to end in the same way. Returns how.
 Ended ExpectSameWithGreenback(const Setting& what) {
   SCOPED_TRACE(Describe(what));
   const Ended without = RunSetting(what, false);
@@ -376,8 +376,8 @@ TEST(PreviousActionTest, R28_IgnoringAndTheDefaultBehaveAsWithoutGreenback) {
   }
 }
 
-// Sends SIGSEGV to the main thread of a process once that waits in the system
-// call before which it has said so.
+// Sends SIGSEGV to the main thread of a process once that waits in a system
+// call. Before the call it sets is_about_to_wait.
 std::atomic<bool> is_about_to_wait{false};
 
 void SignalTheWaitingMainThread(pthread_t main_thread) {
@@ -501,7 +501,7 @@ TEST(LaterHandlerTest, R28_ItCallsWhatItWouldHaveCalled) {
   }
 }
 
-// What signal() gives back to it has no flags.
+// The handler that signal() puts back has lost its flags.
 TEST(LaterHandlerTest, R28_ItMayBeRemovedBySignal) {
   SKIP_UNLESS_THE_KERNEL_CALLS_HANDLERS();
   for (const Event event : kAllEvents) {

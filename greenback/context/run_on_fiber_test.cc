@@ -151,7 +151,7 @@ TEST(RunOnFiberTest, CallsAnRvalueAsAnRvalue) {
 
 // --------------------------------------------------------------------- stacks
 
-TEST(RunOnFiberTest, StackComesBack) {
+TEST(RunOnFiberTest, ItReturnsItsStack) {
   StackPool pool({.stack_size = 64 << 10, .max_stacks = 1});
   for (int i = 0; i < 1'000; ++i) {
     ASSERT_EQ(RunOnFiber(pool, [&] { return pool.stats().in_use; }), 1u);
@@ -178,7 +178,7 @@ __attribute__((noinline)) int RecurseTo(size_t bytes) {
   return RecurseTo(bytes) + locals[0];
 }
 
-TEST(RunOnFiberTest, R07_ItGoesDeeperThanTheCallersStack) {
+TEST(RunOnFiberTest, R07_ItRecursesDeeperThanTheCallersStack) {
   constexpr size_t kThreadStack = 128 << 10;
   constexpr size_t kDepth = 768 << 10;
   int depth = 0;
@@ -191,7 +191,7 @@ TEST(RunOnFiberTest, R07_ItGoesDeeperThanTheCallersStack) {
   EXPECT_GT(depth, 100);
 }
 
-TEST(RunOnFiberTest, DeepOnceAndAgain) {
+TEST(RunOnFiberTest, MayRecurseDeeplyAgain) {
   StackPool pool({.stack_size = 256 << 10, .max_stacks = 1});
   const int first = RunOnFiber(pool, [] { return RecurseTo(128 << 10); });
   for (int i = 0; i < 10; ++i) {
@@ -199,13 +199,13 @@ TEST(RunOnFiberTest, DeepOnceAndAgain) {
   }
 }
 
-TEST(RunOnFiberTest, FromAForeignThread) {
+TEST(RunOnFiberTest, MayBeCalledOnAForeignThread) {
   int result = 0;
   std::thread([&] { result = RunOnFiber([] { return 11; }); }).join();
   EXPECT_EQ(result, 11);
 }
 
-TEST(RunOnFiberTest, FromManyThreadsAtOnce) {
+TEST(RunOnFiberTest, MayBeCalledOnManyThreadsAtOnce) {
   constexpr int kThreads = 8;
   constexpr int kRuns = 200;
   StackPool pool({.stack_size = 64 << 10, .max_warm = 2});
@@ -227,7 +227,7 @@ TEST(RunOnFiberTest, FromManyThreadsAtOnce) {
 
 #if defined(__cpp_exceptions)
 
-TEST(RunOnFiberTest, ExceptionComesOut) {
+TEST(RunOnFiberTest, ExceptionPropagates) {
   StackPool pool({.stack_size = 64 << 10});
   try {
     RunOnFiber(pool, [] { throw std::runtime_error("from the fiber"); });
@@ -239,7 +239,7 @@ TEST(RunOnFiberTest, ExceptionComesOut) {
   EXPECT_EQ(std::current_exception(), nullptr);
 }
 
-TEST(RunOnFiberTest, ExceptionOfAFunctionWithResultComesOut) {
+TEST(RunOnFiberTest, ExceptionOfAFunctionWithAResultPropagates) {
   EXPECT_THROW(RunOnFiber([]() -> std::string { throw 42; }), int);
 }
 
@@ -363,7 +363,7 @@ TEST(RunOnFiberDeathTest, R08_ExhaustedPoolNamesTheSetting) {
 
 // ------------------------------------------------------------------ the cost
 
-TEST(RunOnFiberTest, StackIsTakenOnlyWhileItRuns) {
+TEST(RunOnFiberTest, StackIsInUseOnlyWhileItRuns) {
   StackPool pool({.stack_size = 64 << 10, .max_stacks = 1});
   StackOrError held = pool.Acquire();
   ASSERT_EQ(held.error, "");

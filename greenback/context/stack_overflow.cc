@@ -95,8 +95,9 @@ void Report(const StackBounds& bounds) {
 
 void HandleFault(int signal, siginfo_t* info, void* context);
 
-// In place of `previous`. The kernel blocks what it would have blocked,
-// restarts what it would have restarted; HandleFault() sees to the rest.
+// Installs HandleFault() in place of `previous`. The kernel then blocks the
+// signals, and restarts the system calls, that it did before; HandleFault()
+// does the rest.
 void Install(int signal, const struct sigaction& previous) {
   struct sigaction action = previous;
   action.sa_sigaction = HandleFault;
@@ -132,9 +133,9 @@ bool IsOn(const stack_t& alternate) {
          here < limit + alternate.ss_size;
 }
 
-// Switches the thread's alternate stack off, while this runs on it: the kernel
-// refuses that by a look at the stack pointer, and so that is the interrupted
-// one's for the time of the system call.
+// Switches the thread's alternate stack off, while this runs on it. The kernel
+// refuses that if the stack pointer is on it, so during the system call the
+// stack pointer is that of the interrupted code.
 bool SwitchOffAlternateStack([[maybe_unused]] const ucontext_t& interrupted) {
   [[maybe_unused]] const stack_t none = {
       .ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
@@ -182,7 +183,7 @@ bool Move(int signal, const siginfo_t& info, ucontext_t& interrupted) {
   thread_signals.info = info;
   thread_signals.alternate = interrupted.uc_stack;
   interrupted.uc_stack.ss_flags = SS_DISABLE;
-  raise(signal);  // it comes when this handler returns, fault or not
+  raise(signal);  // delivered when this handler returns, fault or not
   return true;
 }
 
@@ -202,7 +203,7 @@ void HandleFault(int signal, siginfo_t* info, void* context) {
   // have called the previous handler itself, just so.
   const bool is_installed = installed.sa_sigaction == HandleFault;
   if (is_installed && !(installed.sa_flags & SA_SIGINFO)) {
-    // The program has taken it out by signal() and put it back, which loses the
+    // The program has removed it by signal() and put it back, which loses the
     // flags. There is no `info`; a fault happens again.
     Install(signal, action);
     if (is_default) {
@@ -288,7 +289,7 @@ void FreeAlternateStack(void* stack) {
     sigaltstack(&none, nullptr);
   }
   UnmapAlternateStack(stack);
-  // A destructor that comes later still may resume a fiber.
+  // A destructor that runs even later may resume a fiber.
   thread_signals = {};
 }
 
@@ -342,7 +343,7 @@ __attribute__((noinline)) KnownStack FindRunningStack(const char* here) {
     fiber_found_at = slabs_gone;
     return fiber;
   }
-  // A stack that somebody else made and switched to: not known, so no bytes are
+  // A stack that other code made and switched to is not known, so no bytes are
   // promised.
   if (own.end) return {here, here};
   pthread_attr_t attributes;
@@ -366,7 +367,7 @@ __attribute__((noinline)) void ReportStackOverflows() noexcept {
   MakeAlternateStack();
   [[maybe_unused]] static const bool installed = [] {
     for (const int signal : {SIGSEGV, SIGBUS}) {
-      // Known before a signal can come.
+      // Known before a signal can be delivered.
       struct sigaction& action =
           (signal == SIGSEGV ? previous_segv : previous_bus).action;
       sigaction(signal, nullptr, &action);

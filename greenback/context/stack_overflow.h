@@ -2,8 +2,8 @@
 // how much of a stack is left.
 //
 // A fiber that overflows its stack hits the guard below it, which kills the
-// process as any invalid access does. With the report on, a line says first
-// what happened:
+// process as any invalid access does. With the report on, a line is printed
+// before that:
 //
 //   greenback: fiber stack overflow in task "import", stack size 1048576
 //   bytes; raise RunOptions::stack_size

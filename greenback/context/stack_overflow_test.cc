@@ -23,7 +23,7 @@ namespace {
 using Guard = StackPoolOptions::Guard;
 
 // A sanitizer has a handler of its own, which ends the process differently and
-// says more.
+// prints more.
 #if defined(__has_feature)
 #if __has_feature(undefined_behavior_sanitizer)
 #define CLANG_UBSAN 1
@@ -62,7 +62,8 @@ __attribute__((noinline)) size_t Recurse(size_t frames) {
   volatile char locals[kSize];
   locals[0] = 1;  // the lowest byte: the others are stepped over
   if (frames == 0) return 0;
-  // Who holds the address may look later, so no loop can be made of this.
+  // Other code may read the locals by this address, so the compiler cannot make
+  // a loop of the recursion.
   asm volatile("" : : "r"(locals) : "memory");
   const size_t below = Recurse<kSize>(frames - 1);
   asm volatile("" : : "r"(locals) : "memory");
@@ -141,7 +142,7 @@ TEST_P(StackOverflowTest, R09_IsReportedOnAForeignThread) {
 }
 
 TEST_P(StackOverflowTest, R09_IsReportedOnASecondThread) {
-  // The first one has long gone, and its alternate stack with it.
+  // The first one has ended, and its alternate stack is freed.
   ExpectDiedWith(RunInChild([&] {
                    std::thread([&] { RunOnFiber(pool_, [] {}); }).join();
                    std::thread([&] { OverflowOn(pool_); }).join();
@@ -315,7 +316,7 @@ void InstallSiginfoHandler() {
   sigaction(SIGSEGV, &action, nullptr);
 }
 
-TEST_F(OtherFaultTest, GoesToThePlainHandlerThatWasThere) {
+TEST_F(OtherFaultTest, PlainHandlerThatWasThereIsCalled) {
   if (sanitizer::kValgrind) {
     GTEST_SKIP() << "Valgrind may exit with a code of its own";
   }
@@ -327,7 +328,7 @@ TEST_F(OtherFaultTest, GoesToThePlainHandlerThatWasThere) {
   EXPECT_EQ(ended.text.find("greenback: "), std::string::npos) << ended.text;
 }
 
-TEST_F(OtherFaultTest, GoesToTheSiginfoHandlerThatWasThere) {
+TEST_F(OtherFaultTest, SiginfoHandlerThatWasThereIsCalled) {
   if (sanitizer::kValgrind) {
     GTEST_SKIP() << "Valgrind may exit with a code of its own";
   }
@@ -339,7 +340,7 @@ TEST_F(OtherFaultTest, GoesToTheSiginfoHandlerThatWasThere) {
   EXPECT_EQ(ended.text.find("greenback: "), std::string::npos) << ended.text;
 }
 
-TEST_F(OtherFaultTest, SentSignalsGoToTheHandlerThatWasThere) {
+TEST_F(OtherFaultTest, HandlerThatWasThereReceivesSentSignals) {
   const Ended ended = RunInChild([&] {
     InstallPlainHandler();
     ReportStackOverflows();
@@ -395,7 +396,7 @@ size_t TotalFor(size_t stack_size) {
   return stack_size + static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
-// Calls `fn` below at least `bytes` of locals.
+// Calls `fn` when at least `kBytes` of the stack hold locals.
 template <size_t kBytes, class Fn>
 __attribute__((noinline)) void Below(Fn fn) {
   volatile char locals[kBytes];
@@ -527,7 +528,7 @@ TEST(StackUsageTest, R09_FollowsAFiberToAnotherThread) {
 }
 
 TEST(StackUsageTest, R09_ANewPoolMayTakeThePlaceOfAnother) {
-  // The kernel likes to give the same addresses out again.
+  // The kernel tends to map the same addresses again.
   int same_place = 0;
   const char* before = nullptr;
   for (int i = 0; i < 20; ++i) {

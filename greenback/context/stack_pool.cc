@@ -33,9 +33,9 @@ struct StackSlab {
   char* base = nullptr;
   size_t mapped = 0;
   uint32_t count = 0;
-  uint32_t fresh = 0;  // stacks from here on were never out, and have no guard
-  uint32_t held = 0;   // stacks that are out or warm
-  std::vector<uint32_t> cold;          // given back with their memory
+  uint32_t fresh = 0;  // stacks from here on were never used, and have no guard
+  uint32_t held = 0;   // stacks that are in use or warm
+  std::vector<uint32_t> cold;          // returned, with their memory
   std::vector<unsigned> valgrind_ids;  // by stack
   size_t room_index = 0;               // place in with_room_, while has_room
   bool has_room() const { return fresh < count || !cold.empty(); }
@@ -266,8 +266,8 @@ StackPoolStats StackPool::stats() const {
   return stats_;
 }
 
-// Gives the memory of a stack back; when it was the last one held in its slab,
-// the slab's address space too.
+// Returns the memory of a stack to the system, and if it was the last one held
+// in its slab, also the address space of the slab.
 void StackPool::MakeCold(Slot slot) {
   StackSlab* slab = slot.slab;
   if (--slab->held == 0) {
@@ -293,10 +293,10 @@ StackSlab* StackPool::MapSlab(std::string& error) {
   if (!slabs_.empty()) {
     count = std::min(slabs_.back()->count * 2, kMaxStacksPerSlab);
   }
-  // All that is needed, first: what is mapped must not be lost when there is no
-  // memory for the rest.
+  // Everything else is allocated first: a mapping must not be lost because
+  // there is no memory for its records.
   auto slab = std::make_unique<StackSlab>();
-  slab->cold.reserve(count);  // giving back must not allocate
+  slab->cold.reserve(count);  // returning a stack must not allocate
   slab->valgrind_ids.resize(count);
   warm_.reserve(std::min(options_.max_warm, warm_.capacity() + count));
   with_room_.reserve(slabs_.size() + 1);
@@ -380,8 +380,8 @@ bool FindStack(const void* address, StackBounds& bounds) noexcept {
     if (!base || where < base || where >= base + entry->mapped) continue;
     const size_t stride = entry->stride;
     const size_t guard = entry->guard;
-    // Another slab may have taken the entry meanwhile; not one that holds a
-    // stack somebody runs on.
+    // Another slab may have taken the entry meanwhile. That cannot happen if a
+    // flow runs on a stack of the first one.
     if (entry->base.load() != base) continue;
     bounds.guard = base + static_cast<size_t>(where - base) / stride * stride;
     bounds.limit = bounds.guard + guard;

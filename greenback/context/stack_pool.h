@@ -47,7 +47,7 @@ struct StackSlab;
 inline constexpr size_t kMinStackSize = size_t{16} << 10;
 inline constexpr size_t kMaxStackSize =
     static_cast<size_t>(uint64_t{1} << (sizeof(size_t) > 4 ? 40 : 22));
-// The most of StackPoolOptions::guard_size, which costs page tables.
+// The upper bound of StackPoolOptions::guard_size. A guard costs page tables.
 inline constexpr size_t kMaxGuardSize =
     static_cast<size_t>(uint64_t{1} << (sizeof(size_t) > 4 ? 30 : 22));
 

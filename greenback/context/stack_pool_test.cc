@@ -102,7 +102,7 @@ static_assert(!std::is_copy_assignable_v<Stack>);
 static_assert(std::is_nothrow_move_constructible_v<Stack>);
 static_assert(std::is_nothrow_move_assignable_v<Stack>);
 
-TEST(StackTest, EmptyByDefault) {
+TEST(StackTest, IsEmptyByDefault) {
   const Stack stack;
   EXPECT_FALSE(stack);
   EXPECT_EQ(stack.limit(), nullptr);
@@ -119,7 +119,7 @@ TEST(StackTest, MovedFromIsEmpty) {
   EXPECT_EQ(pool.stats().in_use, 1u);
 }
 
-TEST(StackTest, AssignmentGivesTheOldOneBack) {
+TEST(StackTest, AssignmentReturnsTheOldOne) {
   StackPool pool;
   Stack first = MustAcquire(pool);
   Stack second = MustAcquire(pool);
@@ -140,7 +140,7 @@ TEST(StackTest, SelfAssignmentKeepsIt) {
   EXPECT_EQ(pool.stats().in_use, 1u);
 }
 
-TEST(StackTest, WritableDownToItsLimit) {
+TEST(StackTest, IsWritableDownToItsLimit) {
   StackPool pool({.stack_size = 64 << 10});
   const Stack stack = MustAcquire(pool);
   std::memset(stack.limit(), 0x5A, stack.size());
@@ -275,7 +275,7 @@ TEST_P(GuardTest, RefusesEveryPage) {
   }
 }
 
-TEST_P(GuardTest, StaysWhenTheMemoryIsGivenBack) {
+TEST_P(GuardTest, StaysWhenTheMemoryIsReturned) {
   const Stack keeps_the_slab = MustAcquire(pool_);
   Stack stack = MustAcquire(pool_);
   char* const limit = stack.limit();
@@ -320,7 +320,7 @@ INSTANTIATE_TEST_SUITE_P(Methods, GuardDeathTest,
 
 // ----------------------------------------------------------- reuse and the cap
 
-TEST(StackPoolTest, LastGivenBackIsFirstOut) {
+TEST(StackPoolTest, LastReturnedIsFirstAcquired) {
   StackPool pool;
   Stack a = MustAcquire(pool);
   Stack b = MustAcquire(pool);
@@ -381,7 +381,7 @@ TEST(StackPoolTest, R08_StacksAreAvailableAgainAfterTheCap) {
   EXPECT_EQ(pool.Acquire().error, "");
 }
 
-TEST(StackPoolTest, CapOfNothing) {
+TEST(StackPoolTest, ACapOfZeroRefusesEveryStack) {
   StackPool pool({.max_stacks = 0});
   EXPECT_NE(pool.Acquire().error, "");
   EXPECT_EQ(pool.stats().mapped_bytes, 0u);
@@ -392,7 +392,7 @@ TEST(StackPoolTest, DefaultIsOnePool) {
   EXPECT_EQ(StackPool::Default().options().stack_size, size_t{1} << 20);
 }
 
-TEST(StackPoolDeathTest, DestroyedWhileInUse) {
+TEST(StackPoolDeathTest, DestroyingItWhileInUseDies) {
   EXPECT_DEATH(
       {
         Stack stack;
@@ -405,7 +405,7 @@ TEST(StackPoolDeathTest, DestroyedWhileInUse) {
       "let their fibers end first");
 }
 
-// ---------------------------------------------------------- memory given back
+// ------------------------------------------------------------ memory returned
 
 TEST(StackPoolTest, MemoryIsCommittedWhenTouched) {
   StackPool pool({.stack_size = 1 << 20});
@@ -424,7 +424,7 @@ TEST(StackPoolTest, WarmStackKeepsItsMemory) {
   EXPECT_GE(ResidentBytes(stack), stack.size());
 }
 
-TEST(StackPoolTest, MemoryBeyondMaxWarmIsGivenBack) {
+TEST(StackPoolTest, MemoryBeyondMaxWarmIsReturned) {
   StackPool pool({.stack_size = 64 << 10, .max_warm = 1});
   const Stack keeps_the_slab = MustAcquire(pool);
   Stack warm = MustAcquire(pool);
@@ -442,7 +442,7 @@ TEST(StackPoolTest, MemoryBeyondMaxWarmIsGivenBack) {
   EXPECT_EQ(ResidentBytes(cold), 0u);
 }
 
-TEST(StackPoolTest, TrimGivesMemoryBack) {
+TEST(StackPoolTest, TrimReturnsMemory) {
   StackPool pool({.stack_size = 64 << 10});
   const Stack keeps_the_slab = MustAcquire(pool);
   Stack stack = MustAcquire(pool);
@@ -456,7 +456,7 @@ TEST(StackPoolTest, TrimGivesMemoryBack) {
   EXPECT_EQ(ResidentBytes(stack), 0u);
 }
 
-TEST(StackPoolTest, TrimLeavesStacksThatAreOutAlone) {
+TEST(StackPoolTest, TrimLeavesStacksInUseAlone) {
   StackPool pool({.stack_size = 64 << 10});
   const Stack stack = MustAcquire(pool);
   std::memset(stack.limit(), 7, stack.size());
@@ -465,7 +465,7 @@ TEST(StackPoolTest, TrimLeavesStacksThatAreOutAlone) {
   EXPECT_EQ(stack.top()[-1], 7);
 }
 
-TEST(StackPoolTest, TrimGivesAddressSpaceBack) {
+TEST(StackPoolTest, TrimReturnsAddressSpace) {
   StackPool pool({.stack_size = 16 << 10});
   for (int i = 0; i < 3; ++i) {
     std::vector<Stack> stacks;
@@ -478,7 +478,7 @@ TEST(StackPoolTest, TrimGivesAddressSpaceBack) {
   }
 }
 
-TEST(StackPoolTest, AddressSpaceGoesBackWithoutTrim) {
+TEST(StackPoolTest, AddressSpaceIsReturnedWithoutTrim) {
   StackPool pool({.stack_size = 16 << 10, .max_warm = 0});
   std::vector<Stack> stacks;
   for (int i = 0; i < 1'000; ++i) stacks.push_back(MustAcquire(pool));
@@ -503,12 +503,12 @@ TEST(StackPoolTest, DestructorUnmapsEverything) {
     unsigned char resident;
     return mincore(at, kPage, &resident) == 0;
   });
-  // Somebody else may have mapped something there since.
+  // Other code may have mapped something there since.
   EXPECT_LT(mapped, 150);
 }
 
-// A pool against a model: what is out, in which order it comes back.
-TEST(StackPoolTest, AtRandom) {
+// Compares a pool with a model: which stacks are in use and which are warm.
+TEST(StackPoolTest, AgreesWithAModelAtRandom) {
   StackPool pool({.stack_size = kMinStackSize,
                   .guard_size = 4 << 10,
                   .max_stacks = 600,
@@ -517,7 +517,7 @@ TEST(StackPoolTest, AtRandom) {
   std::vector<Stack> out;
   std::set<char*> limits;
   for (int i = 0; i < 20'000; ++i) {
-    // Waves, so that slabs come and go.
+    // In waves, so that slabs are mapped and unmapped.
     const bool grow = random() % 100 < (i / 2'000 % 2 ? 30u : 70u);
     if (grow) {
       StackOrError made = pool.Acquire();
@@ -572,7 +572,7 @@ TEST(StackPoolTest, ThreadsHammerOnePool) {
   EXPECT_EQ(pool.stats().mapped_bytes, 0u);
 }
 
-TEST(StackPoolTest, GivenBackOnAnotherThread) {
+TEST(StackPoolTest, StacksMayBeReturnedOnAnotherThread) {
   StackPool pool;
   Stack stack = MustAcquire(pool);
   std::thread([stack = std::move(stack)]() mutable { stack = Stack(); }).join();
@@ -700,7 +700,7 @@ TEST(StackPoolTest, R08_ExhaustedMappingsAreAnErrorThatNamesTheSetting) {
   for (int i = 0; i < 10; ++i) EXPECT_NE(pool.Acquire().error, "");
   EXPECT_EQ(pool.stats().mapped_bytes, mapped);
 
-  // What is given back can be had again, warm or cold.
+  // Stacks that are returned can be acquired again, warm or cold.
   for (int i = 0; i < 600; ++i) stacks.pop_back();
   for (int i = 0; i < 600; ++i) stacks.push_back(MustAcquire(pool));
   EXPECT_EQ(stacks.size(), most);
@@ -753,7 +753,7 @@ TEST(StackPoolTest, R08_RefusedGuardLeavesNothingMapped) {
   EXPECT_GT(refused, 0);
 }
 
-// In a process of its own, as the limit cannot be taken back.
+// In a process of its own, because the limit cannot be lifted again.
 [[noreturn]] void ExhaustAddressSpace() {
   size_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
@@ -769,7 +769,7 @@ TEST(StackPoolTest, R08_RefusedGuardLeavesNothingMapped) {
   }
   std::fprintf(stderr, "%zu stacks, then: %s\n", stacks.size(),
                made.error.c_str());
-  // More than half of what there was, and the pool goes on.
+  // It is more than half of the limit, and the pool still works.
   bool good = stacks.size() > 30 && stacks.size() < 64;
   stacks.pop_back();
   good = good && pool.Acquire().stack;
@@ -791,7 +791,7 @@ TEST(StackPoolDeathTest, R08_ExhaustedAddressSpaceIsAnErrorThatNamesTheLimit) {
 
 // ------------------------------------------------------------------ FindStack
 
-TEST(FindStackTest, StackAndGuard) {
+TEST(FindStackTest, FindsStackAndGuard) {
   StackPool pool({.stack_size = 16 << 10, .guard_size = 8 << 10});
   std::vector<Stack> stacks;
   for (int i = 0; i < 40; ++i) stacks.push_back(MustAcquire(pool));
@@ -810,7 +810,7 @@ TEST(FindStackTest, StackAndGuard) {
   }
 }
 
-TEST(FindStackTest, NothingElse) {
+TEST(FindStackTest, FindsNothingElse) {
   StackBounds bounds;
   int local = 0;
   EXPECT_FALSE(FindStack(nullptr, bounds));
@@ -818,7 +818,7 @@ TEST(FindStackTest, NothingElse) {
   EXPECT_FALSE(FindStack(&kPage, bounds));
 }
 
-TEST(FindStackTest, NotAfterThePoolIsGone) {
+TEST(FindStackTest, FindsNothingAfterThePoolIsDestroyed) {
   const char* limit = nullptr;
   {
     StackPool pool;

@@ -21,13 +21,13 @@ struct Start : Place {
   ControlWords control;
 };
 
-// What its first frame calls.
+// What the first frame of a flow calls.
 struct First {
   void (*entry)(void*);
   void* argument;
 };
 
-// What a jump brings there.
+// What a jump passes to it.
 #if GREENBACK_FCONTEXT
 using Arrival = boost::context::detail::transfer_t;
 Place* Other(Arrival arrival) {
@@ -52,11 +52,11 @@ Place* There(Arrival arrival) { return arrival.there; }
 
 // The first frame of a fiber: where unwinders, debuggers and walkers of frame
 // pointers stop, whatever the stack held above it. It is where a jump arrives;
-// its arguments, in registers, pass through to greenback_context_start(), and
-// what to call comes back in two. It is called from here, since a frame of C++
-// in between may use the frame pointer as it likes. In front of it is a nop
-// that does not run: unwinders that come from a jump to it look for a call
-// there.
+// its arguments, in registers, pass through to greenback_context_start(), which
+// returns a function and its argument in two registers. The function is called
+// from here, since a frame of C++ in between may use the frame pointer as it
+// likes. In front of it is a nop that does not run: unwinders that come from a
+// jump to it look for a call there.
 extern "C" {
 greenback::context::internal::First greenback_context_start(
     greenback::context::internal::Arrival arrival);
@@ -118,8 +118,8 @@ void greenback_context_entry(greenback::context::internal::Arrival arrival) {
 
 #if GREENBACK_FCONTEXT_BY_JUMP
 // Where JumpTo() enters jump_fcontext(), and where that arrives. It leaves the
-// red zone alone. Nothing says how to find the caller from here, and nothing
-// does in jump_fcontext() itself, so unwinders stop.
+// red zone alone. There is no unwind information for the caller here, nor in
+// jump_fcontext() itself, so unwinders stop.
 asm(R"(
   .text
   .type greenback_context_jump_fcontext,@function

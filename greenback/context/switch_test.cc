@@ -38,9 +38,9 @@ __attribute__((noinline)) const void* FrameAddress() {
 
 // ---------------------------------------------------------------- one fiber
 
-TEST(SavedContextTest, EmptyByDefault) { EXPECT_FALSE(SavedContext()); }
+TEST(SavedContextTest, IsEmptyByDefault) { EXPECT_FALSE(SavedContext()); }
 
-TEST(SavedContextTest, SavedFromCreationToFirstSwitch) {
+TEST(SavedContextTest, IsSavedFromCreationToFirstSwitch) {
   struct State {
     SavedContext test;
     SavedContext fiber;
@@ -64,7 +64,7 @@ TEST(SavedContextTest, SavedFromCreationToFirstSwitch) {
   EXPECT_FALSE(state.test);
 }
 
-TEST(SwitchTest, ThereAndBack) {
+TEST(SwitchTest, SwitchesThereAndBack) {
   std::string log;
   TestFiber fiber([&](TestFiber& self) {
     log += "1";
@@ -139,7 +139,7 @@ TEST(SwitchTest, StacksAreAlignedAsTheAbiWants) {
   EXPECT_TRUE(aligned);
 }
 
-TEST(SwitchTest, ManyRoundTrips) {
+TEST(SwitchTest, MakesManyRoundTrips) {
   constexpr int kRounds = 100'000;
   int rounds = 0;
   TestFiber fiber([&](TestFiber& self) {
@@ -154,7 +154,7 @@ TEST(SwitchTest, ManyRoundTrips) {
 
 // --------------------------------------------------------------- many fibers
 
-TEST(SwitchTest, FiberInFiberInFiber) {
+TEST(SwitchTest, FibersNest) {
   std::string log;
   TestFiber outer([&](TestFiber& outer_self) {
     TestFiber middle([&](TestFiber& middle_self) {
@@ -184,7 +184,7 @@ TEST(SwitchTest, FiberInFiberInFiber) {
   EXPECT_EQ(log, "omi|IMO");
 }
 
-TEST(SwitchTest, FiberResumesAnotherThanTheOneThatMadeIt) {
+TEST(SwitchTest, FiberMayResumeAnotherThanTheOneThatMadeIt) {
   std::string log;
   std::unique_ptr<TestFiber> second;
   TestFiber first([&](TestFiber& self) {
@@ -204,7 +204,7 @@ TEST(SwitchTest, FiberResumesAnotherThanTheOneThatMadeIt) {
   EXPECT_EQ(log, "1234");
 }
 
-TEST(SwitchTest, SymmetricalHandOverAmongManyFibers) {
+TEST(SwitchTest, ManyFibersSwitchSymmetrically) {
   constexpr int kFibers = 100;
   constexpr int kLaps = 50;
   struct Ring {
@@ -279,7 +279,7 @@ TEST(SwitchThenTest, HookRunsBeforeTheFirstStepOfANewFiber) {
   EXPECT_TRUE(IsOn(stack, state.hook_frame));
 }
 
-TEST(SwitchThenTest, HookRunsBeforeAFiberGoesOn) {
+TEST(SwitchThenTest, HookRunsBeforeAFiberContinues) {
   HookState state;
   const Stack stack = NewStack();
   state.fiber = SavedContext::Create(
@@ -305,7 +305,7 @@ TEST(SwitchThenTest, HookRunsBeforeAFiberGoesOn) {
   EXPECT_FALSE(IsOn(stack, state.hook_frame));
 }
 
-TEST(FinalSwitchTest, HookMayGiveTheStackBack) {
+TEST(FinalSwitchTest, HookMayReturnTheStack) {
   StackPool pool({.stack_size = 64 << 10, .max_stacks = 1});
   struct State {
     SavedContext test;
@@ -338,7 +338,7 @@ TEST(FinalSwitchTest, HookMayGiveTheStackBack) {
 }
 
 TEST(FinalSwitchTest, HookMayUnmapTheStack) {
-  // Without warm stacks, the last one to be given back takes its slab along.
+  // Without warm stacks, a slab is unmapped when its last stack is returned.
   StackPool pool({.stack_size = 64 << 10, .max_warm = 0});
   struct State {
     SavedContext test;
@@ -510,7 +510,7 @@ __attribute__((noinline)) SavedContext& ThreadLoop() {
   return *result;
 }
 
-TEST(SwitchThenTest, ContinuedByAnotherThreadRightAwayThroughAnAtomic) {
+TEST(SwitchThenTest, AnotherThreadMayResumeRightAwayThroughAnAtomic) {
   constexpr int kRounds = 1'000;
   struct Ball {
     SavedContext context;
@@ -597,7 +597,7 @@ class Crew {
     ++alive_;
   }
 
-  // On the fiber: lets others run; any thread may go on with it.
+  // On the fiber: lets others run. Any thread may resume it.
   static void Yield(Fiber& fiber) {
     SwitchThen(
         fiber.context, ThreadLoop(),
@@ -640,7 +640,7 @@ class Crew {
   int alive_ = 0;
 };
 
-TEST(SwitchThenTest, ContinuedByAnotherThreadRightAwayThroughAMutex) {
+TEST(SwitchThenTest, AnotherThreadMayResumeRightAwayThroughAMutex) {
   constexpr int kFibers = 64;
   constexpr int kHops = 50;
   Crew crew;
@@ -686,7 +686,7 @@ TEST(SwitchTest, FiberMadeOnOneThreadEndsOnAnother) {
 // -------------------------------------------------------------------- misuse
 
 #if !defined(NDEBUG)
-TEST(SwitchDeathTest, ToAContextThatIsNotSaved) {
+TEST(SwitchDeathTest, SwitchingToAContextThatIsNotSavedDies) {
   SavedContext test;
   SavedContext empty;
   EXPECT_DEATH(Switch(test, empty), "context that is not saved");

@@ -1,6 +1,6 @@
-// RunInChild(body): how a process ends, and what it says, for tests.
+// RunInChild(body): how a process ends, and what it prints, for tests.
 //
-// Not a gtest death test, as those cannot say what must *not* be written. The
+// Not a gtest death test, as those cannot check what must *not* be printed. The
 // handlers of stack_overflow.h are installed once a process: no test may
 // install them in the parent.
 #ifndef GREENBACK_CONTEXT_INTERNAL_CHILD_FOR_TEST_H_

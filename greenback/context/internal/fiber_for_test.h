@@ -2,7 +2,7 @@
 //
 //   TestFiber fiber(pool, [](TestFiber& self) {
 //     ...
-//     self.Yield();     // back to whoever called Resume()
+//     self.Yield();     // back to the caller of Resume()
 //     ...
 //   });
 //   fiber.Resume();     // until Yield() or the body's end
@@ -10,7 +10,7 @@
 //   EXPECT_TRUE(fiber.done());
 //
 // Resume() may be called on any thread, one at a time. A fiber destroyed before
-// it is done is abandoned: its stack goes back and its frames are forgotten.
+// it is done is abandoned: its stack is returned and its frames are forgotten.
 #ifndef GREENBACK_CONTEXT_INTERNAL_FIBER_FOR_TEST_H_
 #define GREENBACK_CONTEXT_INTERNAL_FIBER_FOR_TEST_H_
 

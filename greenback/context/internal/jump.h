@@ -31,7 +31,7 @@
 #endif
 #if __has_feature(shadow_call_stack)
 #error \
-    "greenback does not support -fsanitize=shadow-call-stack: the stack of return addresses that it gives each thread does not follow a switch"
+    "greenback does not support -fsanitize=shadow-call-stack: the shadow stack that it gives each thread does not follow a switch"
 #endif
 #endif
 #if defined(__x86_64__) && !defined(__LP64__)

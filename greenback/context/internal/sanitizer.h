@@ -52,9 +52,9 @@
 
 // For the functions that take part in a switch. TSan would note the entry of an
 // instrumented one on one fiber's call stack and its exit on another's; ASan
-// would keep its locals in a "fake" frame, which is gone when a flow ends while
-// the other side still reads what it was handed.
-// clang's no_sanitize("thread") leaves the notes of entry and exit in.
+// would keep its locals in a "fake" frame, which is freed when a flow ends
+// while the other side still reads what was passed to it. clang's
+// no_sanitize("thread") leaves the notes of entry and exit in.
 #if defined(__clang__)
 #define GREENBACK_SWITCHES \
   __attribute__((noinline, disable_sanitizer_instrumentation))
@@ -106,8 +106,8 @@ inline size_t FakeStackSize(size_t stack_size) {
   return 4096 + (size_t{1} << (log + 1 - 6)) + (size_t{11} << log);
 }
 
-// The leak checker looks at what a thread runs on at the time, and at the
-// slabs. `flow` waits now / is about to go on.
+// The leak checker scans the stacks on which threads run at the time, and the
+// slabs. `flow` waits now / is about to continue.
 GREENBACK_SWITCHES_INLINE void AddRoots(FlowState& flow) {
   if (flow.fake_stack) {
     __lsan_register_root_region(flow.fake_stack, FakeStackSize(flow.size));
@@ -162,8 +162,8 @@ GREENBACK_SWITCHES_INLINE void* BeforeJump([[maybe_unused]] FlowState& from,
 }
 
 // On the other stack, right after the jump that left `from`. The bounds of
-// `from` are learnt here, because it may be the thread's own stack, or one that
-// another library switched to without telling anybody.
+// `from` are noted only here, because it may be the thread's own stack, or one
+// that another library has switched to without notice.
 GREENBACK_SWITCHES_INLINE void AfterJump([[maybe_unused]] void* fake_stack,
                                          [[maybe_unused]] FlowState& from) {
 #if GREENBACK_ASAN

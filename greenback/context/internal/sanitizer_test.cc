@@ -16,8 +16,8 @@
 namespace greenback::context {
 namespace {
 
-// Fills locals in each of many frames: touches what a flow before it may have
-// left poisoned.
+// Fills locals in each of many frames: touches memory that an earlier flow may
+// have left poisoned.
 __attribute__((noinline)) int FillFrames(int frames) {
   char locals[300];
   std::memset(locals, frames, sizeof(locals));
@@ -30,7 +30,7 @@ __attribute__((noinline)) int FillFrames(int frames) {
 TEST(SanitizerTest, R07_StackOfAnAbandonedFiberIsUsedAgain) {
   StackPool pool({.stack_size = 256 << 10, .max_stacks = 1});
   for (int i = 0; i < 5; ++i) {
-    // Parked in the depth, below frames whose red zones are never lifted.
+    // Parks deep in frames whose red zones are never lifted.
     struct Parks {
       static void Below(TestFiber& fiber, int frames) {
         char locals[200];
@@ -127,13 +127,13 @@ TEST(SanitizerTest, R07_DeepThrowsCauseNoWarning) {
 
 #if GREENBACK_ASAN
 
-// In processes of their own, which end with what the leak checker says.
+// In processes of their own, which end with the leak checker's report.
 
 struct Holder {
   int* object = nullptr;
 };
 
-// Overwrites what frames that are gone have left on the stack.
+// Overwrites what frames that have ended left on the stack.
 __attribute__((noinline, no_sanitize("address"))) void Wipe() {
   volatile char locals[8 << 10];
   for (volatile char& byte : locals) byte = 0;
@@ -211,7 +211,7 @@ TEST(SanitizerDeathTest, R07_LeakCheckerSeesTheThreadsStackFromAFiber) {
 
 [[noreturn]] void CheckRealLeaks() {
   TestFiber fiber([](TestFiber& self) {
-    // Many, as the address of some may still lie about.
+    // Many, because the addresses of some may still be on the stack.
     for (int i = 0; i < 100; ++i) {
       Holder holder;
       Fill(holder);
