@@ -202,7 +202,7 @@ static_assert(!Awaitable<boost::asio::deferred_noop>);
 
 // ----------------------------------------------------------------- operations
 
-TEST_P(AsioOperationTest, Timer) {
+TEST_P(AsioOperationTest, TimersAreAwaited) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer(RunExecutor(), std::chrono::milliseconds(1));
     co_await Do(timer.async_wait(deferred));
@@ -210,7 +210,7 @@ TEST_P(AsioOperationTest, Timer) {
   });
 }
 
-TEST_P(AsioOperationTest, TcpSockets) {
+TEST_P(AsioOperationTest, TcpSocketsAreAwaited) {
   RunInPortal([]() -> Co<void> {
     tcp::acceptor acceptor(
         RunExecutor(),
@@ -240,7 +240,7 @@ TEST_P(AsioOperationTest, TcpSockets) {
   });
 }
 
-TEST_P(AsioOperationTest, UnixSockets) {
+TEST_P(AsioOperationTest, UnixSocketsAreAwaited) {
   RunInPortal([]() -> Co<void> {
     Local::socket one(RunExecutor());
     Local::socket two(RunExecutor());
@@ -263,7 +263,7 @@ TEST_P(AsioOperationTest, UnixSockets) {
   });
 }
 
-TEST_P(AsioOperationTest, Signals) {
+TEST_P(AsioOperationTest, SignalsAreAwaited) {
   RunInPortal([]() -> Co<void> {
     boost::asio::signal_set signals(RunExecutor(), SIGUSR1);
     raise(SIGUSR1);
@@ -271,7 +271,7 @@ TEST_P(AsioOperationTest, Signals) {
   });
 }
 
-TEST_P(AsioOperationTest, Pipes) {
+TEST_P(AsioOperationTest, PipesAreAwaited) {
   RunInPortal([]() -> Co<void> {
     boost::asio::readable_pipe in(RunExecutor());
     boost::asio::writable_pipe out(RunExecutor());
@@ -287,7 +287,7 @@ TEST_P(AsioOperationTest, Pipes) {
   });
 }
 
-TEST_P(AsioOperationTest, Descriptors) {
+TEST_P(AsioOperationTest, DescriptorsAreAwaited) {
   RunInPortal([]() -> Co<void> {
     int ends[2];
     EXPECT_EQ(pipe(ends), 0);
@@ -305,7 +305,7 @@ TEST_P(AsioOperationTest, Descriptors) {
 }
 
 // A post() passes through the run's queue of handlers.
-TEST_P(AsioOperationTest, Post) {
+TEST_P(AsioOperationTest, PostIsAwaited) {
   RunInPortal([]() -> Co<void> {
     const std::thread::id thread = std::this_thread::get_id();
     co_await Do(boost::asio::post(RunExecutor(), deferred));
@@ -314,7 +314,7 @@ TEST_P(AsioOperationTest, Post) {
   });
 }
 
-TEST_P(AsioOperationTest, CompletesInsideItsInitiation) {
+TEST_P(AsioOperationTest, ItMayCompleteInsideItsInitiation) {
   RunInPortal([]() -> Co<void> {
     EXPECT_EQ(co_await Do(deferred.values(7)), 7);
     auto [number, text] = co_await Do(deferred.values(8, std::string("eight")));
@@ -326,7 +326,7 @@ TEST_P(AsioOperationTest, CompletesInsideItsInitiation) {
   });
 }
 
-TEST_P(AsioOperationTest, Chain) {
+TEST_P(AsioOperationTest, ChainsAreAwaited) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer(RunExecutor(), std::chrono::milliseconds(1));
     EXPECT_EQ(co_await Do(
@@ -340,7 +340,7 @@ TEST_P(AsioOperationTest, Chain) {
   });
 }
 
-TEST_P(AsioOperationTest, DefaultToken) {
+TEST_P(AsioOperationTest, DeferredMayBeTheDefaultToken) {
   RunInPortal([]() -> Co<void> {
     using Timer = boost::asio::as_tuple_t<
         boost::asio::deferred_t>::as_default_on_t<steady_timer>;
@@ -400,7 +400,7 @@ TEST_P(AsioOperationTest, IsNotStarvedByTasksThatNeverWait) {
 
 // --------------------------------------------------------------------- errors
 
-TEST_P(AsioOperationTest, ErrorsAsTuples) {
+TEST_P(AsioOperationTest, ErrorsAreReturnedInTuples) {
   RunInPortal([]() -> Co<void> {
     tcp::acceptor acceptor(
         RunExecutor(),
@@ -413,7 +413,7 @@ TEST_P(AsioOperationTest, ErrorsAsTuples) {
   });
 }
 
-TEST_P(AsioOperationTest, AbortedByOtherTask) {
+TEST_P(AsioOperationTest, AnotherTaskMayAbortIt) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer = Never();
     CancelScope scope;
@@ -431,7 +431,7 @@ TEST_P(AsioOperationTest, AbortedByOtherTask) {
 }
 
 // An operation that never completes is an error, where the signature has one.
-TEST_P(AsioOperationTest, DroppedHandler) {
+TEST_P(AsioOperationTest, ADroppedHandlerReportsOperationAborted) {
   Manual<void(error_code, int)> manual;
   RunInPortal([&]() -> Co<void> {
     absl::Status status = co_await OpenNursery([&](Nursery& nursery) -> Co<> {
@@ -447,13 +447,13 @@ TEST_P(AsioOperationTest, DroppedHandler) {
   });
 }
 
-TEST_P(AsioOperationTest, IoContextDestroyed) {
+TEST_P(AsioOperationTest, ADestroyedIoContextReportsOperationAborted) {
   RunInPortal([]() -> Co<void> {
     auto io = std::make_unique<boost::asio::io_context>();
     auto timer = std::make_unique<steady_timer>(*io, kLong);
     absl::Status status = co_await OpenNursery([&](Nursery& nursery) -> Co<> {
       nursery.StartSoon([&]() -> Co<> {
-        timer.reset();  // its wait is queued as aborted, and never told
+        timer.reset();  // its handler is queued as aborted, and never called
         io.reset();
         co_return;
       });
@@ -483,7 +483,7 @@ TEST_P(AsioOperationTest, ErrorsAreThrown) {
   });
 }
 
-TEST_P(AsioOperationTest, ExceptionPointers) {
+TEST_P(AsioOperationTest, ExceptionPointersAreThrown) {
   RunInPortal([]() -> Co<void> {
     std::string caught;
     try {
@@ -506,7 +506,7 @@ TEST_P(AsioOperationTest, ExceptionPointers) {
   });
 }
 
-TEST_P(AsioOperationTest, InitiationThrows) {
+TEST_P(AsioOperationTest, AnExceptionOfTheInitiationPropagates) {
   RunInPortal([]() -> Co<void> {
     std::string caught;
     try {
@@ -522,7 +522,7 @@ TEST_P(AsioOperationTest, InitiationThrows) {
 }
 
 // The handler still exists, and would report to a wait that has ended.
-TEST_P(AsioOperationTest, InitiationThrowsAfterItHasStarted) {
+TEST_P(AsioOperationTest, TheInitiationMayThrowAfterItHasStarted) {
   RunInPortal([]() -> Co<void> {
     steady_timer timer(RunExecutor(), std::chrono::milliseconds(1));
     std::string caught;
@@ -542,7 +542,7 @@ TEST_P(AsioOperationTest, InitiationThrowsAfterItHasStarted) {
   });
 }
 
-TEST_P(AsioOperationTest, DroppedHandlerWithoutRoomForAnError) {
+TEST_P(AsioOperationTest, ADroppedHandlerWithoutRoomForAnErrorThrows) {
   RunInPortal([]() -> Co<void> {
     error_code error;
     try {
@@ -575,7 +575,7 @@ TEST_P(AsioOperationTest, ErrorsNameTheTokenToUse) {
 
 // -------------------------------------------------------------------- threads
 
-TEST_P(AsioOperationTest, OtherThreads) {
+TEST_P(AsioOperationTest, OperationsOfOtherThreadsAreAwaited) {
   boost::asio::thread_pool pool(2);
   RunInPortal([&]() -> Co<void> {
     const std::thread::id thread = std::this_thread::get_id();
@@ -591,7 +591,7 @@ TEST_P(AsioOperationTest, OtherThreads) {
 }
 
 // Its handler runs where it is completed, perhaps before the wait has begun.
-TEST_P(AsioOperationTest, CompletesOnOtherThreadAtOnce) {
+TEST_P(AsioOperationTest, ItMayCompleteOnAnotherThreadAtOnce) {
   boost::asio::thread_pool pool(2);
   RunInPortal([&]() -> Co<void> {
     const std::thread::id thread = std::this_thread::get_id();
@@ -968,7 +968,7 @@ TEST_P(AsioOperationTest, R12_AGroupOnOtherThreadsIsCancelled) {
 
 // ------------------------------------------------------------------ lifetimes
 
-TEST_P(AsioOperationTest, ResultsLiveOnce) {
+TEST_P(AsioOperationTest, OnlyOneResultIsAlive) {
   ASSERT_EQ(Counted::live(), 0);
   Manual<void(error_code, Counted)> manual;
   RunInPortal([&]() -> Co<void> {
@@ -991,7 +991,7 @@ OwnedCoroutine AwaitWithoutTask(Operation operation, Value& value) {
   value = co_await GetAwaiter(std::move(operation));
 }
 
-TEST(AsioOperationOnceTest, OutsideATask) {
+TEST(AsioOperationOnceTest, ItMayBeAwaitedOutsideATask) {
   Manual<void(error_code, int)> manual;
   int value = 0;
   OwnedCoroutine waits = AwaitWithoutTask(manual.AsyncWait(deferred), value);
@@ -1003,7 +1003,7 @@ TEST(AsioOperationOnceTest, OutsideATask) {
 }
 
 // Outside a task, it completes where the I/O object does.
-TEST(AsioOperationOnceTest, OutsideATaskCompletesOnTheIoContext) {
+TEST(AsioOperationOnceTest, OutsideATaskItCompletesOnTheIoContext) {
   boost::asio::io_context io;
   steady_timer timer(io, std::chrono::milliseconds(1));
   std::tuple<error_code> value(operation_aborted);
@@ -1013,7 +1013,7 @@ TEST(AsioOperationOnceTest, OutsideATaskCompletesOnTheIoContext) {
   EXPECT_FALSE(std::get<0>(value));
 }
 
-TEST(AsioOperationOnceTest, WaiterDestroyedFirst) {
+TEST(AsioOperationOnceTest, TheWaiterMayBeDestroyedFirst) {
   ASSERT_EQ(Counted::live(), 0);
   Manual<void(error_code, Counted)> ended;
   Manual<void(error_code, Counted)> dropped;

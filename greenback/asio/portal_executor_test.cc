@@ -151,7 +151,7 @@ class CountingExecutor {
   Properties properties_;
 };
 
-// An operation that hands the executor of its handler to `take`, and completes
+// An operation that passes the executor of its handler to `take`, and completes
 // when `complete` is called.
 template <class CompletionToken>
 auto Operation(std::function<void(const any_io_executor&)> take,
@@ -372,7 +372,7 @@ TEST(PortalExecutorTest, R26_OperationsTrackTheWorkOfAnUnknownExecutor) {
 }
 
 // With an executor that cannot track its work, join() would return: the other
-// thread gives it every chance to.
+// thread leaves it enough time for that.
 TEST(PortalExecutorTest, R26_APoolsJoinWaitsForOtherThreads) {
   for (const bool strand : {false, true}) {
     thread_pool pool(1);

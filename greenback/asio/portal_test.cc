@@ -73,7 +73,7 @@ Co<int> PostInCo(io_context& io, int value) {
   co_return value;
 }
 
-TEST(AsioPortalTest, EnsurePortalInAPlainCoSpawn) {
+TEST(AsioPortalTest, EnsurePortalWorksInAPlainCoSpawn) {
   io_context io;
   std::vector<int> log;
   auto body = [&]() -> awaitable<void> {
@@ -95,7 +95,7 @@ TEST(AsioPortalTest, EnsurePortalInAPlainCoSpawn) {
   EXPECT_FALSE(HasPortal());
 }
 
-TEST(AsioPortalTest, WhatIsAwaitedHasThePortal) {
+TEST(AsioPortalTest, AnAwaitedCoroutineHasThePortal) {
   io_context io;
   int result = 0;
   auto inner = [&]() -> awaitable<int> {
@@ -116,7 +116,7 @@ TEST(AsioPortalTest, WhatIsAwaitedHasThePortal) {
   EXPECT_EQ(result, 42);
 }
 
-TEST(AsioPortalTest, SoHasWhatACoOfThePortalAwaits) {
+TEST(AsioPortalTest, SoHasACoroutineThatACoAwaits) {
   io_context io;
   int result = 0;
   auto inner = [&]() -> awaitable<int> {
@@ -138,7 +138,7 @@ TEST(AsioPortalTest, SoHasWhatACoOfThePortalAwaits) {
   EXPECT_EQ(result, 42);
 }
 
-TEST(AsioPortalTest, CoSpawnAndCalls) {
+TEST(AsioPortalTest, ACallHasAPortalAndTheSpawnedTaskHasNone) {
   io_context io;
   int result = 0;
   auto sync = [&](int value) {
@@ -163,7 +163,7 @@ TEST(AsioPortalTest, CoSpawnAndCalls) {
   EXPECT_EQ(result, 42);
 }
 
-TEST(AsioPortalTest, ReferencesComeOutAsReferenceWrappers) {
+TEST(AsioPortalTest, ReferencesAreReturnedAsReferenceWrappers) {
   io_context io;
   int value = 0;
   bool ended = false;
@@ -282,7 +282,7 @@ TEST(AsioPortalTest, T09_WhatNeedsATaskTreeIsRefused) {
   EXPECT_EQ(refused, 3);
 }
 
-TEST(AsioPortalTest, AnAwaitableInARun) {
+TEST(AsioPortalTest, AnAwaitableIsAwaitedInARun) {
   int result = 0;
   auto native = []() -> Co<int> { co_return co_await PostTwice(20); };
   auto fails = []() -> awaitable<void> {
@@ -332,7 +332,7 @@ TEST(AsioPortalTest, P23_AnAwaitableThatNoHostCanRunIsRefused) {
   }
 }
 
-TEST(AsioPortalTest, AnExecutorOfItsOwnType) {
+TEST(AsioPortalTest, AnAwaitableMayHaveAnExecutorOfItsOwnType) {
   using Executor = asio::PortalExecutor<io_context::executor_type>;
   io_context io;
   int result = 0;
@@ -484,7 +484,7 @@ TEST(AsioPortalTest, R12_ASlotReachesWhatIsAwaited) {
     io.run();
     EXPECT_TRUE(handled);
     EXPECT_EQ(code, boost::asio::error::operation_aborted) << what;
-    signal.emit(boost::asio::cancellation_type::terminal);  // to nobody
+    signal.emit(boost::asio::cancellation_type::terminal);  // has no effect
   }
 }
 
@@ -498,7 +498,7 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCancelled) {
       Await(WaitForEver());
     } catch (const boost::system::system_error& error) {
       log.push_back(error.code() == boost::asio::error::operation_aborted
-                        ? "called off"
+                        ? "cancelled"
                         : "?");
     }
   };
@@ -515,7 +515,7 @@ TEST(AsioPortalTest, R12_TheSlowerSideOfAnOrIsCancelled) {
   };
   boost::asio::co_spawn(io, body(), detached);
   io.run();
-  EXPECT_THAT(log, ElementsAre("fast", "called off", "fast", "called off"));
+  EXPECT_THAT(log, ElementsAre("fast", "cancelled", "fast", "cancelled"));
 }
 
 // The cancellation state that one awaitable sets is not the next one's.
@@ -542,7 +542,7 @@ TEST(AsioPortalTest, R12_EachAwaitableStartsWithItsOwnCancellationState) {
       co_await never.async_wait(use_awaitable);
     } catch (const boost::system::system_error& error) {
       EXPECT_EQ(error.code(), boost::asio::error::operation_aborted);
-      log.push_back("called off");
+      log.push_back("cancelled");
     }
     try {
       co_await boost::asio::post(use_awaitable);
@@ -562,7 +562,7 @@ TEST(AsioPortalTest, R12_EachAwaitableStartsWithItsOwnCancellationState) {
       io, body(),
       boost::asio::bind_cancellation_slot(signal.slot(), [](auto) {}));
   io.run();
-  EXPECT_THAT(log, ElementsAre("called off", "refused", "waited"));
+  EXPECT_THAT(log, ElementsAre("cancelled", "refused", "waited"));
 }
 
 // The coroutine itself never suspended. But it could not have been cancelled if
@@ -618,7 +618,7 @@ TEST(AsioPortalTest, R12_CancellingWhileNothingListensDoesNoHarm) {
   }
 }
 
-// ------------------------------------------- checkpoints below an Await()
+// ------------------------------------------ checkpoints inside an Await()
 
 Co<int> PostInOrder(std::vector<std::string>& log, int times) {
   for (int i = 0; i < times; ++i) {
@@ -630,7 +630,7 @@ Co<int> PostInOrder(std::vector<std::string>& log, int times) {
 
 // Each of them lets others run, and continues where it was, whatever it has
 // awaited before.
-TEST(AsioPortalTest, CheckpointsOfWhatIsAwaited) {
+TEST(AsioPortalTest, CheckpointsInsideAnAwaitLetOthersRun) {
   io_context io;
   std::vector<std::string> log;
   bool done = false;
@@ -673,7 +673,7 @@ TEST(AsioPortalTest, CheckpointsOfWhatIsAwaited) {
                        "0", "other", "1", "other", "last", "other"));
 }
 
-TEST(AsioPortalTest, WhatIsNotAwaitedOutlivesTheAwait) {
+TEST(AsioPortalTest, ACoroutineThatIsNotAwaitedOutlivesTheAwait) {
   io_context io;
   std::vector<std::string> log;
   auto begin = [&log]() -> Detached {
@@ -858,9 +858,7 @@ TEST(AsioPortalTest, R02_ManyAndNestedOnesAreUnwound) {
   }
 }
 
-// A task may be abandoned while its context exists. The awaitable that it
-// awaited then belongs to no task, but it continues, and so do its frames.
-// Without a result that can say so, the process would die.
+// If the result could not report it, the process would die.
 TEST(AsioPortalTest, R24_ADestructorOnTheWayGetsOperationAborted) {
   std::vector<std::string> log;
   struct Flushes {
@@ -900,6 +898,8 @@ TEST(AsioPortalTest, R24_ADestructorOnTheWayGetsOperationAborted) {
   EXPECT_THAT(log, ElementsAre("aborted", "frame unwound"));
 }
 
+// A task may be abandoned while its context exists. The awaitable that it
+// awaited then belongs to no task, but it continues, and so do its frames.
 TEST(AsioPortalTest, R02_OneMayBeAbandonedBeforeItsContext) {
   for (const bool cancellable : {false, true}) {
     std::vector<std::string> log;
@@ -1018,7 +1018,6 @@ __attribute__((noinline)) std::thread::id ThisThreadId() {
   return std::this_thread::get_id();
 }
 
-// Two threads take a handler each in turn.
 // Asio posts the cancellation of a coroutine that co_spawn() has spawned, with
 // a pointer to a signal of its handler's. Here the coroutine, and what waits
 // for it, end before the cancellation is executed.
@@ -1045,6 +1044,7 @@ TEST(AsioPortalTest, R12_AnAwaitableInARunEndsBeforeItsCancellationArrives) {
   });
 }
 
+// Two threads take turns and run a handler each.
 TEST(AsioPortalTest, R05_ATaskMayResumeOnAnotherThread) {
   constexpr int kTasks = 3;
   constexpr int kRounds = 500;

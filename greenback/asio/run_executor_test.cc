@@ -127,7 +127,7 @@ TEST(RunExecutorTest, CallbacksAreNotStarvedByTasksThatNeverWait) {
   });
 }
 
-TEST(RunExecutorTest, OperationsThatNobodyAwaitsDoNotKeepTheRun) {
+TEST(RunExecutorTest, OperationsThatAreNotAwaitedDoNotKeepTheRun) {
   bool called = false;
   greenback::Run([&]() -> Co<void> {
     // Owned by its own operation: it is destroyed with the run.
@@ -193,7 +193,7 @@ TEST(RunExecutorTest, R44_StopInACallbackStopsNothing) {
 }
 
 #if defined(__cpp_exceptions)
-TEST(RunExecutorTest, OutsideARun) {
+TEST(RunExecutorTest, OutsideARunItIsAnError) {
   std::string what;
   try {
     RunExecutor();
@@ -206,7 +206,7 @@ TEST(RunExecutorTest, OutsideARun) {
             "below a coroutine that greenback::Run() runs");
 }
 #else
-TEST(RunExecutorTest, OutsideARun) {
+TEST(RunExecutorTest, OutsideARunItIsAnError) {
   EXPECT_DEATH(RunExecutor(),
                "RunExecutor\\(\\): no task of a run is running on this thread");
 }
