@@ -100,7 +100,7 @@ TEST(PortalsForTreeTest, MayBeEnteredAgain) {
   });
 }
 
-TEST(PortalsForTreeTest, GoneWithoutExitItLeavesAllTheSame) {
+TEST(PortalsForTreeTest, DestroyedWithoutExitItEndsTheStretch) {
   greenback::Run([]() -> Co<void> {
     {
       PortalsForTree portals;

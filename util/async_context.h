@@ -40,9 +40,9 @@
 // is done.
 // Threads: must be destroyed, or closed, where Await() is allowed, not
 // necessarily on the thread and in the task where it began.
-// Errors: an exception of Enter() propagates from the constructor, and status()
-// returns a status of it; there is no Exit() after either. For failures of
-// Exit() see below.
+// Errors: if Enter() throws, the exception propagates from the constructor; if
+// it fails with a status, status() returns that. Exit() is called after
+// neither. For failures of Exit() see below.
 #ifndef GREENBACK_UTIL_ASYNC_CONTEXT_H_
 #define GREENBACK_UTIL_ASYNC_CONTEXT_H_
 
@@ -68,10 +68,10 @@ namespace greenback {
 // Exit() runs on every path out of the scope: at its end, at a return, and
 // while an exception unwinds it.
 //
-// - While an exception unwinds, Exit() gets ExitReason::Unwinding(): that there
-//   is one can be known, but not which. Exit() cannot suppress it: a bool that
-//   it returns is ignored. If Exit() fails, its failure goes to the handler of
-//   lost_failure.h, and the exception in flight continues.
+// - While an exception unwinds, Exit() receives ExitReason::Unwinding(): it
+//   sees that there is an exception, but not which. Exit() cannot suppress
+//   it: a bool that it returns is ignored. If Exit() fails, its failure goes to
+//   the handler of lost_failure.h, and the exception in flight continues.
 // - Otherwise an exception of Exit() propagates from the destructor, at the end
 //   of the scope. A status cannot: it goes to the handler. And if a noexcept
 //   function runs the destructor (a container's destructor, or that of

@@ -33,8 +33,8 @@
 // or thrown unchanged. Misuse (no task, no portal, a NoAwaitScope) is reported
 // by Await() with the place of the AutoAwait(): a call is often made by code
 // that is not the user's own, a standard algorithm or a framework, and its
-// place would tell nothing. (It could not be had either: no default argument
-// may follow `args...`.)
+// place would be of no use. (It is not available either, because no default
+// argument may follow `args...`.)
 #ifndef GREENBACK_UTIL_AUTO_AWAIT_H_
 #define GREENBACK_UTIL_AUTO_AWAIT_H_
 

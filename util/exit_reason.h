@@ -56,8 +56,8 @@ class ExitReason {
 };
 
 #if defined(__cpp_exceptions)
-// What an Exit() that takes a std::exception_ptr gets for a failure that has no
-// exception it could see: an exception in flight, or a status.
+// What an Exit() that takes a std::exception_ptr receives for a failure without
+// an exception that it could see: an exception in flight, or a status.
 class FailureInFlight : public std::exception {
  public:
   explicit FailureInFlight(ExitReason reason) : reason_(std::move(reason)) {}
