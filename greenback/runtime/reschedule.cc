@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "absl/strings/str_cat.h"
+#include "greenback/internal/exceptions.h"
 #include "greenback/no_await_scope.h"
 
 namespace greenback {
@@ -14,7 +15,8 @@ void RescheduledWait::await_suspend(std::coroutine_handle<> handle) {
   if (waiting != nullptr) {
     ThrowOrDie(std::logic_error(absl::StrCat(
         "greenback::WaitTaskRescheduled(): task \"", task_->name(),
-        "\" waits in another one; Reschedule() could not tell them apart")));
+        "\" is in such a wait already; Reschedule() could not tell the two "
+        "apart")));
   }
   waiting = this;
   BeginOrAbort(CurrentCancellable(), handle);
@@ -23,10 +25,10 @@ void RescheduledWait::await_suspend(std::coroutine_handle<> handle) {
 bool RescheduledWait::Abort() {
   const greenback::Abort answer = [this] {
     const NoAwaitScope no_await(where_);
-    return CallOff();
+    return CallAbortFn();
   }();
   RescheduledWait*& waiting = TaskAccess::Rescheduled(*task_);
-  // What abort_fn itself has woken the task with counts, whatever it says.
+  // If abort_fn has called Reschedule() itself, its result does not count.
   if (answer == greenback::Abort::kFailed || waiting != this) {
     abort_failed_ = true;
     return false;
@@ -41,7 +43,8 @@ RescheduledWait& RescheduledWait::End(Task& task, const void* type) {
     ThrowOrDie(std::logic_error(absl::StrCat(
         "greenback::Reschedule(): task \"", task.name(),
         waiting == nullptr
-            ? "\" does not wait in WaitTaskRescheduled(); wake a task once"
+            ? "\" does not wait in WaitTaskRescheduled(); wake a task once for "
+              "each wait"
             : "\" waits in WaitTaskRescheduled<T>() for another type of "
               "outcome")));
   }
@@ -79,7 +82,7 @@ void Reschedule(Task& task, std::exception_ptr error) {
   if (error == nullptr) {
     internal::ThrowOrDie(std::logic_error(absl::StrCat(
         "greenback::Reschedule(): task \"", task.name(),
-        "\" is given an exception_ptr that is null; give it an outcome")));
+        "\" is woken with an exception_ptr that is null; pass an outcome")));
   }
   internal::RescheduledWait::End(task, nullptr).Fail(std::move(error));
 }

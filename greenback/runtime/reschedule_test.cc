@@ -39,8 +39,8 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-Abort GiveUp() { return Abort::kSucceeded; }
-Abort TooLate() { return Abort::kFailed; }
+Abort AbortSucceeds() { return Abort::kSucceeded; }
+Abort AbortFails() { return Abort::kFailed; }
 
 // A way to wait: `co_await` in a coroutine, or Await() in synchronous code.
 enum class How { kNative, kAwait };
@@ -48,17 +48,17 @@ enum class How { kNative, kAwait };
 template <class T>
 Co<absl::StatusOr<T>> WaitFor(How how) {
   if (how == How::kNative) {
-    co_return co_await WaitTaskRescheduled<T>(GiveUp);
+    co_return co_await WaitTaskRescheduled<T>(AbortSucceeds);
   }
   co_return co_await WithPortalRunSync(
-      [] { return Await(WaitTaskRescheduled<T>(GiveUp)); });
+      [] { return Await(WaitTaskRescheduled<T>(AbortSucceeds)); });
 }
 
-// g++ 12 takes no EXPECT_TRUE(co_await ...) in a template.
+// g++ 12 does not compile EXPECT_TRUE(co_await ...) in a template.
 Co<void> LetOthersRun() { EXPECT_TRUE((co_await Checkpoint()).ok()); }
 
-// Runs a task that waits, in each way, and wakes it by `wake`; gives what came
-// out of the waits.
+// Runs a task that waits, in each way, and wakes it by `wake`. Returns the
+// outcomes of the waits.
 template <class T, class Wake>
 std::vector<absl::StatusOr<T>> Outcomes(Wake wake) {
   std::vector<absl::StatusOr<T>> outcomes;
@@ -74,16 +74,16 @@ std::vector<absl::StatusOr<T>> Outcomes(Wake wake) {
   return outcomes;
 }
 
-// -------------------------------------------------------------------- outcomes
+// ------------------------------------------------------------------- outcomes
 
-TEST(RescheduleTest, AValueComesOut) {
+TEST(RescheduleTest, AValueIsReturned) {
   const auto outcomes =
       Outcomes<int>([](Task& waiter) { Reschedule(waiter, 7); });
   ASSERT_EQ(outcomes.size(), 2u);
   for (const auto& outcome : outcomes) EXPECT_EQ(outcome.value_or(0), 7);
 }
 
-TEST(RescheduleTest, AMoveOnlyValueComesOut) {
+TEST(RescheduleTest, AMoveOnlyValueIsReturned) {
   using Pointer = std::unique_ptr<int>;
   auto outcomes = Outcomes<Pointer>(
       [](Task& waiter) { Reschedule(waiter, std::make_unique<int>(7)); });
@@ -91,7 +91,7 @@ TEST(RescheduleTest, AMoveOnlyValueComesOut) {
   for (auto& outcome : outcomes) EXPECT_EQ(**outcome, 7);
 }
 
-TEST(RescheduleTest, AStatusOrComesOut) {
+TEST(RescheduleTest, AStatusOrIsReturned) {
   const auto outcomes = Outcomes<std::string>([](Task& waiter) {
     Reschedule(waiter, absl::StatusOr<std::string>("text"));
   });
@@ -106,9 +106,9 @@ TEST(RescheduleTest, OkWakesAWaitForNothing) {
       Task& waiter = nursery.StartSoon([&]() -> Co<void> {
         if (synchronous) {
           co_await WithPortalRunSync(
-              [&] { outcome = Await(WaitTaskRescheduled(GiveUp)); });
+              [&] { outcome = Await(WaitTaskRescheduled(AbortSucceeds)); });
         } else {
-          outcome = co_await WaitTaskRescheduled(GiveUp);
+          outcome = co_await WaitTaskRescheduled(AbortSucceeds);
         }
       });
       EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -166,7 +166,7 @@ TEST(RescheduleTest, P16_ASynchronousFrameCatchesTheException) {
     Task& waiter = nursery.StartSoon([&]() -> Co<void> {
       co_await WithPortalRunSync([&] {
         try {
-          (void)Await(WaitTaskRescheduled(GiveUp));
+          (void)Await(WaitTaskRescheduled(AbortSucceeds));
         } catch (int value) {
           caught = value == 3;
         }
@@ -181,15 +181,15 @@ TEST(RescheduleTest, P16_ASynchronousFrameCatchesTheException) {
 
 #endif  // defined(__cpp_exceptions)
 
-// ----------------------------------------------------------------------- order
+// ---------------------------------------------------------------------- order
 
-TEST(RescheduleTest, WokenTasksGoOnInOrderOfWaking) {
+TEST(RescheduleTest, WokenTasksResumeInOrderOfWaking) {
   std::vector<int> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     std::vector<Task*> waiters;
     for (int i = 0; i < 4; ++i) {
       waiters.push_back(&nursery.StartSoon([&log, i]() -> Co<void> {
-        EXPECT_TRUE((co_await WaitTaskRescheduled(GiveUp)).ok());
+        EXPECT_TRUE((co_await WaitTaskRescheduled(AbortSucceeds)).ok());
         log.push_back(i);
       }));
     }
@@ -200,11 +200,11 @@ TEST(RescheduleTest, WokenTasksGoOnInOrderOfWaking) {
   EXPECT_THAT(log, ElementsAre(2, 0, 3, 1));
 }
 
-TEST(RescheduleTest, AWokenTaskGoesOnAfterWhatIsReady) {
+TEST(RescheduleTest, AWokenTaskResumesAfterThoseThatAreReady) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Task& waiter = nursery.StartSoon([&]() -> Co<void> {
-      EXPECT_TRUE((co_await WaitTaskRescheduled(GiveUp)).ok());
+      EXPECT_TRUE((co_await WaitTaskRescheduled(AbortSucceeds)).ok());
       log.push_back("woken");
     });
     EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -228,14 +228,14 @@ TEST(RescheduleTest, TheWaitIsACheckpoint) {
       co_return;
     });
     const AssertCheckpoints yes;
-    EXPECT_TRUE((co_await WaitTaskRescheduled(GiveUp)).ok());
+    EXPECT_TRUE((co_await WaitTaskRescheduled(AbortSucceeds)).ok());
   });
 }
 
-TEST(RescheduleTest, RescheduleIsNone) {
+TEST(RescheduleTest, RescheduleIsNoCheckpoint) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     Task& waiter =
-        nursery.StartSoon([] { return WaitTaskRescheduled(GiveUp); });
+        nursery.StartSoon([] { return WaitTaskRescheduled(AbortSucceeds); });
     EXPECT_TRUE((co_await Checkpoint()).ok());
     const AssertNoCheckpoints no;
     Reschedule(waiter);
@@ -247,7 +247,8 @@ TEST(RescheduleTest, ATaskWaitsAgainAndAgain) {
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Task& waiter = nursery.StartSoon([&]() -> Co<void> {
       for (int i = 0; i < 3; ++i) {
-        log.push_back((co_await WaitTaskRescheduled<int>(GiveUp)).value_or(-1));
+        log.push_back(
+            (co_await WaitTaskRescheduled<int>(AbortSucceeds)).value_or(-1));
       }
     });
     for (int i = 0; i < 3; ++i) {
@@ -258,9 +259,9 @@ TEST(RescheduleTest, ATaskWaitsAgainAndAgain) {
   EXPECT_THAT(log, ElementsAre(0, 1, 2));
 }
 
-// ---------------------------------------------------------------- cancellation
+// --------------------------------------------------------------- cancellation
 
-TEST(RescheduleTest, AWaitThatGivesUpIsCancelled) {
+TEST(RescheduleTest, AWaitThatAbortsIsCancelled) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     int asked = 0;
     CancelScope scope;
@@ -288,7 +289,7 @@ TEST(RescheduleTest, P16_ACancelledWaitInSynchronousCodeReturns) {
       scope.Cancel();
       co_return;
     });
-    EXPECT_TRUE(absl::IsCancelled(Await(WaitTaskRescheduled(GiveUp))));
+    EXPECT_TRUE(absl::IsCancelled(Await(WaitTaskRescheduled(AbortSucceeds))));
     EXPECT_TRUE(scope.cancelled_caught());
   });
 }
@@ -299,12 +300,12 @@ TEST(RescheduleTest, ADeadlineCancelsAWait) {
   options.clock = &clock;
   greenback::Run(options, [&]() -> Co<void> {
     CancelScope scope = MoveOnAfter(absl::Seconds(3));
-    EXPECT_TRUE(absl::IsCancelled(co_await WaitTaskRescheduled(GiveUp)));
+    EXPECT_TRUE(absl::IsCancelled(co_await WaitTaskRescheduled(AbortSucceeds)));
     EXPECT_EQ(clock.Now() - absl::UnixEpoch(), absl::Seconds(3));
   });
 }
 
-TEST(RescheduleTest, CancelledBeforeItWaitsItAsksToo) {
+TEST(RescheduleTest, CancelledBeforeItWaitsItCallsAbortFnToo) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([&]() -> Co<void> {
@@ -325,7 +326,7 @@ TEST(RescheduleTest, CancelledBeforeItWaitsItAsksToo) {
   EXPECT_THAT(log, ElementsAre("asked", "others", "cancelled"));
 }
 
-TEST(RescheduleTest, AWaitThatCannotGiveUpGoesOn) {
+TEST(RescheduleTest, AWaitThatCannotAbortContinues) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     int asked = 0;
     CancelScope scope;
@@ -348,7 +349,7 @@ TEST(RescheduleTest, AWaitThatCannotGiveUpGoesOn) {
   });
 }
 
-TEST(RescheduleTest, CancelledBeforeItWaitsItMayBeUnableToGiveUp) {
+TEST(RescheduleTest, CancelledBeforeItWaitsItMayBeUnableToAbort) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     int asked = 0;
     CancelScope scope;
@@ -368,7 +369,7 @@ TEST(RescheduleTest, CancelledBeforeItWaitsItMayBeUnableToGiveUp) {
   });
 }
 
-TEST(RescheduleTest, CancelledInItsOwnTimeCountsAsCaught) {
+TEST(RescheduleTest, CancelledAfterAbortFnHasFailedCountsAsCaught) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     CancelScope scope;
     nursery.StartSoon([&]() -> Co<void> {
@@ -376,13 +377,13 @@ TEST(RescheduleTest, CancelledInItsOwnTimeCountsAsCaught) {
       EXPECT_TRUE((co_await Checkpoint()).ok());
       Reschedule(nursery.parent_task(), absl::CancelledError("in its time"));
     });
-    absl::Status outcome = co_await WaitTaskRescheduled(TooLate);
+    absl::Status outcome = co_await WaitTaskRescheduled(AbortFails);
     EXPECT_EQ(outcome, absl::CancelledError("in its time"));
     EXPECT_TRUE(scope.cancelled_caught());
   });
 }
 
-// It knows already what to wake the task with. What it gives does not matter.
+// If abort_fn wakes the task itself, what it returns does not matter.
 TEST(RescheduleTest, AbortFnMayRescheduleTheTaskItself) {
   for (const int how : {0, 1, 2, 3}) {
     const bool before = how % 2 == 1;
@@ -416,13 +417,13 @@ TEST(RescheduleTest, CancelledWithoutACancelledScopeIsNotCaught) {
       scope.Cancel();
       co_return;
     });
-    absl::Status outcome = co_await WaitTaskRescheduled(TooLate);
+    absl::Status outcome = co_await WaitTaskRescheduled(AbortFails);
     EXPECT_EQ(outcome, absl::CancelledError("of another"));
     EXPECT_FALSE(scope.cancelled_caught());
   });
 }
 
-TEST(RescheduleTest, AbortFnIsAskedOnce) {
+TEST(RescheduleTest, AbortFnIsCalledOnce) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     int asked = 0;
     CancelScope outer;
@@ -430,7 +431,7 @@ TEST(RescheduleTest, AbortFnIsAskedOnce) {
     nursery.StartSoon([&]() -> Co<void> {
       outer.Cancel();
       inner.Cancel();
-      // Out of its reach, and in it again.
+      // Out of the scope's reach, and back in it.
       inner.set_shield(true);
       inner.set_shield(false);
       EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -445,8 +446,8 @@ TEST(RescheduleTest, AbortFnIsAskedOnce) {
   });
 }
 
-// What has been delivered is not taken back.
-// It is called in the middle of a cancellation, which has others to tell.
+// abort_fn is called in the middle of a cancellation, which notifies others,
+// too.
 TEST(RescheduleTest, R38_AwaitIsRefusedInAbortFn) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& outer) -> Co<void> {
@@ -479,12 +480,13 @@ TEST(RescheduleTest, R38_AwaitIsRefusedInAbortFn) {
     scope->Cancel();
     // None of them has run meanwhile.
     EXPECT_EQ(log.size(), 3u);
-    // And here it is let through.
+    // Here it is allowed.
     EXPECT_TRUE(TryAwait(Checkpoint()).ok());
   });
   EXPECT_EQ(log.size(), 6u);
 }
 
+// A delivered value is not replaced by a cancellation.
 TEST(RescheduleTest, RescheduledBeforeCancelWins) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     int asked = 0;
@@ -504,7 +506,7 @@ TEST(RescheduleTest, RescheduledBeforeCancelWins) {
   });
 }
 
-TEST(RescheduleTest, AShieldedWaitIsNotAsked) {
+TEST(RescheduleTest, AShieldedWaitDoesNotCallAbortFn) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     int asked = 0;
     CancelScope scope;
@@ -524,7 +526,7 @@ TEST(RescheduleTest, AShieldedWaitIsNotAsked) {
   });
 }
 
-TEST(RescheduleTest, DestroysWhatItWasGiven) {
+TEST(RescheduleTest, DestroysTheValue) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     Task& waiter = nursery.StartSoon([]() -> Co<void> {
       auto abort = [owned = Counted()] { return Abort::kSucceeded; };
@@ -539,16 +541,16 @@ TEST(RescheduleTest, DestroysWhatItWasGiven) {
   });
 }
 
-// ---------------------------------------------------------------------- misuse
+// --------------------------------------------------------------------- misuse
 
-// What `misuse(waiter)` says, where `waiter` waits for an int. It is woken
-// afterwards, to show that it still waits.
-std::string WhatIsSaid(void (*misuse)(Task& waiter)) {
+// The text of the error that `misuse(waiter)` throws, where `waiter` waits for
+// an int. The waiter is woken afterwards, to show that it still waits.
+std::string ErrorOf(void (*misuse)(Task& waiter)) {
   std::string what;
   absl::StatusOr<int> outcome;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Task& waiter = nursery.StartSoon([&]() -> Co<void> {
-      outcome = co_await WaitTaskRescheduled<int>(GiveUp);
+      outcome = co_await WaitTaskRescheduled<int>(AbortSucceeds);
     });
     waiter.set_name("waiter");
     EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -579,21 +581,22 @@ void WakeOneThatDoesNotWait(Task&) { Reschedule(CurrentTask()); }
 
 TEST(RescheduleTest, AnotherTypeIsAnError) {
   for (const auto& misuse : {WakeForAnotherType, WakeForNothing}) {
-    EXPECT_THAT(WhatIsSaid(misuse),
+    EXPECT_THAT(ErrorOf(misuse),
                 HasSubstr("greenback::Reschedule(): task \"waiter\" waits in "
                           "WaitTaskRescheduled<T>() for another type of "
                           "outcome"));
   }
 }
 
-TEST(RescheduleTest, NoExceptionIsAnError) {
-  EXPECT_THAT(WhatIsSaid(WakeWithNoException),
-              HasSubstr("greenback::Reschedule(): task \"waiter\" is given an "
-                        "exception_ptr that is null"));
+TEST(RescheduleTest, ANullExceptionIsAnError) {
+  EXPECT_THAT(
+      ErrorOf(WakeWithNoException),
+      HasSubstr("greenback::Reschedule(): task \"waiter\" is woken with "
+                "an exception_ptr that is null"));
 }
 
 TEST(RescheduleTest, ATaskThatDoesNotWaitIsAnError) {
-  EXPECT_THAT(WhatIsSaid(WakeOneThatDoesNotWait),
+  EXPECT_THAT(ErrorOf(WakeOneThatDoesNotWait),
               HasSubstr("greenback::Reschedule(): task \"main\" does not wait "
                         "in WaitTaskRescheduled(); wake a task once"));
 }
@@ -602,7 +605,7 @@ TEST(RescheduleTest, WakingTwiceIsAnError) {
   absl::StatusOr<int> outcome;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Task& waiter = nursery.StartSoon([&]() -> Co<void> {
-      outcome = co_await WaitTaskRescheduled<int>(GiveUp);
+      outcome = co_await WaitTaskRescheduled<int>(AbortSucceeds);
     });
     EXPECT_TRUE((co_await Checkpoint()).ok());
     Reschedule(waiter, 1);
@@ -612,12 +615,13 @@ TEST(RescheduleTest, WakingTwiceIsAnError) {
   EXPECT_EQ(outcome.value_or(0), 1);
 }
 
-TEST(RescheduleTest, WakingOneThatHasGivenUpIsAnError) {
+TEST(RescheduleTest, WakingATaskWhoseWaitHasAbortedIsAnError) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     Task& waiter = nursery.StartSoon([]() -> Co<void> {
       CancelScope scope;
       scope.Cancel();
-      EXPECT_TRUE(absl::IsCancelled(co_await WaitTaskRescheduled(GiveUp)));
+      EXPECT_TRUE(
+          absl::IsCancelled(co_await WaitTaskRescheduled(AbortSucceeds)));
     });
     EXPECT_TRUE((co_await Checkpoint()).ok());
     EXPECT_THROW(Reschedule(waiter), std::logic_error);
@@ -626,7 +630,7 @@ TEST(RescheduleTest, WakingOneThatHasGivenUpIsAnError) {
 
 // A coroutine of another library, in the same task.
 Detached WaitBeside(absl::StatusOr<int>& outcome) {
-  outcome = co_await WaitTaskRescheduled<int>(GiveUp);
+  outcome = co_await WaitTaskRescheduled<int>(AbortSucceeds);
 }
 
 TEST(RescheduleTest, TwoWaitsInOneTaskAreAnError) {
@@ -635,12 +639,12 @@ TEST(RescheduleTest, TwoWaitsInOneTaskAreAnError) {
     WaitBeside(outcome);
     std::string what;
     try {
-      (void)co_await WaitTaskRescheduled(GiveUp);
+      (void)co_await WaitTaskRescheduled(AbortSucceeds);
     } catch (const std::logic_error& error) {
       what = error.what();
     }
     EXPECT_THAT(what, HasSubstr("greenback::WaitTaskRescheduled(): task "
-                                "\"main\" waits in another one"));
+                                "\"main\" is in such a wait already"));
     // The first one still waits.
     Reschedule(CurrentTask(), 1);
     EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -652,7 +656,7 @@ TEST(RescheduleTest, OutsideARunIsAnError) {
   bool refused = false;
   const auto wait = [&]() -> Detached {
     try {
-      (void)co_await WaitTaskRescheduled(GiveUp);
+      (void)co_await WaitTaskRescheduled(AbortSucceeds);
     } catch (const std::logic_error&) {
       refused = true;
     }
@@ -664,24 +668,24 @@ TEST(RescheduleTest, OutsideARunIsAnError) {
 #else
 
 TEST(RescheduleDeathTest, AnotherTypeDies) {
-  EXPECT_DEATH(WhatIsSaid(WakeForAnotherType), "another type of outcome");
-  EXPECT_DEATH(WhatIsSaid(WakeForNothing), "another type of outcome");
+  EXPECT_DEATH(ErrorOf(WakeForAnotherType), "another type of outcome");
+  EXPECT_DEATH(ErrorOf(WakeForNothing), "another type of outcome");
 }
 
-TEST(RescheduleDeathTest, NoExceptionDies) {
-  EXPECT_DEATH(WhatIsSaid(WakeWithNoException), "exception_ptr that is null");
+TEST(RescheduleDeathTest, ANullExceptionDies) {
+  EXPECT_DEATH(ErrorOf(WakeWithNoException), "exception_ptr that is null");
 }
 
 TEST(RescheduleDeathTest, ATaskThatDoesNotWaitDies) {
-  EXPECT_DEATH(WhatIsSaid(WakeOneThatDoesNotWait),
+  EXPECT_DEATH(ErrorOf(WakeOneThatDoesNotWait),
                "task \"main\" does not wait in WaitTaskRescheduled");
 }
 
 #endif  // defined(__cpp_exceptions)
 
-// ----------------------------------------------- what can be made of the pair
+// -------------------------------------------- what can be built from the pair
 
-// A lock that is handed over in order of asking.
+// A lock that tasks receive in the order of their requests.
 class Lock {
  public:
   Co<absl::Status> Acquire() {
@@ -712,8 +716,8 @@ class Lock {
   std::list<Task*> waiters_;
 };
 
-// Tasks that take a lock, some of which are called off while they wait.
-TEST(RescheduleTest, ALockUnderRandomCancellation) {
+// Tasks take a lock, and some of them are cancelled while they wait.
+TEST(RescheduleTest, ALockWorksUnderRandomCancellation) {
   constexpr int kTasks = 50;
   constexpr int kRounds = 40;
   const uint32_t seed = std::random_device()();
@@ -721,8 +725,8 @@ TEST(RescheduleTest, ALockUnderRandomCancellation) {
   std::mt19937 random(seed);
   Lock lock;
   std::vector<CancelScope*> waiting(kTasks, nullptr);
-  std::vector<int> asked;    // who waits, in order of asking: the model
-  std::vector<int> granted;  // who has got it
+  std::vector<int> asked;    // the waiting tasks, in order: the model
+  std::vector<int> granted;  // the tasks that have received the lock
   std::vector<int> expected;
   int inside = 0;
   int cancelled = 0;
@@ -752,7 +756,7 @@ TEST(RescheduleTest, ALockUnderRandomCancellation) {
           for (uint32_t steps = random() % 3; steps > 0; --steps) {
             co_await CancelShieldedCheckpoint();
           }
-          // Somebody who waits is called off now and then.
+          // A waiting task is cancelled now and then.
           if (random() % 2 == 0) {
             const int victim = static_cast<int>(random() % kTasks);
             const auto found = std::find(asked.begin(), asked.end(), victim);
@@ -781,7 +785,7 @@ TEST(RescheduleTest, ALockUnderRandomCancellation) {
   EXPECT_GT(cancelled, 0);
 }
 
-// A queue: who takes from it waits for who puts into it.
+// A queue whose consumers wait for its producers.
 class Queue {
  public:
   Co<absl::StatusOr<int>> Take() {
@@ -811,7 +815,7 @@ class Queue {
   std::list<Task*> takers_;
 };
 
-// Each value is taken once, whoever gives up meanwhile.
+// Each value is taken once, whichever tasks are cancelled meanwhile.
 TEST(RescheduleTest, AQueueUnderRandomCancellationLosesNothing) {
   constexpr int kValues = 2'000;
   constexpr int kTakers = 20;

@@ -1,9 +1,9 @@
-// The tree of cancel scopes, and what waits below it. Internal: CancelScope is
-// the public side.
+// The tree of cancel scopes, and the waits that they cancel. Internal:
+// CancelScope is the public side.
 //
-// Each scope knows whether it is cancelled in effect (itself, or one around it
-// with no shield between), so that a cancellation point is one load. Cancelling
-// walks down: to the tasks in a scope, and to the scopes inside it.
+// Each scope knows whether it is effectively cancelled (it, or a scope around
+// it with no shield in between), so that a cancellation point is one load.
+// Cancelling a scope visits the tasks in it and the scopes inside it.
 #ifndef GREENBACK_RUNTIME_INTERNAL_CANCEL_STATE_H_
 #define GREENBACK_RUNTIME_INTERNAL_CANCEL_STATE_H_
 
@@ -21,12 +21,16 @@ namespace greenback::internal {
 class CancelState;
 struct Cancellable;
 
-// A wait that can be cancelled. Lives in the awaiter.
+// A wait that can be cancelled: the base class of the runtime's own awaiters.
+// Everything outside of greenback/runtime/ uses WaitTaskRescheduled()
+// (reschedule.h), which is built on this class. The runtime uses the class
+// itself, since a task can be in several such waits at a time and no outcome is
+// stored.
 //
-// The coroutine that waits may be destroyed, on the run's thread. The awaiter
-// then leaves all lists that it is in: here those of the runtime, and in the
-// destructor of the derived class, which calls LeaveIfWaiting(), those of
-// whatever it waits for.
+// The waiting coroutine may be destroyed, on the run's thread. The awaiter then
+// removes itself from all lists: this class from the runtime's, and the derived
+// class, by calling LeaveIfWaiting() in its destructor, from those of the
+// object that it waits for.
 class CancellableWait : private CancelHook, private NeedsRun {
  protected:
   CancellableWait() = default;
@@ -35,27 +39,29 @@ class CancellableWait : private CancelHook, private NeedsRun {
       LeaveRuntime();
   }
 
-  // For the destructor of the final class: if what is waited for may still
-  // come, calls Abort(), and dies with a message about `what` when that gives
-  // false.
+  // For the destructor of the final class: if Finish() may still be called,
+  // calls Abort(), and if that returns false, aborts with a message about
+  // `what`.
   void LeaveIfWaiting(const char* what) {
     if (is_waiting()) [[unlikely]]
       Leave(what);
   }
 
-  // `task`, which runs, waits from now on, until Finish(). False when it is
-  // cancelled already: then it is scheduled at once, and must still suspend.
+  // `task`, which is running, waits from now on, until Finish(). Returns false
+  // if it is already cancelled: then it is scheduled at once, and must still
+  // suspend.
   bool Begin(Cancellable& task, std::coroutine_handle<> handle);
-  // The same, but Abort() decides, also when it is cancelled already.
+  // The same, but if the task is already cancelled, Abort() decides whether the
+  // wait ends.
   void BeginOrAbort(Cancellable& task, std::coroutine_handle<> handle);
-  // What was waited for has come: the task is scheduled. Must be waiting.
+  // The wait is over: schedules the task, which must be waiting.
   void Finish();
-  // For a wait whose Abort() gave false, when it ended because of that.
+  // For a wait whose Abort() returned false, if it ended because of that call.
   void MarkCancelled() { cancelled_ = true; }
-  // Whether Finish() has not been called yet.
+  // Whether it has begun, and Finish() has not been called yet.
   bool is_waiting() const { return waiter_.is_parked(); }
-  // For await_resume, which calls it on every path: OK, or kCancelled and noted
-  // in the scope that caused it.
+  // To be called on every path of await_resume: OK, or kCancelled, which is
+  // noted in the scope that caused it.
   absl::Status TakeResult();
 
  private:
@@ -63,9 +69,9 @@ class CancellableWait : private CancelHook, private NeedsRun {
   void LeaveRuntime() noexcept;
   void Prepare(Cancellable& task, std::coroutine_handle<> handle);
   void OnCancel() final;
-  // The task is cancelled. True: what was waited for will never be delivered,
-  // and the task goes on at once. False: it cannot be called off, or only in
-  // its own time; the wait goes on until Finish().
+  // The task is cancelled. True: the operation will not complete any more, and
+  // the task resumes at once. False: the operation cannot be cancelled, or ends
+  // later because of this call; the wait continues until Finish().
   virtual bool Abort() = 0;
 
   // Parked until Finish(), and fired until TakeResult().
@@ -74,35 +80,35 @@ class CancellableWait : private CancelHook, private NeedsRun {
   bool cancelled_ = false;
 };
 
-// A coroutine that waits in `what` is destroyed and must not be: says so, and
-// aborts.
+// Prints that a coroutine was destroyed while it waited in `what`, which is an
+// error, and aborts.
 [[noreturn]] void DieDestroyed(const PortalTask& task, const char* what,
                                const char* fix);
 
-// The part of a task that scopes see.
+// The part of a task that is known to scopes.
 struct Cancellable : ListItem<Cancellable> {
   PortalTask* task = nullptr;
   Loop* loop = nullptr;
   CancelState* scope = nullptr;  // innermost
   CancelHooks hooks;
-  // Passed so far, for AssertCheckpoints.
+  // The number passed so far, for AssertCheckpoints.
   uint64_t cancellation_points = 0;
 
   void MoveTo(CancelState* to);
   bool is_cancelled() const;
-  // kCancelled, noted in the scope that caused it.
+  // Returns kCancelled, and notes that in the scope that caused it.
   absl::Status Cancelled();
 };
 
 class CancelState final : private Timer, public ListItem<CancelState> {
  public:
-  // Inside `parent`; null for the outermost scope of a run.
+  // The scope is inside `parent`, which is null for a run's outermost scope.
   CancelState(Loop& loop, CancelState* parent);
   CancelState(const CancelState&) = delete;
   CancelState& operator=(const CancelState&) = delete;
   ~CancelState();
 
-  // From now on inside `parent`.
+  // Moves the scope into `parent`.
   void MoveTo(CancelState& parent);
 
   void Cancel();
@@ -120,10 +126,10 @@ class CancelState final : private Timer, public ListItem<CancelState> {
   friend struct Cancellable;
 
   void Fire() override { Cancel(); }
-  // Works out effective_ here and below, and cancels the waits of what has
-  // become cancelled.
+  // Computes effective_ of this scope and those inside it, and cancels the
+  // waits in scopes that have become cancelled.
   void Update();
-  // Whether there was anything to change here.
+  // Returns whether effective_ of this scope has changed.
   bool UpdateThisOne();
 
   Loop& loop_;
