@@ -203,7 +203,7 @@ TEST(RunExecutorTest, OutsideARunItIsAnError) {
   EXPECT_EQ(what,
             "greenback::asio::RunExecutor(): no task of a run is running on "
             "this thread; call it "
-            "below a coroutine that greenback::Run() runs");
+            "in code that greenback::Run() runs");
 }
 #else
 TEST(RunExecutorTest, OutsideARunItIsAnError) {

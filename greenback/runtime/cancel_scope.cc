@@ -6,7 +6,7 @@ namespace greenback {
 
 CancelScope::CancelScope(absl::Time deadline)
     : task_(internal::CurrentCancellable()), state_(*task_.loop, task_.scope) {
-  // First, since it may fail, and then this scope has never been.
+  // Done first: if it throws, nothing refers to this scope yet.
   if (deadline != absl::InfiniteFuture()) state_.SetDeadline(deadline);
   task_.MoveTo(&state_);
 }

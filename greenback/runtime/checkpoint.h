@@ -1,4 +1,4 @@
-// Checkpoints: where a task lets others run, and learns that it is cancelled.
+// Checkpoints: where a task lets others run, and notices that it is cancelled.
 //
 //   for (Row& row : rows) {
 //     Process(row);
@@ -6,18 +6,18 @@
 //     if (!status.ok()) co_return status;
 //   }
 //
-// A schedule point is where other tasks may run; a cancellation point is where
-// kCancelled comes out if the task's cancel scope is cancelled; a checkpoint is
-// both. In synchronous code with a portal: Await(Checkpoint()).
+// At a schedule point other tasks may run. A cancellation point returns
+// kCancelled if the task's cancel scope is cancelled. A checkpoint is both. In
+// synchronous code with a portal: Await(Checkpoint()).
 //
 // Resumed by the run's loop, on its thread, after all tasks that were ready
 // before. Only in a task of a run.
 //
-// A coroutine of another library that waits here, or in anything else of the
-// runtime's, may be destroyed, on the run's thread and before its task ends:
-// the wait is called off, and nothing resumes the coroutine. What cannot be
-// called off (a function on another thread, children in a nursery) prints a
-// message and aborts the program.
+// A coroutine of another library that waits here, or in any other wait of the
+// runtime, may be destroyed, on the run's thread and before its task ends: the
+// wait is abandoned, and nothing resumes the coroutine. Where a wait cannot be
+// abandoned (for a function on another thread, or for the children of a
+// nursery), a message is printed and the program aborts.
 #ifndef GREENBACK_RUNTIME_CHECKPOINT_H_
 #define GREENBACK_RUNTIME_CHECKPOINT_H_
 
@@ -37,9 +37,10 @@ class ScheduleAwaiter : private NeedsRun {
  public:
   static constexpr bool kGreenbackHoldsNoFrame = true;
 
-  ScheduleAwaiter() {}  // = default would clear all of it first
-  ScheduleAwaiter(const ScheduleAwaiter&) {}  // before it is awaited
-  // The coroutine that waits may be destroyed.
+  ScheduleAwaiter() {}  // `= default` would clear all members first
+  // Awaiters are copied only before they are awaited.
+  ScheduleAwaiter(const ScheduleAwaiter&) {}
+  // The waiting coroutine may be destroyed.
   ~ScheduleAwaiter() {
     if (waiter_.is_waiting()) [[unlikely]]
       Loop::Withdraw(waiter_);
@@ -62,7 +63,8 @@ class ScheduleAwaiter : private NeedsRun {
  protected:
   void Resumed() { waiter_.Resumed(); }
 
-  // Of a coroutine; its task also where a fiber waits. await_ready() is const.
+  // For a coroutine that waits; for a fiber, only its task is used. Mutable,
+  // since await_ready() is const.
   mutable Waiter waiter_{Waiter::Kind::kCoroutine};
 
  private:
@@ -88,7 +90,7 @@ class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
  public:
   CheckpointIfCancelledAwaiter() {}
 
-  // False outside a task of a run, so that await_suspend() says why.
+  // False outside a task of a run, so that await_suspend() reports the error.
   bool await_ready() const noexcept {
     PortalTask* const task = ThisThread().current_task;
     if (task == nullptr || !PortalAccess::Offers(*task, kRunService))
@@ -102,17 +104,16 @@ class CheckpointIfCancelledAwaiter : public CheckpointAwaiter {
 
 }  // namespace internal
 
-// co_await -> absl::Status. A schedule point and a cancellation point, always.
+// co_await -> absl::Status. Always a schedule point and a cancellation point.
 inline auto Checkpoint() { return internal::CheckpointAwaiter(); }
 
-// co_await -> absl::Status. A cancellation point, and a schedule point only
-// when the task is cancelled: for cheap work inside a loop that waits
-// elsewhere.
+// co_await -> absl::Status. A cancellation point, and a schedule point only if
+// the task is cancelled: for cheap work inside a loop that waits elsewhere.
 inline auto CheckpointIfCancelled() {
   return internal::CheckpointIfCancelledAwaiter();
 }
 
-// co_await -> void. A schedule point, and no cancellation point.
+// co_await -> void. A schedule point, and not a cancellation point.
 inline auto CancelShieldedCheckpoint() { return internal::ScheduleAwaiter(); }
 
 }  // namespace greenback

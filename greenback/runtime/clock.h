@@ -24,7 +24,7 @@ class Clock {
   virtual absl::Duration TimeToWait(absl::Time deadline) = 0;
 };
 
-// The present time by the run's clock. In a run only.
+// The current time by the run's clock. In a run only.
 absl::Time CurrentTime();
 
 }  // namespace greenback

@@ -7,14 +7,14 @@ namespace greenback::internal {
 
 void ReportCoMovedFrom() {
   ThrowOrDie(AwaitableError(
-      "greenback::Co: awaited after it was moved from; await the one that it "
+      "greenback::Co: awaited after it was moved from; await the Co that it "
       "was moved to"));
 }
 
 void ReportCoAwaitedTwice() {
   ThrowOrDie(
       AwaitableError("greenback::Co: awaited twice; a Co runs once: call its "
-                     "function again for another"));
+                     "function again for another Co"));
 }
 
 }  // namespace greenback::internal

@@ -10,19 +10,21 @@
 //   ...
 //   int sum = greenback::Await(Sum(urls)); // in a function, through a portal
 //
-// Lazy: nothing runs before it is awaited, and an unawaited Co destroys its
-// arguments and no more. Move-only. T may be void, a reference, or move-only.
-// Awaited at most once: again, during the first time or after it, is an
-// AwaitableError, as is awaiting one that was moved from.
+// Lazy: nothing runs before it is awaited, and a Co that is never awaited only
+// destroys its arguments. Move-only. T may be void, a reference, or move-only.
+// A Co can be awaited once. Awaiting it again, during the first await or after
+// it, is an AwaitableError, as is awaiting a Co that was moved from.
 //
-// Suspends: when what it awaits does; `co_await` of a Co adds neither a
+// Suspends: when an awaitable inside it does; `co_await` of a Co adds neither a
 // checkpoint nor a trip through the loop.
-// Resumed by: whatever completes what it awaits. In a task, what a Co awaits
-// may complete on any thread: the task still goes on on its own, from its loop.
-// Ownership: the frame belongs to the Co. Arguments are kept as the coroutine's
-// parameters say: a reference parameter must outlive the awaiting.
-// Errors: an exception comes out where it is awaited; without exceptions none
-// can leave.
+// Resumed by: the completer of the operation that it awaits. In a task, that
+// operation may complete on any thread: the task still resumes on its own
+// thread, from its loop.
+// Ownership: the Co owns the frame. Arguments are kept as the coroutine's
+// parameters say: what a reference parameter refers to must exist until the
+// await ends.
+// Errors: an exception propagates to the awaiting code; without exceptions,
+// none can leave the coroutine.
 #ifndef GREENBACK_RUNTIME_CO_H_
 #define GREENBACK_RUNTIME_CO_H_
 
@@ -45,7 +47,7 @@ namespace internal {
 [[noreturn]] void ReportCoMovedFrom();
 [[noreturn]] void ReportCoAwaitedTwice();
 
-// What a Co's promise has for every T.
+// The part of a Co's promise that is the same for every T.
 template <class T>
 class CoPromiseBase : public CalleePromise {
  public:
@@ -99,16 +101,17 @@ class CoAwaiter : private ResumesAtHome {
     CheckFirst();
     return RunCallee(callee_, caller);
   }
-  bool await_park(FiberWaiter& point) {
+  bool await_park(FiberWaiter& waiter) {
     CheckFirst();
-    callee_.promise().RunBelow(callee_, point);
+    callee_.promise().RunBelow(callee_, waiter);
     return true;
   }
 
   T await_resume() { return callee_.promise().TakeResult(); }
 
  private:
-  // Here, and not when the awaiter is made: there may be several.
+  // Checked at each await, not when an awaiter is made: a Co may have several
+  // awaiters.
   void CheckFirst() const {
     if (callee_.promise().is_awaited()) [[unlikely]]
       ReportCoAwaitedTwice();

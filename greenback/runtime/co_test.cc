@@ -24,7 +24,7 @@
 #include "tests/support/run_nursery.h"
 #include "tests/support/test_awaitables.h"
 
-// A type that knows nothing of coroutines, and how to await it.
+// A type that knows nothing of coroutines, and its adapter.
 namespace other {
 struct Question {
   int answer;
@@ -93,7 +93,7 @@ TEST(CoTest, DestroysTheArgumentsOfOneThatIsNeverAwaited) {
   EXPECT_FALSE(ran);
 }
 
-TEST(CoTest, KeepsArgumentsUntilTheFrameGoes) {
+TEST(CoTest, KeepsArgumentsUntilTheFrameIsDestroyed) {
   greenback::Run([]() -> Co<void> {
     {
       const auto body = [](Counted) -> Co<void> { co_return; };
@@ -105,7 +105,7 @@ TEST(CoTest, KeepsArgumentsUntilTheFrameGoes) {
   });
 }
 
-TEST(CoTest, DestroysLocalsBeforeTheAwaiterGoesOn) {
+TEST(CoTest, DestroysLocalsBeforeTheAwaiterResumes) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<void> {
       Counted local;
@@ -165,7 +165,7 @@ TEST(CoTest, AssigningDestroysTheFrameOfEachSideOnce) {
 
 // -------------------------------------------------------------------- results
 
-TEST(CoTest, GivesNothing) {
+TEST(CoTest, ReturnsNothing) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<> { co_return; };
     static_assert(std::is_void_v<AwaitResult<decltype(body())>>);
@@ -173,7 +173,7 @@ TEST(CoTest, GivesNothing) {
   });
 }
 
-TEST(CoTest, GivesAValue) {
+TEST(CoTest, ReturnsAValue) {
   greenback::Run([]() -> Co<void> { EXPECT_EQ(co_await Return(42), 42); });
 }
 
@@ -185,7 +185,7 @@ TEST(CoTest, ConvertsWhatItReturns) {
   });
 }
 
-TEST(CoTest, GivesAReference) {
+TEST(CoTest, ReturnsAReference) {
   greenback::Run([]() -> Co<void> {
     int value = 1;
     const auto body = [&]() -> Co<int&> { co_return value; };
@@ -194,7 +194,7 @@ TEST(CoTest, GivesAReference) {
   });
 }
 
-TEST(CoTest, GivesAConstReference) {
+TEST(CoTest, ReturnsAConstReference) {
   greenback::Run([]() -> Co<void> {
     const std::string value = "text";
     const auto body = [&]() -> Co<const std::string&> { co_return value; };
@@ -203,7 +203,7 @@ TEST(CoTest, GivesAConstReference) {
   });
 }
 
-TEST(CoTest, GivesAMoveOnlyValue) {
+TEST(CoTest, ReturnsAMoveOnlyValue) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<std::unique_ptr<int>> {
       auto result = std::make_unique<int>(7);
@@ -226,7 +226,7 @@ TEST(CoTest, NeedsNoDefaultConstructor) {
   });
 }
 
-TEST(CoTest, GivesAStatusOrFromItsValue) {
+TEST(CoTest, ReturnsAStatusOrMadeFromAValue) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<absl::StatusOr<std::string>> {
       co_return "text";
@@ -237,7 +237,7 @@ TEST(CoTest, GivesAStatusOrFromItsValue) {
   });
 }
 
-TEST(CoTest, GivesAStatusOrFromAStatus) {
+TEST(CoTest, ReturnsAStatusOrMadeFromAStatus) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<absl::StatusOr<int>> {
       co_return absl::NotFoundError("none");
@@ -251,7 +251,7 @@ TEST(CoTest, GivesAStatusOrFromAStatus) {
 
 #if defined(__cpp_exceptions)
 
-TEST(CoTest, AnExceptionComesOutWhereItIsAwaited) {
+TEST(CoTest, AnExceptionPropagatesToTheAwaiter) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<int> {
       throw std::runtime_error("thrown at once");
@@ -268,7 +268,7 @@ TEST(CoTest, AnExceptionComesOutWhereItIsAwaited) {
   });
 }
 
-TEST(CoTest, AnExceptionComesOutAfterASuspension) {
+TEST(CoTest, AnExceptionPropagatesAfterASuspension) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<void> {
       EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -324,7 +324,7 @@ TEST(CoTest, AnExceptionIsDestroyedOnce) {
   });
 }
 
-TEST(CoTest, AnExceptionOfTheResultsMoveComesOut) {
+TEST(CoTest, AnExceptionOfTheResultsMovePropagates) {
   struct ThrowsWhenMoved {
     ThrowsWhenMoved() = default;
     // NOLINTNEXTLINE(performance-noexcept-move-constructor): it throws.
@@ -347,7 +347,7 @@ TEST(CoTest, AnExceptionOfTheResultsMoveComesOut) {
   });
 }
 
-TEST(CoTest, AnExceptionOfAForeignAwaitSuspendComesOut) {
+TEST(CoTest, AnExceptionOfAForeignAwaitSuspendPropagates) {
   greenback::Run([]() -> Co<void> {
     const SuspendWith throws{
         [](std::coroutine_handle<>) { throw std::runtime_error("suspend"); }};
@@ -379,7 +379,7 @@ TEST(CoTest, AwaitingAddsNoScheduling) {
   EXPECT_THAT(log, ElementsAre(1, 2, 3));
 }
 
-TEST(CoTest, GoesOnAfterACheckpointInside) {
+TEST(CoTest, ContinuesAfterACheckpointInside) {
   greenback::Run([]() -> Co<void> {
     const auto body = []() -> Co<int> {
       absl::Status status = co_await Checkpoint();
@@ -440,7 +440,7 @@ TEST(CoTest, IsAwaitedInSynchronousCodeThroughAPortal) {
   });
 }
 
-// -------------------------------------------------------- foreign awaitables
+// --------------------------------------------------------- foreign awaitables
 
 TEST(CoTest, AwaitsWhatHasAnAdapter) {
   greenback::Run([]() -> Co<void> {
@@ -478,7 +478,7 @@ TEST(CoTest, AForeignAwaitableThatIsReadyDoesNotSuspend) {
   EXPECT_THAT(log, ElementsAre(1, 2));
 }
 
-TEST(CoTest, GoesOnOnTheRunsThreadWhenResumedFromAnother) {
+TEST(CoTest, ResumesOnTheRunsThreadWhenCompletedOnAnother) {
   Signal signal;
   std::thread other;
   greenback::Run([&]() -> Co<void> {
@@ -493,7 +493,7 @@ TEST(CoTest, GoesOnOnTheRunsThreadWhenResumedFromAnother) {
 }
 
 // The waiter has not returned from await_suspend yet when it is resumed.
-TEST(CoTest, GoesOnOnTheRunsThreadWhenResumedWhileSuspending) {
+TEST(CoTest, ResumesOnTheRunsThreadWhenCompletedWhileSuspending) {
   greenback::Run([]() -> Co<void> {
     const std::thread::id thread = std::this_thread::get_id();
     co_await SuspendWith{[](std::coroutine_handle<> handle) {
@@ -503,7 +503,7 @@ TEST(CoTest, GoesOnOnTheRunsThreadWhenResumedWhileSuspending) {
   });
 }
 
-TEST(CoTest, GoesOnInItsOwnTaskWhenResumedInAnothersStep) {
+TEST(CoTest, ResumesInItsOwnTaskWhenCompletedInAnothersStep) {
   Signal signal;
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -525,8 +525,8 @@ TEST(CoTest, GoesOnInItsOwnTaskWhenResumedInAnothersStep) {
   EXPECT_THAT(log, ElementsAre("rest of the firing step", "waiter"));
 }
 
-// One that is resumed by something else that its own task does.
-TEST(CoTest, GoesOnWhenResumedInItsOwnStep) {
+// Its own task completes the operation.
+TEST(CoTest, ResumesWhenCompletedInItsOwnStep) {
   greenback::Run([]() -> Co<void> {
     Task* const self = &CurrentTask();
     for (int i = 0; i < 1'000; ++i) {
@@ -552,7 +552,7 @@ TEST(CoTest, AForeignCoroutineOfTheSameTaskResumesIt) {
   });
 }
 
-TEST(CoTest, AwaitSuspendThatGivesFalseGoesOnAtOnce) {
+TEST(CoTest, AwaitSuspendThatReturnsFalseContinuesAtOnce) {
   std::vector<int> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([&]() -> Co<void> {
@@ -565,7 +565,7 @@ TEST(CoTest, AwaitSuspendThatGivesFalseGoesOnAtOnce) {
   EXPECT_THAT(log, ElementsAre(1, 2));
 }
 
-TEST(CoTest, AwaitSuspendThatGivesTrueWaits) {
+TEST(CoTest, AwaitSuspendThatReturnsTrueWaits) {
   std::coroutine_handle<> waiter;
   std::vector<int> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -583,7 +583,7 @@ TEST(CoTest, AwaitSuspendThatGivesTrueWaits) {
   EXPECT_THAT(log, ElementsAre(1, 2));
 }
 
-TEST(CoTest, AwaitSuspendThatGivesItsOwnHandleGoesOn) {
+TEST(CoTest, AwaitSuspendThatReturnsItsOwnHandleContinues) {
   greenback::Run([]() -> Co<void> {
     Task* const self = &CurrentTask();
     for (int i = 0; i < 1'000; ++i) {
@@ -595,13 +595,13 @@ TEST(CoTest, AwaitSuspendThatGivesItsOwnHandleGoesOn) {
   });
 }
 
-TEST(CoTest, AwaitSuspendThatGivesAnotherHandleRunsThat) {
+TEST(CoTest, AwaitSuspendThatReturnsAnotherHandleRunsThat) {
   struct Waiting {
     std::coroutine_handle<> handle;
   };
   std::vector<std::string> log;
   Waiting other;
-  // A foreign coroutine that waits to be run.
+  // A foreign coroutine that has not been started.
   const auto start_other = [&]() -> Detached {
     co_await SuspendWith{
         [&](std::coroutine_handle<> handle) { other.handle = handle; }};
@@ -625,7 +625,7 @@ TEST(CoTest, AwaitSuspendThatGivesAnotherHandleRunsThat) {
 }
 
 // Symmetric transfer of a foreign coroutine that completes at once.
-TEST(CoTest, AwaitSuspendThatResumesAndGivesAnotherHandleRunsBoth) {
+TEST(CoTest, AwaitSuspendThatResumesAndReturnsAnotherHandleRunsBoth) {
   int others = 0;
   std::coroutine_handle<> other;
   const auto start_other = [&]() -> Detached {
@@ -643,9 +643,9 @@ TEST(CoTest, AwaitSuspendThatResumesAndGivesAnotherHandleRunsBoth) {
   });
 }
 
-// ------------------------------------------------------------- other hosts
+// ---------------------------------------------------------------- other hosts
 
-// Co knows no host: here a foreign coroutine runs it, with no run around.
+// Co depends on no host: here a foreign coroutine runs it, outside any run.
 TEST(CoTest, RunsOutsideARun) {
   Signal signal;
   int result = 0;
@@ -662,7 +662,7 @@ TEST(CoTest, RunsOutsideARun) {
   EXPECT_EQ(result, 7);
 }
 
-TEST(CoTest, OutsideARunItGoesOnWhereItIsResumed) {
+TEST(CoTest, OutsideARunItContinuesWhereItIsResumed) {
   Signal signal;
   std::thread::id resumed_on;
   const auto body = [&]() -> Co<void> {
@@ -695,7 +695,7 @@ TEST(CoDeathTest, AwaitedAfterItWasMovedFromIsAClearError) {
 #endif
 }
 
-// ------------------------------------------------------------ awaited twice
+// -------------------------------------------------------------- awaited twice
 
 Co<int> One() { co_return 1; }
 
@@ -705,7 +705,7 @@ Co<int> Waits(Signal& signal) { co_return co_await signal; }
 
 constexpr char kAwaitedTwice[] =
     "greenback::Co: awaited twice; a Co runs once: call its function again for "
-    "another";
+    "another Co";
 
 // Calls fn(), which must throw the error of a Co that is awaited twice.
 template <class Fn>
@@ -741,7 +741,7 @@ TEST(CoTest, R44_AwaitingTwiceIsAClearError) {
       ExpectAwaitedTwice([&] { return Await(one); });
       ExpectAwaitedTwice([&] { return Await(one); });
     });
-    // Also by one awaiter, and by two that were made before.
+    // The same for one awaiter, and for two that were made beforehand.
     Co<int> other = One();
     auto first = other.operator co_await();
     auto second = other.operator co_await();

@@ -1,6 +1,6 @@
-// A coroutine is destroyed while it waits, by whoever owns it: what it waits in
-// forgets it. Co's are not destroyed then, but a coroutine type of another
-// library may be, and what it awaits with it.
+// A coroutine is destroyed by its owner while it waits: the wait removes itself
+// from every list. That does not happen to a Co that is awaited in a task, but
+// it may happen to coroutines of other libraries, and to a Co that they await.
 #include <functional>
 #include <latch>
 #include <optional>
@@ -36,7 +36,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Awaits what `make()` gives, and writes down when that is over.
+// Awaits the result of `make()`, and logs `name` afterwards.
 template <class Make>
 OwnedCoroutine WaitIn(Make make, std::vector<std::string>& log,
                       std::string name) {
@@ -45,7 +45,7 @@ OwnedCoroutine WaitIn(Make make, std::vector<std::string>& log,
   log.push_back(std::move(name));
 }
 
-// The same, with a Co between.
+// The same, through a Co.
 template <class Make>
 OwnedCoroutine WaitInACoIn(Make make, std::vector<std::string>& log,
                            std::string name) {
@@ -57,13 +57,13 @@ OwnedCoroutine WaitInACoIn(Make make, std::vector<std::string>& log,
   log.push_back(std::move(name));
 }
 
-// Enough for the loop to look at its timers.
+// Enough steps for the loop to check its timers.
 Co<void> SomeSteps() {
   for (int i = 0; i < 100; ++i) (void)co_await Checkpoint();
 }
 
-// Runs `provoke()` after coroutines that wait in what `make()` gives have been
-// destroyed: first, between others, and last. The others go on, in order.
+// Has coroutines await the result of `make()`, destroys the first, the last and
+// one in between, and calls `provoke()`. The others resume, in order.
 template <class Make, class Provoke>
 Co<void> CheckForgets(Make make, Provoke provoke) {
   std::vector<std::string> log;
@@ -81,7 +81,7 @@ Co<void> CheckForgets(Make make, Provoke provoke) {
     provoke();
     co_await SomeSteps();
     EXPECT_THAT(log, ElementsAre("second", "fourth", "sixth"));
-    // All gone: neither a wake-up nor a cancellation finds anybody.
+    // No coroutine is left, so wake-ups and cancellation have no effect.
     log.clear();
     {
       OwnedCoroutine seventh = WaitIn(make, log, "seventh");
@@ -112,7 +112,7 @@ TEST(DestroyedWaitTest, R36_SleepForgetsIt) {
   greenback::Run(RunOptions{.clock = &clock}, [&]() -> Co<void> {
     co_await CheckForgets([] { return Sleep(absl::Seconds(1)); },
                           [&] { clock.Jump(absl::Seconds(2)); });
-    // In the ready queue at once.
+    // The waiter is in the ready queue at once.
     co_await CheckForgets([] { return Sleep(absl::ZeroDuration()); }, [] {});
   });
 }
@@ -122,7 +122,7 @@ TEST(DestroyedWaitTest, R36_EventsForgetIt) {
     Event event;
     co_await CheckForgets([&] { return event.Wait(); }, [&] { event.Set(); });
     EXPECT_EQ(event.waiters(), 0u);
-    // In the ready queue at once.
+    // The waiter is in the ready queue at once.
     co_await CheckForgets([&] { return event.Wait(); }, [] {});
   });
 }
@@ -135,7 +135,7 @@ TEST(DestroyedWaitTest, R36_AWaitThatIsOverIsForgotten) {
     std::optional<OwnedCoroutine> first(WaitIn(wait, log, "first"));
     OwnedCoroutine second = WaitIn(wait, log, "second");
     event.Set();
-    first.reset();  // in the ready queue by now
+    first.reset();  // it is in the ready queue by now
     co_await SomeSteps();
     EXPECT_THAT(log, ElementsAre("second"));
   });
@@ -150,13 +150,13 @@ TEST(DestroyedWaitTest, R36_ACancelledWaitIsForgotten) {
     OwnedCoroutine second =
         WaitIn([] { return SleepForever(); }, log, "second");
     scope.Cancel();
-    first.reset();  // in the ready queue by now
+    first.reset();  // it is in the ready queue by now
     co_await SomeSteps();
     EXPECT_THAT(log, ElementsAre("second"));
   });
 }
 
-// What is none of greenback's: the coroutine waits in the ready queue, too.
+// An awaitable of another library, whose coroutine is in the ready queue.
 TEST(DestroyedWaitTest, R36_AWaitForSomethingElseIsForgotten) {
   greenback::Run([]() -> Co<void> {
     std::vector<std::string> log;
@@ -178,21 +178,21 @@ TEST(DestroyedWaitTest, R36_WaitTaskRescheduledIsCancelled) {
     std::vector<std::string> log;
     const auto wait = [&log] {
       return WaitTaskRescheduled([&log] {
-        log.push_back("called off");
+        log.push_back("aborted");
         return Abort::kSucceeded;
       });
     };
     {
       OwnedCoroutine waits = WaitIn(wait, log, "over");
     }
-    EXPECT_THAT(log, ElementsAre("called off"));
+    EXPECT_THAT(log, ElementsAre("aborted"));
     // The task can wait again, and be woken.
     OwnedCoroutine waits = WaitIn(wait, log, "over");
     Reschedule(CurrentTask());
     co_await SomeSteps();
-    EXPECT_THAT(log, ElementsAre("called off", "over"));
+    EXPECT_THAT(log, ElementsAre("aborted", "over"));
     {
-      // Woken by what is asked to call it off.
+      // Here abort_fn wakes the task.
       OwnedCoroutine again = WaitIn(
           [] {
             return WaitTaskRescheduled([] {
@@ -203,22 +203,22 @@ TEST(DestroyedWaitTest, R36_WaitTaskRescheduledIsCancelled) {
           log, "again");
     }
     co_await SomeSteps();
-    EXPECT_THAT(log, ElementsAre("called off", "over"));
+    EXPECT_THAT(log, ElementsAre("aborted", "over"));
   });
 }
 
 TEST(DestroyedWaitTest, R36_AFunctionThatHasNotBegunIsNeverCalled) {
   greenback::Run(RunOptions{.max_threads = 1}, []() -> Co<void> {
     std::vector<std::string> log;
-    std::latch go_on(1);
+    std::latch may_end(1);
     bool called = false;
     OwnedCoroutine first = WaitIn(
-        [&] { return RunInThread([&] { go_on.wait(); }); }, log, "first");
+        [&] { return RunInThread([&] { may_end.wait(); }); }, log, "first");
     {
       OwnedCoroutine second = WaitIn(
           [&] { return RunInThread([&] { called = true; }); }, log, "second");
     }
-    go_on.count_down();
+    may_end.count_down();
     while (log.empty()) (void)co_await Checkpoint();
     EXPECT_THAT(log, ElementsAre("first"));
     EXPECT_TRUE((co_await RunInThread([] {})).ok());
@@ -236,7 +236,7 @@ TEST(DestroyedWaitTest, R36_AProcessIsKilledAndReaped) {
       while (!HasChildProcess()) (void)co_await Checkpoint();
     }
     EXPECT_FALSE(HasChildProcess());
-    // Asio's handler comes now.
+    // Asio calls the handler now.
     co_await SomeSteps();
     absl::StatusOr<ProcessResult> ran = co_await RunProcess({"true"});
     EXPECT_TRUE(ran.ok());
@@ -266,30 +266,30 @@ TEST(DestroyedWaitTest, R36_ANurseryWithoutTasksMayBeDestroyed) {
   });
 }
 
-// ----------------------------------------------------- what cannot be
-// forgotten
+// ------------------------------------------------------ waits that cannot end
 
 TEST(DestroyedWaitDeathTest, R36_AFunctionThatHasBegunIsAnError) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(greenback::Run([]() -> Co<void> {
-                 std::vector<std::string> log;
-                 std::latch begun(1), go_on(1);
-                 {
-                   OwnedCoroutine waits = WaitIn(
-                       [&] {
-                         return RunInThread([&] {
-                           begun.count_down();
-                           go_on.wait();
-                         });
-                       },
-                       log, "over");
-                   begun.wait();
-                 }
-                 co_return;
-               }),
-               "in task \"main\" a coroutine is destroyed that waits in "
-               "RunInThread\\(\\), whose function has begun; it cannot be "
-               "called off; let the coroutine end");
+  EXPECT_DEATH(
+      greenback::Run([]() -> Co<void> {
+        std::vector<std::string> log;
+        std::latch begun(1), may_end(1);
+        {
+          OwnedCoroutine waits = WaitIn(
+              [&] {
+                return RunInThread([&] {
+                  begun.count_down();
+                  may_end.wait();
+                });
+              },
+              log, "over");
+          begun.wait();
+        }
+        co_return;
+      }),
+      "in task \"main\" a coroutine was destroyed while it waited in "
+      "RunInThread\\(\\), whose function has begun; that wait cannot be "
+      "cancelled; let the coroutine end");
 }
 
 TEST(DestroyedWaitDeathTest, R36_AWaitThatCannotBeCancelledIsAnError) {
@@ -303,7 +303,8 @@ TEST(DestroyedWaitDeathTest, R36_AWaitThatCannotBeCancelledIsAnError) {
         }
         co_return;
       }),
-      "is destroyed that waits in WaitTaskRescheduled\\(\\); it cannot be");
+      "was destroyed while it waited in WaitTaskRescheduled\\(\\); that wait "
+      "cannot be cancelled");
 }
 
 TEST(DestroyedWaitDeathTest, R36_ANurseryWithTasksIsAnError) {
@@ -322,10 +323,10 @@ TEST(DestroyedWaitDeathTest, R36_ANurseryWithTasksIsAnError) {
         }
         co_return;
       }),
-      "waits in OpenNursery\\(\\) for tasks that have not ended; cancel");
+      "waited in OpenNursery\\(\\) for tasks that have not ended; cancel");
 }
 
-// The other way round: the wait stays, and its task ends.
+// The reverse: the task ends before the wait.
 TEST(DestroyedWaitDeathTest,
      R36_ATaskThatEndsWhileACoroutineWaitsInItIsAnError) {
   EXPECT_DEATH(

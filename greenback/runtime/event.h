@@ -30,11 +30,12 @@ class Event {
 
   bool is_set() const { return set_; }
 
-  // All who wait go on, and whoever waits later does not. Again: does nothing.
+  // Ends all waits. Waits that begin later are only checkpoints. A second call
+  // does nothing.
   void Set();
 
   // co_await -> absl::Status: OK, or kCancelled. Always a schedule point and a
-  // cancellation point, also when the event is set.
+  // cancellation point, also if the event is already set.
   Waiter Wait();
 
   size_t waiters() const { return count_; }

@@ -15,7 +15,7 @@ ExceptionGroup::ExceptionGroup(std::vector<std::exception_ptr> exceptions)
     } catch (const std::exception& error) {
       absl::StrAppend(&what_, " [", error.what(), "]");
     } catch (...) {
-      absl::StrAppend(&what_, " [of a type that is no std::exception]");
+      absl::StrAppend(&what_, " [of a type that is not a std::exception]");
     }
   }
 }

@@ -1,5 +1,5 @@
 // ExceptionGroup: thrown by a nursery in which an exception was thrown and
-// something else failed, too.
+// there was another failure as well.
 //
 //   try {
 //     co_await greenback::OpenNursery(ServeAll);
@@ -57,8 +57,8 @@ class StatusError : public std::exception {
 
 namespace internal {
 
-// Exceptions on their way to an ExceptionGroup. They are noted where a task
-// ends, which must not fail.
+// Collects the exceptions for an ExceptionGroup. Adding one never fails, since
+// that happens where a task ends.
 class NotedExceptions {
  public:
   bool empty() const { return errors_.empty(); }
@@ -69,7 +69,8 @@ class NotedExceptions {
 #if defined(__cpp_exceptions)
   // Adds a StatusError.
   void Add(const absl::Status& status) noexcept;
-  // If there are any, throws them: a single one unchanged, several as a group.
+  // Throws a single exception unchanged, several as a group; returns if there
+  // are none.
   void ThrowIfAny();
 #endif
 

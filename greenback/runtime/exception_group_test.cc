@@ -15,7 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What `exception` holds, as text.
+// The contents of `exception`, as text.
 std::string Describe(const std::exception_ptr& exception) {
   try {
     std::rethrow_exception(exception);
@@ -43,7 +43,7 @@ TEST(ExceptionGroupTest, HoldsAllInTheirOrder) {
 TEST(ExceptionGroupTest, SaysHowManyAndWhatEachSays) {
   const ExceptionGroup group(ThreeExceptions());
   EXPECT_STREQ(group.what(),
-               "3 exceptions in a nursery: [first] [of a type that is no "
+               "3 exceptions in a nursery: [first] [of a type that is not a "
                "std::exception] [DATA_LOSS: third]");
 }
 

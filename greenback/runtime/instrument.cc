@@ -11,8 +11,8 @@ namespace greenback {
 namespace internal {
 namespace {
 
-// Says why an instrument is removed: the exception that is being handled. There
-// may be no memory any more, so nothing is allocated.
+// Prints the exception that is being handled, which is why an instrument is
+// removed. Allocates nothing, since there may be no memory.
 void ReportRemoval(const char* hook) {
   const auto print = [hook](const char* what) {
     std::fprintf(stderr,
@@ -27,7 +27,7 @@ void ReportRemoval(const char* hook) {
   } catch (...) {
   }
 #endif
-  print("an exception that is no std::exception");
+  print("an exception that is not a std::exception");
 }
 
 Instruments& InstrumentsOfRun(const char* caller) {
@@ -56,7 +56,7 @@ bool Instruments::Remove(Instrument& instrument) {
   return true;
 }
 
-// Forgets those that were removed, unless somebody walks over them.
+// Erases the null entries, unless a call iterates over the list.
 void Instruments::Compact() {
   if (!removed_ || calls_ != 0) return;
   removed_ = false;
@@ -67,7 +67,7 @@ void Instruments::Compact() {
 void Instruments::Call(const char* hook,
                        absl::FunctionRef<void(Instrument&)> call) {
   ++calls_;
-  // Those added meanwhile are not among them.
+  // Does not include those that are added meanwhile.
   const size_t count = instruments_.size();
   for (size_t i = 0; i != count; ++i) {
     Instrument* const instrument = instruments_[i];
@@ -93,7 +93,8 @@ void Instruments::Spawned(Task& task) {
   Call("task_spawned", [&](Instrument& each) { each.task_spawned(task); });
 }
 void Instruments::Scheduled(PortalTask& task) {
-  // Whoever schedules may be in the middle of something, such as Event::Set().
+  // No task runs in a hook: the caller may be in the middle of Event::Set(),
+  // for example.
   PortalTask* const running = std::exchange(ThisThread().current_task, nullptr);
   Call("task_scheduled", [&](Instrument& each) {
     each.task_scheduled(static_cast<Task&>(task));

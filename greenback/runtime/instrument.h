@@ -71,8 +71,8 @@ class Instrument {
   virtual void after_io_wait(absl::Duration /*timeout*/) {}
 };
 
-// The run on this thread calls `instrument` from now until it ends. Does
-// nothing if it does so already.
+// The run on this thread calls `instrument` from now until the run ends. Does
+// nothing if the run calls it already.
 void AddInstrument(Instrument& instrument);
 // Returns false if it was not there: never added, or removed because it threw.
 bool RemoveInstrument(Instrument& instrument);

@@ -103,7 +103,7 @@ class Recorder final : public EachHook {
         }) {}
 };
 
-// Notes in one log what the running task does from here on.
+// Logs what the running task does while this object exists.
 class Recording {
  public:
   explicit Recording(Log& log) : recorder_(log) { AddInstrument(recorder_); }
@@ -133,8 +133,7 @@ void RunAProgram(const RunOptions& with) {
   });
 }
 
-// ----------------------------------------------------------- what they are
-// told
+// --------------------------------------------------------- what hooks receive
 
 TEST(InstrumentTest, T10_AllHooksAreOptional) {
   Instrument none;
@@ -265,7 +264,7 @@ TEST(InstrumentTest, T10_AnExitedTaskIsStillThere) {
       EXPECT_EQ(task->name(), "worker");
       EXPECT_EQ(task->parent_nursery(), &nursery);
       EXPECT_THAT(nursery.child_tasks(), ElementsAre(task));
-      // What it owned is gone.
+      // What it owned has been destroyed.
       EXPECT_EQ(Counted::live(), 0);
     });
     AddInstrument(hook);
@@ -301,8 +300,7 @@ TEST(InstrumentTest, T10_ACancelledTaskIsScheduledOnce) {
                           "before_task_step main"));
 }
 
-// ------------------------------------------------------------------------
-// steps
+// ---------------------------------------------------------------------- steps
 
 TEST(InstrumentTest, T10_ParkingEndsAStepAndResumingBeginsOne) {
   Log log;
@@ -372,7 +370,7 @@ TEST(InstrumentTest, T10_TwoParksOfOneTaskAreTwoSteps) {
   EXPECT_EQ(log, both);
 }
 
-// A step that fires what its own task waits for in another frame goes on there.
+// A step in which its own task's operation completes continues after that wait.
 TEST(InstrumentTest, T10_ACompletionInTheTasksOwnStepIsNoStep) {
   Log log;
   greenback::Run([&]() -> Co<void> {
@@ -403,7 +401,7 @@ class StepChecker {
       ++spawned;
       EXPECT_TRUE(live_.try_emplace(task).second);
     } else if (name == "task_scheduled") {
-      // Nobody is in the ready queue twice.
+      // No task is in the ready queue twice.
       EXPECT_EQ(live_[task].scheduled++, live_[task].begun);
     } else if (name == "before_task_step") {
       ++steps;
@@ -511,7 +509,7 @@ class RandomProgram {
     }
   }
 
-  // For what make() gives: natively, or in synchronous code.
+  // Awaits the result of make(), natively or in synchronous code.
   template <class Make>
   Co<void> Wait(Make make) {
     if (HasPortal() && Below(2) == 0) {
@@ -545,8 +543,7 @@ TEST(InstrumentTest, T10_StepsAlternateInARandomProgram) {
   EXPECT_GT(checker.steps, checker.spawned);
 }
 
-// ---------------------------------------------------------------------- I/O
-// wait
+// ------------------------------------------------------------------- I/O wait
 
 TEST(InstrumentTest, T10_BeforeIoWaitReceivesHowLongItMayTake) {
   EachHook hook;
@@ -561,7 +558,7 @@ TEST(InstrumentTest, T10_BeforeIoWaitReceivesHowLongItMayTake) {
 }
 
 TEST(InstrumentTest, T10_AnOverdueDeadlineLeavesNoTimeForIoWait) {
-  // Every look at it takes a second.
+  // Each call takes a second of its time.
   class SlowClock final : public Clock {
    public:
     absl::Time Now() override { return now_ += absl::Seconds(1); }
@@ -632,7 +629,7 @@ TEST(InstrumentTest, T10_NoIoWaitIsInsideAStep) {
   }
 }
 
-// --------------------------------------------------------- adding and removing
+// -------------------------------------------------------- adding and removing
 
 TEST(InstrumentTest, T10_InstrumentsAreNotifiedInOrderOfAdding) {
   Log log;
@@ -820,8 +817,9 @@ TEST(InstrumentTest, T10_NobodyIsObservingWhenNoneIsThere) {
     EXPECT_EQ(loop.observer(), nullptr);
     EXPECT_FALSE(RemoveInstrument(second));
 
-    EachHook goes([&](std::string_view, Task*) { RemoveInstrument(goes); });
-    AddInstrument(goes);
+    EachHook leaving(
+        [&](std::string_view, Task*) { RemoveInstrument(leaving); });
+    AddInstrument(leaving);
     co_await CancelShieldedCheckpoint();
     EXPECT_EQ(loop.observer(), nullptr);
 
@@ -886,8 +884,7 @@ TEST(InstrumentDeathTest, T10_AddingOneOutsideARunIsAnError) {
 #endif
 }
 
-// ------------------------------------------------------------- what hooks may
-// do
+// ---------------------------------------------------------- what hooks may do
 
 TEST(InstrumentTest, T10_NoHookButSpawnedMayAwait) {
   std::set<std::string, std::less<>> refused;
@@ -984,7 +981,7 @@ TEST(InstrumentTest, T10_AHookMaySetEventsAndSpawn) {
       });
     });
     AddInstrument(hook);
-    // Without a switch, if the hook had not made others ready.
+    // There would be no switch if the hook had not made others ready.
     EXPECT_TRUE(Await(Checkpoint()).ok());
     EXPECT_TRUE(set_in_hook.is_set());
     EXPECT_TRUE(Await(Checkpoint()).ok());
@@ -993,8 +990,7 @@ TEST(InstrumentTest, T10_AHookMaySetEventsAndSpawn) {
   });
 }
 
-// ------------------------------------------------------------------ those that
-// throw
+// ----------------------------------------------------------- those that throw
 
 #if defined(__cpp_exceptions)
 
@@ -1035,9 +1031,10 @@ TEST(InstrumentTest, T10_TheRunsResultIsUnharmed) {
                              co_return 5;
                            }),
             5);
-  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
-              HasSubstr("before_run() and is removed: an exception that is no "
-                        "std::exception\n"));
+  EXPECT_THAT(
+      ::testing::internal::GetCapturedStderr(),
+      HasSubstr("before_run() and is removed: an exception that is not a "
+                "std::exception\n"));
 }
 
 TEST(InstrumentTest, T10_AfterOneHasThrownItCanBeAddedAgain) {

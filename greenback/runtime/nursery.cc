@@ -16,7 +16,7 @@ Nursery::Nursery()
 }
 
 Nursery::~Nursery() {
-  // The coroutine that opened it is destroyed.
+  // True only if the coroutine that opened the nursery is destroyed.
   if (child_count_ != 0 || pending_starts_ != 0) [[unlikely]] {
     internal::DieDestroyed(parent_,
                            "OpenNursery() for tasks that have not ended",
@@ -60,12 +60,12 @@ Task& Nursery::Adopt(internal::RootTask child) {
 
 void Nursery::Note(absl::Status status) {
   if (status.ok()) return;
-  // Its own doing.
+  // kCancelled that this nursery's scope has caused is not a failure.
   if (absl::IsCancelled(status) && scope_.cancel_called()) return;
   if (status_.ok() || absl::IsCancelled(status_)) {
     status_ = std::move(status);
   } else if (!absl::IsCancelled(status)) {
-    // Payloads are the first one's; no text is lost.
+    // Keeps the first failure's payloads, and the texts of all.
     absl::Status joined(status_.code(), absl::StrCat(status_.message(), "; ",
                                                      status.ToString()));
     status_.ForEachPayload(
@@ -161,7 +161,7 @@ void NurseryAccess::WhenEmpty(Nursery& nursery,
 }
 
 void NurseryAccess::BeginStart(Nursery& nursery) {
-  (void)nursery.PlaceForChild("Start");  // refuses when it is closed
+  (void)nursery.PlaceForChild("Start");  // an error if it is closed
   ++nursery.pending_starts_;
 }
 
@@ -191,7 +191,7 @@ bool StartedChild::MayStart() {
                      "\"",
                      task_.name(), "\"; call it once")));
   }
-  // It stays where it is, and is cancelled there.
+  // A cancelled task stays where it is, and ends there.
   started_ = scope_.is_cancelled();
   return !started_;
 }

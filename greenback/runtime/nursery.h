@@ -54,12 +54,12 @@ class Nursery final : private internal::TaskOwner {
   Nursery& operator=(const Nursery&) = delete;
   ~Nursery();
 
-  // Spawns a task that runs `co_await fn(args...)`, after what is ready now.
-  // `fn` and `args` are moved or copied into the task (std::ref for
-  // references). The new task begins inside this nursery's cancel scope,
-  // without a portal, in the context (task_local.h) of the caller, which may be
-  // any task of the run, or none. Never suspends. The reference is valid until
-  // the task ends; the task does not run before the caller suspends.
+  // Spawns a task that runs `co_await fn(args...)`, after all tasks that are
+  // ready now and not before the caller suspends. `fn` and `args` are moved or
+  // copied into the task (std::ref for references). The new task begins inside
+  // this nursery's cancel scope, without a portal, in the context
+  // (task_local.h) of the caller, which may be any task of the run, or none.
+  // Never suspends. The reference is valid until the task ends.
   //
   // Once the body and all children have ended the nursery is closed: spawning
   // is then an error (std::logic_error, or a message and abort). When there is
@@ -80,13 +80,13 @@ class Nursery final : private internal::TaskOwner {
   //   ...
   //   absl::StatusOr<int> port = co_await nursery.Start<int>(Serve, options);
   //
-  // Up to then the task belongs to the caller: its failure is the result of
-  // Start(), and the scope around Start() cancels it and waits for it. From
-  // Started() on, which any task of the run may call, it is a child of this
-  // nursery. If Start() has been cancelled before, Started() is too late and
-  // does nothing. FailedPrecondition when the task ends without calling
-  // Started(). Always a schedule point. Keeps the nursery open; on a closed one
-  // it is an error, as StartSoon() is.
+  // Until then the task belongs to the caller: its failure is the result of
+  // Start(), and cancelling the scope around Start() cancels the task, which
+  // Start() waits for. From Started() on, which any task of the run may call,
+  // the task is a child of this nursery. Once Start() has been cancelled,
+  // Started() is too late and does nothing. FailedPrecondition if the task ends
+  // without calling Started(). Always a schedule point. Keeps the nursery open;
+  // in a closed nursery it is an error, as StartSoon() is.
   template <class T = void, class Fn, class... Args>
   Co<std::conditional_t<std::is_void_v<T>, absl::Status, absl::StatusOr<T>>>
   Start(Fn fn, Args... args);
@@ -103,16 +103,16 @@ class Nursery final : private internal::TaskOwner {
  private:
   friend struct internal::NurseryAccess;
 
-  // Records how the body or a child ended. A failure cancels the rest.
+  // Records how the body or a child ended. A failure cancels the others.
   void Note(absl::Status status);
   void Note(std::exception_ptr error) noexcept;
   internal::TaskPlace PlaceForChild(const char* caller);
   Task& Adopt(internal::RootTask child);
-  // Takes `child` of another nursery, with its outermost scope.
+  // Moves `child` here from another nursery, with `scope`, its outermost one.
   void TakeOver(Task& child, internal::CancelState& scope);
   void TaskEnded() override;
-  // Called when the body has ended and the parent waits. Closes the nursery
-  // when nothing is left to wait for.
+  // Closes the nursery, and schedules the parent, if the parent waits and
+  // nothing is left to wait for.
   void CloseIfEmpty();
   // The result of OpenNursery(); throws if a task has thrown.
   absl::Status Result();

@@ -47,18 +47,20 @@ absl::Status ErrnoStatus(int error, const std::string& what) {
 }
 
 absl::Status ExitLost(int error) {
-  return ErrnoStatus(error,
-                     "a process has ended, and how is not known: SIGCHLD is "
-                     "ignored in this program, or somebody else waits for its "
-                     "children");
+  return ErrnoStatus(
+      error,
+      "a process has ended, and its exit status is lost: SIGCHLD "
+      "is ignored in this program, or other code waits for its "
+      "children");
 }
 
-// Waits until a descriptor is ready. Cancelled through Asio, in its own time.
+// Waits until a descriptor is ready. Cancelled through Asio, so a cancelled
+// wait ends when Asio calls the handler.
 class ReadyAwaiter final : private internal::CancellableWait {
  public:
   ReadyAwaiter(Descriptor& descriptor, Descriptor::wait_type what)
       : descriptor_(descriptor), what_(what) {}
-  // The handler outlives the wait then.
+  // If the waiting coroutine is destroyed, the handler outlives this.
   ~ReadyAwaiter() {
     if (!is_waiting() || waiting_ == nullptr) return;
     *waiting_ = nullptr;
@@ -80,7 +82,7 @@ class ReadyAwaiter final : private internal::CancellableWait {
     reactor.OperationStarted();
   }
   absl::Status await_resume() {
-    // Asio reports what Abort() asked for as an error of the operation.
+    // Asio reports the cancellation by Abort() as an error of the operation.
     if (error_ == boost::asio::error::operation_aborted) MarkCancelled();
     absl::Status status = TakeResult();
     if (!status.ok()) return status;
@@ -96,28 +98,28 @@ class ReadyAwaiter final : private internal::CancellableWait {
 
   Descriptor& descriptor_;
   const Descriptor::wait_type what_;
-  // What the handler finds here; null when the wait was destroyed.
+  // Shared with the handler; points to null once this is destroyed.
   std::shared_ptr<ReadyAwaiter*> waiting_;
   boost::system::error_code error_;
 };
 
-// Has `to` watch and close `descriptor`, unless that fails.
-absl::Status GiveTo(Descriptor& to, int descriptor) {
+// Has `to` watch and own `descriptor`, unless that fails.
+absl::Status Assign(Descriptor& to, int descriptor) {
   boost::system::error_code error;
   to.assign(descriptor, error);
   if (error) return ErrnoStatus(error.value(), "watching a descriptor");
   return absl::OkStatus();
 }
 
-// P_PIDFD, which the C library has had for less long than Linux.
+// P_PIDFD, which older C libraries do not define.
 constexpr idtype_t kByPidfd = static_cast<idtype_t>(3);
 
-// Close-on-exec by itself; -1, and errno, when there is none.
+// Returns a pidfd, which is close-on-exec, or -1 and sets errno.
 int OpenPidfd(pid_t pid) {
   return static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
 }
 
-// waitid() that is not interrupted: 0 or an errno.
+// waitid(), continued when a signal interrupts it. Returns 0 or an errno.
 int WaitForExit(idtype_t by, id_t id, siginfo_t& info, int flags) {
   while (waitid(by, id, &info, WEXITED | flags) != 0) {
     if (errno != EINTR) return errno;
@@ -125,12 +127,12 @@ int WaitForExit(idtype_t by, id_t id, siginfo_t& info, int flags) {
   return 0;
 }
 
-// A child that is killed and reaped if nobody has waited for it. It is known by
-// its pidfd alone: once somebody else has waited for it, its number may be
-// another process's.
+// A child, which is killed and reaped unless Reap() was called. It is known by
+// its pidfd alone: once other code has waited for it, its number may belong to
+// another process.
 class Child {
  public:
-  // Takes over `pidfd`. `exited` is for Watch().
+  // Takes ownership of `pidfd`. `exited` is for Watch().
   Child(int pidfd, Descriptor exited) noexcept
       : pidfd_(pidfd), exited_(std::move(exited)) {}
   Child(const Child&) = delete;
@@ -143,19 +145,19 @@ class Child {
     if (!exited_.is_open()) close(pidfd_);
   }
 
-  // Before Wait().
-  absl::Status Watch() { return GiveTo(exited_, pidfd_); }
+  // To be called before Wait().
+  absl::Status Watch() { return Assign(exited_, pidfd_); }
 
   void Kill() { syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0); }
 
-  // Until it has ended.
+  // Waits until the child has ended.
   Co<absl::Status> Wait() {
     co_return co_await ReadyAwaiter(exited_, Descriptor::wait_read);
   }
 
-  // How it ended; waits for that if need be.
+  // Returns how the child ended; blocks until then if it has not ended.
   absl::StatusOr<ProcessResult> Reap() {
-    fcntl(pidfd_, F_SETFL, 0);  // Asio has made it one that does not wait
+    fcntl(pidfd_, F_SETFL, 0);  // Asio has made it non-blocking
     siginfo_t info = {};
     const int error = WaitForExit(kByPidfd, static_cast<id_t>(pidfd_), info, 0);
     is_reaped_ = true;
@@ -172,7 +174,7 @@ class Child {
   bool is_reaped_ = false;
 };
 
-// Our end and the child's end of a pipe; -1 when it has none.
+// Our end and the child's end of a pipe; -1 if not open.
 struct Pipe {
   int ours = -1;
   int childs = -1;
@@ -194,8 +196,8 @@ struct Pipe {
   }
 };
 
-// Read or written between two checkpoints: as much as a pipe holds, so that the
-// checkpoint is small beside the copying.
+// The most bytes to read or write between two checkpoints: as much as a pipe
+// holds, so that the checkpoint costs little in comparison with the copying.
 constexpr size_t kMostAtOnce = 64 << 10;
 
 Co<absl::Status> ReadAll(Descriptor from, std::string& to) {
@@ -204,8 +206,8 @@ Co<absl::Status> ReadAll(Descriptor from, std::string& to) {
     const ssize_t count = read(from.native_handle(), buffer, sizeof(buffer));
     if (count > 0) {
       to.append(buffer, static_cast<size_t>(count));
-      // A process that writes without end is always ready, and others are to
-      // run nevertheless.
+      // The pipe of a process that writes without end is always ready; other
+      // tasks must run nevertheless.
       absl::Status status = co_await Checkpoint();
       if (!status.ok()) co_return status;
     } else if (count == 0) {
@@ -219,8 +221,8 @@ Co<absl::Status> ReadAll(Descriptor from, std::string& to) {
   }
 }
 
-// write() to a pipe that may have lost its reader: EPIPE, and no SIGPIPE, which
-// would end a program that has made no provision for it.
+// write() to a pipe that may have lost its reader: fails with EPIPE and raises
+// no SIGPIPE, which would end a program that does not handle it.
 ssize_t WriteToPipe(int descriptor, const char* data, size_t size) {
   sigset_t pipe, before, pending;
   sigemptyset(&pipe);
@@ -262,7 +264,7 @@ Co<absl::Status> WriteAll(Descriptor to, const std::string& text) {
   co_return absl::OkStatus();
 }
 
-// Texts that the system would take for others, or for none.
+// Refuses texts that the system would cut off or misunderstand.
 absl::Status CheckTexts(const ProcessOptions& options) {
   const auto invalid = [](const auto&... what) {
     return absl::InvalidArgumentError(
@@ -281,7 +283,7 @@ absl::Status CheckTexts(const ProcessOptions& options) {
   if (options.environment) {
     for (size_t i = 0; i < options.environment->size(); ++i) {
       const std::string& entry = (*options.environment)[i];
-      // Not quoted: it may be a secret.
+      // The entry is not quoted, since it may be a secret.
       if (absl::StrContains(entry, '\0')) {
         return invalid("environment[", i, "]", kNull);
       }
@@ -335,7 +337,7 @@ absl::StatusOr<pid_t> Spawn(const ProcessOptions& options, const Pipe& in,
     posix_spawn_file_actions_addchdir_np(&actions,
                                          options.working_directory.c_str());
   }
-  // What this process does about signals is its own affair.
+  // The child does not inherit how this process treats signals.
   sigset_t signals;
   sigemptyset(&signals);
   posix_spawnattr_setsigmask(&attributes, &signals);
@@ -362,30 +364,31 @@ absl::StatusOr<pid_t> Spawn(const ProcessOptions& options, const Pipe& in,
   return pid;
 }
 
-// Whether a child could be looked after, as long as `room` is open: after a
-// child has been started it is too late to find out.
-absl::Status MakeRoomForChild(int& room) {
-  room = OpenPidfd(getpid());
-  if (room < 0 && errno != ENOSYS) return ErrnoStatus(errno, "pidfd_open");
+// Checks that a pidfd can be opened and waited for, before a child is started:
+// afterwards it would be too late. While `reserved` is open, its place in the
+// table of descriptors is reserved for the child's pidfd.
+absl::Status ReservePidfd(int& reserved) {
+  reserved = OpenPidfd(getpid());
+  if (reserved < 0 && errno != ENOSYS) return ErrnoStatus(errno, "pidfd_open");
   siginfo_t info = {};
-  if (room < 0 ||
-      WaitForExit(kByPidfd, static_cast<id_t>(room), info, WNOHANG) == EINVAL) {
+  if (reserved < 0 || WaitForExit(kByPidfd, static_cast<id_t>(reserved), info,
+                                  WNOHANG) == EINVAL) {
     return absl::UnimplementedError(
         "greenback::RunProcess(): needs Linux 5.4 or newer (waitid(P_PIDFD))");
   }
   return absl::OkStatus();
 }
 
-// The pidfd of `pid`, which was started just now. Without one it cannot be
-// looked after, and is killed and waited for.
+// Returns the pidfd of the child `pid`, which has just been started. If none
+// can be opened, kills the child and waits for it.
 absl::StatusOr<int> PidfdOfChild(pid_t pid) {
   const int pidfd = OpenPidfd(pid);
   if (pidfd >= 0) return pidfd;
   const int error = errno;
-  // Ended, and waited for by somebody else.
+  // The child has ended, and other code has waited for it.
   if (error == ESRCH) return ExitLost(error);
-  // Another thread has taken the room for it, or memory is short. As long as
-  // nobody has waited for a child, its number is its own.
+  // Another thread has taken the reserved place, or there is no memory. The
+  // number belongs to the child as long as no code has waited for it.
   siginfo_t info = {};
   const id_t id = static_cast<id_t>(pid);
   if (WaitForExit(P_PID, id, info, WNOHANG | WNOWAIT) == 0) {
@@ -398,7 +401,7 @@ absl::StatusOr<int> PidfdOfChild(pid_t pid) {
 }  // namespace
 
 Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
-  // A checkpoint on every path, also where nothing can be started.
+  // Every path is a checkpoint, also if nothing can be started.
   absl::Status cancelled = co_await Checkpoint();
   if (!cancelled.ok()) co_return cancelled;
   absl::Status valid = CheckTexts(options);
@@ -412,15 +415,15 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
   boost::asio::io_context& io =
       internal::Loop::Current()->reactor().context().io;
   Descriptor exited(io);
-  int room = -1;
-  absl::Cleanup close_room = [&room] {
-    if (room >= 0) close(room);
+  int reserved = -1;
+  absl::Cleanup close_reserved = [&reserved] {
+    if (reserved >= 0) close(reserved);
   };
-  absl::Status made_room = MakeRoomForChild(room);
-  if (!made_room.ok()) co_return made_room;
+  absl::Status can_reserve = ReservePidfd(reserved);
+  if (!can_reserve.ok()) co_return can_reserve;
   absl::StatusOr<pid_t> pid = Spawn(options, in, out, err);
   if (!pid.ok()) co_return pid.status();
-  std::move(close_room).Invoke();
+  std::move(close_reserved).Invoke();
   absl::StatusOr<int> pidfd = PidfdOfChild(*pid);
   if (!pidfd.ok()) co_return pidfd.status();
   Child child(*pidfd, std::move(exited));
@@ -436,11 +439,11 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
         const auto start = [&](Pipe& pipe, auto talk, auto text) {
           Descriptor descriptor(io);
           if (pipe.ours < 0) return absl::OkStatus();
-          absl::Status given = GiveTo(descriptor, pipe.ours);
-          if (!given.ok()) return given;
+          absl::Status assigned = Assign(descriptor, pipe.ours);
+          if (!assigned.ok()) return assigned;
           pipe.ours = -1;
           nursery.StartSoon(talk, std::move(descriptor), text);
-          return given;
+          return assigned;
         };
         absl::Status started = start(in, WriteAll, std::cref(options.input));
         started.Update(start(out, ReadAll, std::ref(stdout_text)));
@@ -451,7 +454,7 @@ Co<absl::StatusOr<ProcessResult>> RunProcess(ProcessOptions options) {
         co_return waited;
       });
   if (!status.ok()) {
-    // Readers may have failed while the process ran.
+    // A reader may have failed while the process is still running.
     child.Kill();
     CancelScope shielded;
     shielded.set_shield(true);

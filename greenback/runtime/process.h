@@ -10,21 +10,21 @@
 //       greenback::Await(greenback::RunProcess(std::move(options)));
 //
 // Suspends until the process has ended and its captured output is read to the
-// end: always a schedule point and a cancellation point. When it is cancelled,
-// the process is killed and waited for before kCancelled comes out, so no child
-// is left behind, running or as a zombie; what that process has started itself
-// is not killed. A task that is cancelled already starts nothing. A process
-// that reads or writes without end keeps no other task from running.
+// end: always a schedule point and a cancellation point. When the task is
+// cancelled, the process is killed and waited for before kCancelled is
+// returned, so no child is left behind, running or as a zombie. Processes that
+// it has started itself are not killed. A task that is already cancelled starts
+// nothing. A process that reads or writes without end does not keep other tasks
+// from running.
 //
-// The process is signalled and waited for by its pidfd, never by a number that
-// may be another's by then. Needs Linux 5.4 (waitid(P_PIDFD)); before that,
-// Unimplemented, and nothing is started. Does not touch SIGCHLD. Only in a task
-// of a run.
+// The process is signalled and waited for through its pidfd, never by a number
+// that may belong to another process by then. Needs Linux 5.4
+// (waitid(P_PIDFD)); on older kernels the result is Unimplemented and nothing
+// is started. Does not touch SIGCHLD. Only in a task of a run.
 //
 // Errors: InvalidArgument, which names the option, for texts that the system
-// cannot take; NotFound, PermissionDenied and the like when the program cannot
-// be started; that it ended with a code other than 0, or by a signal, is a
-// result.
+// cannot take; NotFound, PermissionDenied and the like if the program cannot be
+// started. An exit code other than 0 and a signal are results, not errors.
 #ifndef GREENBACK_RUNTIME_PROCESS_H_
 #define GREENBACK_RUNTIME_PROCESS_H_
 
@@ -54,28 +54,29 @@ struct ProcessOptions {
   template <std::same_as<std::vector<std::string>> Texts>
   explicit ProcessOptions(Texts texts) : arguments(std::move(texts)) {}
 
-  // The program, looked for in PATH if its name has no slash, and its
+  // The program, which is looked up in PATH if its name has no slash, and its
   // arguments.
   std::vector<std::string> arguments;
 
-  // "NAME=value" each, with a name; inherited if not given. No text here has a
-  // null character.
+  // Each entry is "NAME=value", and the name is not empty. Inherited if not
+  // set. No text in these options may have a null character.
   std::optional<std::vector<std::string>> environment;
 
-  // Empty: inherited.
+  // Inherited if empty.
   std::string working_directory;
 
-  // What the process reads from its standard input; nothing by default.
+  // What the process reads from its standard input; empty by default.
   std::string input;
 
-  // Whether the result has what it wrote, or it writes where this process does.
+  // Whether the output is captured in the result. If not, the process writes
+  // where this process does.
   bool capture_stdout = false;
   bool capture_stderr = false;
 };
 
 struct ProcessResult {
-  int exit_code = 0;  // when signal is 0
-  int signal = 0;     // that ended it
+  int exit_code = 0;  // if `signal` is 0
+  int signal = 0;     // the signal that ended it, or 0
   std::string stdout_text;
   std::string stderr_text;
 

@@ -4,29 +4,29 @@
 //   ...
 //   return greenback::Run(Main, argc, argv);   // in main()
 //
-// The calling thread becomes the run's loop until the main task has ended; I/O,
+// The calling thread is the run's loop until the main task has ended. I/O,
 // timers and child processes are Boost.Asio's, on the same thread. Several
 // threads may each have a run.
 //
-// Gives what `co_await async_fn(args...)` gives, result or exception. The main
-// task inherits the calling thread's context (task_local.h).
+// Returns or throws what `co_await async_fn(args...)` does. The main task
+// inherits the calling thread's context (task_local.h).
 //
 // When the main task has ended, system tasks (system_task.h) are cancelled and
-// waited for; what other threads and Asio's callbacks have posted by then is
-// called, and what that posts again is dropped; then Run() returns. A system
-// task or a RunToken callback that fails cancels everything; its failure comes
-// out of Run() in place of the main task's result, and together with the main
-// task's exception if there is one.
+// waited for. Functions that other threads and Asio's callbacks have posted by
+// then are called; functions that these post in turn are dropped. Then Run()
+// returns. A system task or a RunToken callback that fails cancels everything,
+// and its failure is the result of Run() in place of the main task's result; an
+// exception of the main task propagates together with it.
 //
-// Suspends: never; it blocks the thread. To call Run() on the thread of a run,
+// Suspends: never; it blocks the thread. Calling Run() on the thread of a run,
 // in a task or a callback, is an error (std::logic_error, or a message and
-// abort): in a task, await the coroutine instead.
+// abort). In a task, await the coroutine instead.
 //
-// Errors: when not even the first stack is to be had, StackExhausted (without
-// exceptions: its text and abort). When memory ends, in the run or before it
-// has begun, std::bad_alloc comes out, alone or in an ExceptionGroup;
-// everything is destroyed then as after any failure, and the thread may call
-// Run() again. Without exceptions the program ends by std::terminate().
+// Errors: StackExhausted if not even the first stack can be had (without
+// exceptions: its text and abort). If memory runs out, in the run or before it
+// has begun, std::bad_alloc propagates, alone or in an ExceptionGroup.
+// Everything is destroyed as after any other failure, and the thread may call
+// Run() again. Without exceptions, the program ends by std::terminate().
 #ifndef GREENBACK_RUNTIME_RUN_H_
 #define GREENBACK_RUNTIME_RUN_H_
 
@@ -49,8 +49,8 @@ namespace greenback {
 
 namespace internal {
 
-// A system task has failed with `status`, and the result of Run() cannot say
-// so: throws StatusError, or prints it and aborts.
+// A system task has failed with `status`, which the result type of Run() cannot
+// carry: throws StatusError, or prints the status and aborts.
 [[noreturn]] void ReportSystemTaskFailure(const absl::Status& status);
 
 template <class Result, class Fn, class... Args>
@@ -62,8 +62,7 @@ Co<void> RunMain(Outcome<Result>& outcome, Fn fn, Args... args) {
       co_await std::forward<A>(awaitable);
       outcome.SetValue();
     } else {
-      // A value in place of an rvalue reference, which may refer to the
-      // awaiter.
+      // An rvalue reference becomes a value, since it may refer to the awaiter.
       Result value = co_await std::forward<A>(awaitable);
       outcome.SetValue([&]() -> Result { return std::forward<Result>(value); });
     }

@@ -9,7 +9,7 @@ namespace greenback::internal {
 void ThreadWait::await_suspend(std::coroutine_handle<> handle) {
   RunState& run = RunState::Current("RunInThread()");
   Cancellable& waiter = CurrentCancellable();
-  // All that may fail comes before anything refers to this wait.
+  // Whatever may fail is done before anything refers to this wait.
   if (!waiter.is_cancelled()) {
     if (run.threads == nullptr) {
       run.threads = std::make_shared<ThreadPool>(run.options().max_threads);

@@ -4,27 +4,29 @@
 //   absl::StatusOr<std::string> text =
 //       co_await greenback::RunInThread([&] { return ReadFile(path); });
 //
-// For files, name lookups, and libraries that know nothing of coroutines. Not
-// for what Boost.Asio or Event can wait for: a thread is dear.
+// Use it for files, name lookups, and libraries that know nothing of
+// coroutines. Do not use it for operations that Boost.Asio or Event can wait
+// for: a thread is expensive.
 //
-// co_await -> absl::StatusOr of what the function gives; absl::Status when it
-// gives nothing; a Status or StatusOr comes out as it is. What it throws comes
-// out where it is awaited. ResourceExhausted when there is no thread and none
-// can be started.
+// co_await -> absl::StatusOr of the function's result; absl::Status if the
+// function returns void; a Status or StatusOr is returned as it is. An
+// exception of the function propagates to the awaiting code. ResourceExhausted
+// if there is no thread and none can be started.
 //
 // Always a schedule point, and a cancellation point until the function begins:
-// cancelled before that, it is never called and kCancelled comes out. Once it
-// runs it is waited for, since nobody can stop it.
+// if the task is cancelled before that, the function is never called and the
+// result is kCancelled. A function that has begun cannot be stopped, so the
+// task waits until it returns.
 //
 // The function runs in a copy of the task's context (task_local.h), outside any
-// run: no Await(), no CurrentTask(). It reaches the run through a RunToken.
-// `fn` and `args` are kept until the end; what they refer to must live as long
-// as the awaiting task waits.
+// run: no Await(), no CurrentTask(). It can reach the run through a RunToken.
+// `fn` and `args` are kept until the end; objects that they refer to must exist
+// as long as the task waits.
 //
-// Threads: up to RunOptions::max_threads for each run (0 counts as 1), which
-// end with it. They begin with the signal mask of the run's thread, as all
-// threads do that it starts, and so do the processes that `fn` starts. A
-// program that wants its signals on certain threads blocks them in the others,
+// Threads: each run starts up to RunOptions::max_threads (0 counts as 1), which
+// end with the run. They begin with the signal mask of the run's thread, as
+// every thread that it starts does, and so do the processes that `fn` starts. A
+// program that wants its signals on certain threads blocks them in all others,
 // the run's included, before it calls Run().
 #ifndef GREENBACK_RUNTIME_RUN_IN_THREAD_H_
 #define GREENBACK_RUNTIME_RUN_IN_THREAD_H_
@@ -49,14 +51,14 @@ namespace greenback {
 
 namespace internal {
 
-// Awaits work on another thread.
+// The wait for a function that runs on another thread.
 class ThreadWait : private CancellableWait,
                    private ThreadPool::Job,
                    private Posted {
  public:
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> handle);
-  // OK: the work is done.
+  // OK: the function has returned.
   absl::Status await_resume();
 
  protected:
@@ -83,7 +85,7 @@ class ThreadCall final : public ThreadWait {
   explicit ThreadCall(Call& call) : call_(call) {}
   ~ThreadCall() { LeaveIfWaiting("RunInThread(), whose function has begun"); }
 
-  // Once it is done.
+  // After await_resume() has returned OK.
   Result TakeResult() { return outcome_.Take(); }
 
  private:
@@ -96,8 +98,8 @@ class ThreadCall final : public ThreadWait {
 template <class T>
 struct ThreadResultOf {
   static_assert(std::is_same_v<T, std::decay_t<T>>,
-                "greenback::RunInThread(fn, args...): fn gives a reference or "
-                "a const; let it give a value or a pointer");
+                "greenback::RunInThread(fn, args...): fn returns a reference "
+                "or a const; let it return a value or a pointer");
   using type = std::conditional_t<kCarriesStatus<T>, T, absl::StatusOr<T>>;
 };
 template <>

@@ -46,9 +46,9 @@ void RunIo::Post(std::function<void()> fn) const {
 
 void RunIo::PostLast(PostedLast& posted) const noexcept {
   posted.io_ = *this;
-  // What is posted shares one handler, which may be ready already, in front of
-  // others. When it runs, all of those that were ready are in front of the next
-  // one.
+  // All posted functions share one handler, which may already be in Asio's
+  // queue, ahead of other handlers. Posting again when it runs puts the next
+  // one behind every handler that was ready.
   posted.run = [](Posted& once, Posted::End end) {
     auto& last = static_cast<PostedLast&>(once);
     if (end == Posted::End::kDrop) return last.run_last(last, end);

@@ -1,7 +1,7 @@
 // RunIo: what a run offers to code that does I/O for its tasks. Internal, for
 // greenback/asio.
 //
-// A handle of the run, or of none; it is copied like a pointer. It must not be
+// A handle to a run, or to none, which is copied like a pointer. It must not be
 // used after the run has ended, except to compare it.
 //
 // Threads: OnThisThread() and Post() may be called on any thread, everything
@@ -21,14 +21,14 @@ struct PostedLast;
 
 class RunIo {
  public:
-  // Of no run.
+  // A handle to no run.
   RunIo() = default;
   // The run on this thread, or none.
   static RunIo Current() noexcept {
     return RunIo(static_cast<Loop*>(ThisThread().loop));
   }
-  // The same, but where there is none it is an error of `what`, the function
-  // that was called.
+  // The same, but without a run it is an error, which names `what`, the
+  // function that was called.
   static RunIo CurrentOrDie(const char* what);
   // The run of `task`, which runs on this thread, or none. `task` may be null.
   static RunIo Of(const PortalTask* task) noexcept;
@@ -36,11 +36,11 @@ class RunIo {
   explicit operator bool() const noexcept { return loop_ != nullptr; }
   bool operator==(const RunIo&) const noexcept = default;
 
-  // What the run polls between its tasks' steps, and waits in.
+  // The run polls it between its tasks' steps, and waits in it.
   boost::asio::io_context& context() const noexcept;
 
   // An operation of context() has been started, or has ended. The run polls
-  // while there are any.
+  // while any are in progress.
   void OperationStarted() const noexcept;
   void OperationEnded() const noexcept;
   // From now on operations may be started without OperationStarted(): the run
@@ -50,12 +50,13 @@ class RunIo {
   // Whether the calling thread is the run's.
   bool OnThisThread() const noexcept;
 
-  // Runs it on the run's thread, between steps, in the order of posting. The
-  // first never fails; the second throws std::bad_alloc when there is no
-  // memory.
+  // Runs `posted` or `fn` on the run's thread, between steps, in the order of
+  // posting. Posting `posted` never fails; posting a function throws
+  // std::bad_alloc when there is no memory.
   void Post(Posted& posted) const noexcept;
   void Post(std::function<void()> fn) const;
-  // Runs it behind every handler that context() has ready now. Never fails.
+  // Runs `posted` after every handler that context() has ready now. Never
+  // fails.
   void PostLast(PostedLast& posted) const noexcept;
 
  private:
@@ -64,7 +65,8 @@ class RunIo {
   Loop* loop_ = nullptr;
 };
 
-// What PostLast() runs. `run_last` is to be set, and is like Posted::run.
+// What PostLast() runs. The caller sets `run_last`, which is called as
+// Posted::run is.
 struct PostedLast : private Posted {
   using Posted::End;
 

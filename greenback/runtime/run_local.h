@@ -32,9 +32,10 @@ namespace greenback {
 
 namespace internal {
 
-// The value that the present run keeps under `key`, or null.
+// The value that the current run keeps under `key`, or null.
 void* FindRunLocal(uint64_t key);
-// Keeps `made` if there is no value yet. Returns the value that is kept.
+// Keeps `made` if the run has no value under `key` yet. Returns the value that
+// the run keeps.
 void* KeepRunLocal(uint64_t key, std::shared_ptr<void> made);
 
 }  // namespace internal

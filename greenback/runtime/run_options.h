@@ -1,4 +1,4 @@
-// RunOptions: the limits, the clock and the instruments of a run. First
+// RunOptions: the limits, the clock and the instruments of a run; the first
 // argument of Run().
 #ifndef GREENBACK_RUNTIME_RUN_OPTIONS_H_
 #define GREENBACK_RUNTIME_RUN_OPTIONS_H_
@@ -29,7 +29,7 @@ struct RunOptions {
   // Not owned. Null means the system's monotonic clock.
   Clock* clock = nullptr;
 
-  // Not owned. They observe the whole run, system tasks included.
+  // Not owned. Each observes the whole run, system tasks included.
   std::vector<Instrument*> instruments = {};
 };
 

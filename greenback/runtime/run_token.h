@@ -5,8 +5,8 @@
 //   absl::Status posted = token.RunSoon([&] { done.Set(); });   // anywhere
 //
 // Use it to reach a run from other threads, from callbacks of other libraries,
-// and from other runs. It wakes the loop if that waits. A token may be copied,
-// and may outlive its run.
+// and from other runs. It wakes the loop if the loop is waiting. A token may be
+// copied, and may outlive its run.
 #ifndef GREENBACK_RUNTIME_RUN_TOKEN_H_
 #define GREENBACK_RUNTIME_RUN_TOKEN_H_
 

@@ -5,12 +5,12 @@ load("@rules_cc//cc:defs.bzl", "cc_test")
 def runtime_test(name, deps = []):
     """A small test, in `name`.cc.
 
-    It may use a run and its nurseries, Co, Checkpoint() and portals without
-    saying so in `deps`.
+    Runs, nurseries, Co, Checkpoint() and portals are among its dependencies, and
+    need not be in `deps`.
 
     Args:
-      name: of the test and of its only source, without ".cc".
-      deps: whatever else the test uses.
+      name: the name of the test and, without ".cc", of its only source.
+      deps: the other dependencies.
     """
     cc_test(
         name = name,

@@ -1,11 +1,10 @@
-// Sleeping, by the run's clock.
+// Sleep(), SleepUntil() and SleepForever(): sleep by the run's clock.
 //
 //   absl::Status slept = co_await greenback::Sleep(absl::Milliseconds(50));
 //
-// co_await -> absl::Status: OK, or kCancelled when the task's cancel scope is
-// cancelled before the time has come. Always a schedule point and a
-// cancellation point, also for a time in the past. Resumed by the run's loop,
-// on its thread.
+// co_await -> absl::Status: OK, or kCancelled if the task's cancel scope is
+// cancelled first. Always a schedule point and a cancellation point, also for a
+// time in the past. Resumed by the run's loop, on its thread.
 #ifndef GREENBACK_RUNTIME_SLEEP_H_
 #define GREENBACK_RUNTIME_SLEEP_H_
 
@@ -37,12 +36,12 @@ class SleepAwaiter final : private CancellableWait, private Timer {
 
 }  // namespace internal
 
-// InfiniteFuture: until cancelled.
+// Sleeps until `deadline`; InfiniteFuture means until the task is cancelled.
 inline auto SleepUntil(absl::Time deadline) {
   return internal::SleepAwaiter(deadline);
 }
 inline auto SleepForever() { return SleepUntil(absl::InfiniteFuture()); }
-// From the moment of this call.
+// The duration begins with this call, not with the co_await.
 inline auto Sleep(absl::Duration duration) {
   return SleepUntil(CurrentTime() + duration);
 }

@@ -28,7 +28,7 @@ namespace greenback {
 
 namespace internal {
 
-// Those of the run on this thread.
+// The nursery and the first context of the system tasks in this thread's run.
 Nursery& SystemNursery();
 Context SystemContext();
 

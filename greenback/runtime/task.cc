@@ -102,7 +102,7 @@ void DieWaitedFor(const PortalTask& task) {
   std::fprintf(stderr,
                "greenback: task \"%s\" ends while a coroutine of another "
                "library, which it has run, waits in it; let the task await the "
-               "coroutine, or destroy it before\n",
+               "coroutine, or destroy the coroutine first\n",
                std::string(task.name()).c_str());
   std::abort();
 }

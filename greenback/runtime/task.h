@@ -1,16 +1,16 @@
-// Task: what the runtime runs. A coroutine with a name, a cancel scope, a place
-// in the task tree and, perhaps, a portal.
+// Task: a task of the runtime. It has a coroutine, a name, a cancel scope, a
+// place in the task tree and, perhaps, a portal.
 //
 //   greenback::Task& task = greenback::CurrentTask();
 //   task.set_name("import " + file);
 //
-// A task is made by Run() and by nurseries, and belongs to the runtime: a
-// reference is good until the task ends. Use it on the run's thread.
+// Run() and nurseries make tasks, which belong to the runtime: a reference is
+// valid until the task ends. Use it on the run's thread.
 //
-// The tree: a task is a child of one nursery, its parent_nursery(); that one is
-// open in its parent_task(), which is a child of the next. At the root is a
-// task of Run()'s own, named "init", in whose nurseries the main task and the
-// system tasks are.
+// The tree: a task is a child of one nursery, its parent_nursery(). That
+// nursery is open in another task, its parent_task(), which is a child of the
+// next nursery, and so on. The root is a task of Run()'s own, named "init"; the
+// main task and the system tasks are in its nurseries.
 #ifndef GREENBACK_RUNTIME_TASK_H_
 #define GREENBACK_RUNTIME_TASK_H_
 
@@ -36,7 +36,7 @@ namespace internal {
 struct TaskAccess;
 class RescheduledWait;
 
-// Who waits for a task to end.
+// Is notified when a task ends.
 class TaskOwner {
  public:
   virtual void TaskEnded() = 0;
@@ -45,7 +45,7 @@ class TaskOwner {
   ~TaskOwner() = default;
 };
 
-// Where a task is born: its nursery (null for the root) and its first scope.
+// Where a task begins: its nursery (null for the root) and its first scope.
 struct TaskPlace {
   Loop& loop;
   TaskOwner& owner;
@@ -53,7 +53,7 @@ struct TaskPlace {
   CancelState& scope;
 };
 
-// A nursery among those that are open in a task.
+// Links the nurseries that are open in a task.
 struct NurseryLink {
   Nursery* nursery;
   NurseryLink* outer;
@@ -68,7 +68,8 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
   explicit Task(const internal::TaskPlace& place);
   ~Task() override;
 
-  // "main", "task 7", or what it was set to. In messages and overflow reports.
+  // "main", "task 7", or the name that was set. It is in messages and in
+  // reports of stack overflows.
   absl::string_view name() const override;
   void set_name(std::string name) { name_ = std::move(name); }
 
@@ -94,7 +95,7 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
     return "raise RunOptions::stack_size";
   }
 
-  // Made from the number when somebody asks.
+  // Made from the number when name() is first called.
   mutable std::string name_;
   const uint64_t number_;
   internal::TaskOwner* owner_;
@@ -107,7 +108,7 @@ class Task final : public PortalTask, public internal::ListItem<Task> {
   internal::RescheduledWait* rescheduled_wait_ = nullptr;
 };
 
-// The task that runs. Outside tasks: an error (std::logic_error, or a message
+// The running task. Outside of tasks: an error (std::logic_error, or a message
 // and abort) that says so; in a task of another host: PortalError, kWrongHost.
 inline Task& CurrentTask() {
   PortalTask* const task = internal::ThisThread().current_task;
@@ -141,7 +142,7 @@ struct TaskAccess {
     return task.rescheduled_wait_;
   }
   static TaskOwner& Owner(Task& task) { return *task.owner_; }
-  // To another nursery. The caller moves its scopes.
+  // Moves `task` to another nursery. The caller moves its scopes.
   static void MoveTo(Task& task, const TaskPlace& place) {
     task.owner_ = &place.owner;
     task.parent_ = place.nursery;
@@ -154,9 +155,9 @@ inline Cancellable& CurrentCancellable() {
   return TaskAccess::Cancellation(CurrentTask());
 }
 
-// Says that scopes of `task` are not closed in reverse order, and aborts.
+// Prints that scopes of `task` do not end in reverse order, and aborts.
 [[noreturn]] void DieMisnested(const PortalTask& task);
-// Says that something waits in `task`, which ends, and aborts.
+// Prints that `task` ends while something waits in it, and aborts.
 [[noreturn]] void DieWaitedFor(const PortalTask& task);
 
 }  // namespace internal

@@ -1,4 +1,5 @@
-// TaskLocal serves every host, and lives in greenback/task_local.h.
+// Forwards to greenback/task_local.h: TaskLocal works on every host, not only
+// in the runtime.
 #ifndef GREENBACK_RUNTIME_TASK_LOCAL_H_
 #define GREENBACK_RUNTIME_TASK_LOCAL_H_
 

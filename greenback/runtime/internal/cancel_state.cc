@@ -9,6 +9,7 @@
 #include "greenback/no_await_scope.h"
 
 namespace greenback::internal {
+
 void CancellableWait::Prepare(Cancellable& task,
                               std::coroutine_handle<> handle) {
   task_ = &task;
@@ -62,11 +63,11 @@ void CancellableWait::Leave(const char* what) {
   if (Loop::Current() != task_->loop) {
     DieDestroyed(*task_->task, what, "destroy it on the run's thread");
   }
-  // From here on nobody cancels it.
+  // From here on it cannot be cancelled by a scope.
   CancelHooks::Remove(*this);
   if (!Abort() && is_waiting()) {
     DieDestroyed(*task_->task, what,
-                 "it cannot be called off; let the coroutine end");
+                 "that wait cannot be cancelled; let the coroutine end");
   }
 }
 
@@ -77,8 +78,8 @@ void CancellableWait::LeaveRuntime() noexcept {
 
 void DieDestroyed(const PortalTask& task, const char* what, const char* fix) {
   std::fprintf(stderr,
-               "greenback: in task \"%s\" a coroutine is destroyed that waits "
-               "in %s; %s\n",
+               "greenback: in task \"%s\" a coroutine was destroyed while it "
+               "waited in %s; %s\n",
                std::string(task.name()).c_str(), what, fix);
   std::abort();
 }
@@ -139,13 +140,13 @@ void CancelState::SetDeadline(absl::Time deadline) {
     deadline_ = deadline;
     Cancel();
   } else {
-    loop_.Arm(*this, deadline);  // there may be no memory for it
+    loop_.Arm(*this, deadline);  // may throw std::bad_alloc
   }
   deadline_ = deadline;
 }
 
 void CancelState::Update() {
-  // No recursion: scopes nest as deep as coroutines do.
+  // Not recursive: scopes nest as deeply as coroutines do.
   CancelState* state = this;
   while (true) {
     CancelState* next =
@@ -165,7 +166,7 @@ bool CancelState::UpdateThisOne() {
   if (effective == effective_) return false;
   effective_ = effective;
   if (effective) {
-    // What is told of it must not let tasks end, and lists change, meanwhile.
+    // A hook that awaited would let tasks end, and lists change, meanwhile.
     const NoAwaitScope no_await;
     for (Cancellable* task = tasks_.first(); task != nullptr;
          task = tasks_.Next(*task)) {

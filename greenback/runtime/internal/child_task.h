@@ -1,4 +1,5 @@
-// What a nursery runs in its children, and waits for. Internal to nursery.h.
+// The coroutine that a nursery runs in each child, and the wait for all of
+// them. Internal to nursery.h.
 #ifndef GREENBACK_RUNTIME_INTERNAL_CHILD_TASK_H_
 #define GREENBACK_RUNTIME_INTERNAL_CHILD_TASK_H_
 
@@ -24,8 +25,8 @@ class Nursery;
 
 namespace internal {
 
-// co_await -> nothing: resumes when all children have ended. A schedule point
-// in any case.
+// co_await -> void: resumes when all children have ended. Always a schedule
+// point.
 class AllChildrenAwaiter : private NeedsRun {
  public:
   explicit AllChildrenAwaiter(Nursery& nursery) : nursery_(nursery) {}
@@ -37,7 +38,7 @@ class AllChildrenAwaiter : private NeedsRun {
   Nursery& nursery_;
 };
 
-// The private side of Nursery, for what runs in its tasks.
+// The private side of Nursery, for the coroutines of its tasks.
 struct NurseryAccess {
   static void Note(Nursery& nursery, absl::Status status);
   static void Note(Nursery& nursery, std::exception_ptr error) noexcept;
@@ -48,34 +49,35 @@ struct NurseryAccess {
   static void ParentResumed(Nursery& nursery) noexcept;
   // The result of OpenNursery(); throws if a task has thrown.
   static absl::Status Result(Nursery& nursery);
-  // The number of nurseries around it in its task.
+  // The number of nurseries around `nursery` in its task.
   static size_t Depth(const Nursery& nursery);
   static void BeginStart(Nursery& nursery);
   static void EndStart(Nursery& nursery);
   static void TakeOver(Nursery& nursery, Task& child, CancelState& scope);
 };
 
-// The results that a task's function, or a nursery's body, may have.
+// The result types that a task's function, or a nursery's body, may have.
 template <class A>
 inline constexpr bool kGivesStatus =
     std::is_same_v<std::decay_t<AwaitResult<A>>, absl::Status>;
 template <class A>
 concept TaskAwaitable =
     Awaitable<A> && (kGivesStatus<A> || std::is_void_v<AwaitResult<A>>);
-// Other functions are refused by a static_assert. Everything else is then left
-// out of the instantiation, so that its sentence is the only error.
+// A static_assert refuses all other functions. The rest of the template is then
+// not instantiated, so that the sentence in the static_assert is the only
+// error.
 template <class Fn, class... Args>
 concept TaskFunction = std::invocable<Fn, Args...> &&
                        TaskAwaitable<std::invoke_result_t<Fn, Args...>>;
 
-// A child task: awaits fn(args...), and notes how it failed.
+// A child task: awaits fn(args...), and notes its failure in the nursery.
 template <class Fn, class... Args>
 RootTask RunChild(TaskPlace, Fn fn, Args... args) {
   // Its nursery may have changed by the end; see Start().
   const Task& task = CurrentTask();
   GREENBACK_TRY {
-    // Parameters are destroyed after the promise, and so after the Task in it;
-    // what the task owns must be destroyed while it is still a task.
+    // Parameters are destroyed after the promise, and so after the Task in it,
+    // but objects that the task owns must be destroyed while the Task exists.
     Fn function = std::move(fn);
     std::tuple<Args...> arguments(std::move(args)...);
     if constexpr (kGivesStatus<std::invoke_result_t<Fn, Args...>>) {
@@ -91,7 +93,7 @@ RootTask RunChild(TaskPlace, Fn fn, Args... args) {
   }
 }
 
-// A task under Start(). Lives in that task, around all that it does.
+// A task under Start(). Lives in that task, around the call of its function.
 class StartedChild {
  public:
   explicit StartedChild(Nursery& target);
@@ -99,8 +101,9 @@ class StartedChild {
   StartedChild& operator=(const StartedChild&) = delete;
   ~StartedChild();
 
-  // The task is ready. False when it is too late, since Start() is cancelled.
-  // Otherwise Start() may receive a value now, and Started() must follow.
+  // The task is ready. Returns false if it is too late, since Start() is
+  // cancelled. Otherwise the caller passes a value to Start(), and then calls
+  // Started().
   bool MayStart();
   void Started();
 
@@ -111,7 +114,7 @@ class StartedChild {
   bool started_ = false;
 };
 
-// Keeps a nursery open for a task that is not in it yet.
+// Keeps a nursery open for a task that is yet to be moved into it.
 class PendingStart {
  public:
   explicit PendingStart(Nursery& nursery) : nursery_(nursery) {

@@ -27,12 +27,12 @@ absl::Time CurrentTime() {
 namespace internal {
 namespace {
 
-// Often enough for I/O to be prompt, seldom enough to cost a checkpoint
-// nothing.
+// Often enough for I/O to be prompt, and rarely enough to add no measurable
+// cost to a checkpoint.
 constexpr uint64_t kStepsBetweenPolls = 64;
 
-// Idle fibers that a loop keeps; the stacks of others go back to the pool,
-// which decides about their memory.
+// The idle fibers that a loop keeps. The stacks of further ones return to the
+// pool, which decides whether to keep their memory.
 constexpr size_t kMostIdleFibers = 64;
 
 class MonotonicClock final : public Clock {
@@ -67,8 +67,8 @@ void DieOutsideRun(const char* what) {
   }
   ThrowOrDie(std::logic_error(absl::StrCat(
       "greenback::", what,
-      ": no task of a run is running on this thread; call it below a coroutine "
-      "that greenback::Run() runs")));
+      ": no task of a run is running on this thread; call it in code that "
+      "greenback::Run() runs")));
 }
 
 struct Loop::Fiber {
@@ -83,7 +83,7 @@ Loop::Loop(context::StackPoolOptions stacks, Clock* clock)
       stacks_(stacks),
       own_clock_(clock ? nullptr : std::make_unique<MonotonicClock>()),
       clock_(clock ? clock : own_clock_.get()) {
-  // Where fibers are filed as idle there is nobody to tell.
+  // A failure to file a fiber as idle could not be reported.
   idle_.reserve(kMostIdleFibers);
 }
 
@@ -112,10 +112,10 @@ absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
 }
 
 void Loop::End() noexcept {
-  // Also where it has not begun.
+  // Needed if begin() has thrown.
   Stop();
-  // Its last fiber has ended. The idle ones see that the loop has stopped as
-  // soon as they resume.
+  // The last running fiber has ended. The idle ones notice that the loop has
+  // stopped as soon as they resume.
   for (Fiber* fiber : idle_) Switch(outside_, fiber->context);
   idle_.clear();
   fibers_.clear();
@@ -133,7 +133,7 @@ void Loop::RunOnThisFiber() {
   while (!stopped_) RunOne();
 }
 
-// Inline, at one place: see Jump::Go().
+// Inlined, and called in one place only: see Jump::Go().
 inline __attribute__((always_inline)) void Loop::SwitchTo(FiberWaiter& waiter) {
   Fiber* const self = running_;
   running_ = static_cast<Fiber*>(waiter.host_fiber);
@@ -144,7 +144,8 @@ inline __attribute__((always_inline)) void Loop::SwitchTo(FiberWaiter& waiter) {
   }
   idle_.push_back(self);
   context::Switch(self->context, waiter.context);
-  // Taken from the idle ones, by Park() or at the end of the run.
+  // Resumed here by Park(), which took this fiber from the idle ones, or at the
+  // end of the run.
 }
 
 inline __attribute__((always_inline)) void Loop::RunOne() {
@@ -166,7 +167,7 @@ inline __attribute__((always_inline)) void Loop::RunOne() {
   }
   if (woken != nullptr) [[unlikely]]
     SwitchTo(*woken);
-  // None when it has ended or parked.
+  // Null if the task has ended or parked.
   PortalTask* const task = std::exchange(thread_state_->current_task, nullptr);
   if (observer_ != nullptr && task != nullptr) [[unlikely]]
     observer_->StepEnds(*task);
@@ -183,9 +184,9 @@ FiberWaiter* Loop::AfterStep() {
     thread_state_->attention = false;
     Promote();
     if (fired_in_step_ == nullptr) return nullptr;
-    // What fired in its own task's step goes on at once: to its task it is the
-    // rest of the step. Only here, at the top level, is there nothing else of
-    // the step left to stand below it.
+    // A waiter that fired in its own task's step resumes at once: to its task
+    // that is the rest of the step. It must not resume earlier, on the stack of
+    // the step's other frames; here, at the top level, they have returned.
     Waiter& fired = *std::exchange(fired_in_step_, nullptr);
     if (fired.kind() == Waiter::Kind::kFiber) {
       return static_cast<FiberWaiter*>(&fired);
@@ -197,7 +198,7 @@ FiberWaiter* Loop::AfterStep() {
 
 void Loop::Withdraw(Waiter& waiter) noexcept {
   Loop* const loop = Current();
-  if (loop == nullptr) return;  // and so is its queue
+  if (loop == nullptr) return;  // the run has ended, and its queue with it
   if (loop->fired_in_step_ == &waiter) {
     loop->fired_in_step_ = nullptr;
     return;
@@ -214,12 +215,13 @@ void Loop::Promote() {
 
 void Loop::PollOrWait(bool may_wait) {
   next_poll_ = step_count_ + kStepsBetweenPolls;
-  // A wait for I/O alone takes what is ready first, too.
+  // A wait for nothing but I/O runs what is ready first anyway.
   const bool waits_for_io = may_wait && ready_.empty() && timers_.empty();
   if (reactor_.has_work() && !waits_for_io) Poll(absl::ZeroDuration());
   if (!timers_.empty()) FireTimers();
   while (may_wait && ready_.empty()) {
-    // A clock may jump when it is asked, and does not jump over what is there.
+    // A clock may jump when it is asked, and must not jump over what has been
+    // posted already.
     Poll(reactor_.has_posted()
              ? absl::ZeroDuration()
              : clock_->TimeToWait(timers_.empty()
@@ -229,9 +231,9 @@ void Loop::PollOrWait(bool may_wait) {
   }
 }
 
-// Takes what I/O has become ready, after a wait of up to `timeout`.
+// Runs the handlers of I/O that is ready, after a wait of up to `timeout`.
 void Loop::Poll(absl::Duration timeout) {
-  // The deadline has passed since the timers were looked at.
+  // It is negative if the deadline has passed since the timers were checked.
   timeout = std::max(timeout, absl::ZeroDuration());
   if (observer_ != nullptr) [[unlikely]]
     observer_->IoWaitBegins(timeout);
@@ -272,7 +274,7 @@ void Loop::PromoteAfterStep(Promotion& promotion) noexcept {
 absl::Status Loop::MakeIdleFiber() {
   context::StackOrError made = stacks_.Acquire();
   if (!made.stack) {
-    // The settings of a run have names of their own.
+    // Names the settings as RunOptions does.
     return absl::ResourceExhaustedError(absl::StrReplaceAll(
         made.error,
         {{"StackPoolOptions::max_stacks", "RunOptions::max_fibers"},
@@ -297,15 +299,15 @@ void Loop::RemoveFiber(void* fiber) {
   fibers.pop_back();
 }
 
-// Only Park() takes an idle fiber, and each switch to a woken one files one, so
-// what is reserved here is still there when this fiber parks.
+// Only Park() takes an idle fiber, and each switch to a woken fiber adds an
+// idle one, so the fiber that is reserved here is still idle when this fiber
+// parks.
 absl::Status Loop::ReserveFiber() {
   if (!idle_.empty()) [[likely]]
     return absl::OkStatus();
   return MakeIdleFiber();
 }
 
-// Whether nothing is ready but `waiter`, or its waker.
 bool Loop::IsAllThatIsReady(const FiberWaiter& waiter) const {
   if (!ready_.has_one()) return false;
   const Waiter* const ready = static_cast<const Waiter*>(ready_.first());
@@ -318,9 +320,9 @@ void Loop::EndStep(PortalTask& task) {
     observer_->StepEnds(task);
 }
 
-// The rest of Park(), where there is something else to run: what the step has
-// left to do, and then the next fiber. SwitchTo() makes the task the current
-// one again.
+// The rest of Park() if there is something else to run: does what the step has
+// left to do, and returns the next fiber's context. SwitchTo() makes the task
+// the current one again.
 inline __attribute__((always_inline)) context::SavedContext* Loop::LeaveFiber(
     FiberWaiter& waiter) {
   if (thread_state_->attention) [[unlikely]] {
@@ -345,7 +347,7 @@ context::SavedContext* Loop::Park(FiberWaiter& waiter) {
     if (poll || observer_ != nullptr) [[unlikely]] {
       EndStep(*waiter.task);
       if (poll) PollOrWait(/*may_wait=*/false);
-      // Whoever was told, or called, may have made others ready.
+      // An instrument or an I/O handler may have made others ready.
       if (!IsAllThatIsReady(waiter)) return LeaveFiber(waiter);
       if (observer_ != nullptr) observer_->StepBegins(*waiter.task);
       thread_state_->current_task = waiter.task;
@@ -361,7 +363,7 @@ context::SavedContext* Loop::Park(FiberWaiter& waiter) {
 void Loop::Wake(Waiter& waiter) noexcept {
   if (!OnThisThread()) {
     waiter.run = [](Posted& posted, Posted::End end) {
-      // The run waits for its tasks, so that it is always run.
+      // kDrop does not happen while a task waits: the run waits for its tasks.
       if (end == Posted::End::kRun) {
         Current()->Wake(static_cast<Waiter&>(posted));
       }

@@ -2,12 +2,13 @@
 //
 // The loop runs *on* fibers. A step that does not park costs nothing extra: the
 // loop, the coroutine and its synchronous frames are plain calls on one fiber.
-// When a step parks, its fiber is left standing, the loop's frame at its base,
-// and the loop goes on on another one. When the parked fiber is woken, the
-// loop, at its top level, files the fiber that it runs on as idle and switches
-// to the woken one, whose loop frame goes on being the loop once the step ends.
-// So every idle fiber stands at the same place, in SwitchTo(), with nothing to
-// unwind; and all state of the loop is here, none in locals.
+// When a step parks, its fiber is suspended as it is, with the loop's frame at
+// its base, and the loop continues on another fiber. When the parked fiber is
+// woken, the loop, at its top level, files the fiber that it runs on as idle
+// and switches to the woken one; once the step ends there, the loop's frame at
+// the base of that fiber is the loop. So every idle fiber is suspended at the
+// same place, in SwitchTo(), with nothing to unwind, and the loop keeps its
+// state in this object and none of it in local variables.
 //
 // Threads: one; only RunSoonFromAnyThread() may be called from others.
 #ifndef GREENBACK_RUNTIME_INTERNAL_LOOP_H_
@@ -43,7 +44,7 @@ namespace internal {
 
 class Instruments;
 
-// Is told what the loop does, when there are instruments.
+// Is notified of what the loop does. Set while there are instruments.
 class LoopObserver {
  public:
   virtual void Spawned(Task& task) = 0;
@@ -58,21 +59,21 @@ class LoopObserver {
   ~LoopObserver() = default;
 };
 
-// `what` was called where no task of a run is running.
+// Reports that `what` was called where no task of a run is running.
 [[noreturn]] void DieOutsideRun(const char* what);
 
-// What a run offers: tasks that are greenback::Task, with cancel scopes, in a
-// Loop with timers.
+// The service that a run offers: its tasks are greenback::Task, with cancel
+// scopes, in a Loop with timers.
 inline constexpr HostService kRunService{
     1, "tasks that are run by greenback::Run()"};
 
-// Base class, private or not, of the awaiters that need a task of a run.
+// The base class, private or not, of awaiters that need a task of a run.
 struct NeedsRun : ResumesAtHome {};
 template <class A>
   requires std::is_base_of_v<NeedsRun, A>
 inline constexpr const HostService* kNeededService<A> = &kRunService;
 
-// Something to do at a time. Lives in what waits for it.
+// Calls Fire() at a certain time. Lives in the object that waits for that time.
 struct Timer {
   virtual void Fire() = 0;
   absl::Time deadline;
@@ -82,7 +83,7 @@ struct Timer {
   ~Timer() = default;
 };
 
-// What is left to do for a task when its step ends. Lives in the task.
+// A function to call for a task when its step ends. Lives in the task.
 struct Promotion : ListItem<Promotion> {
   PortalTask* task = nullptr;
   void (*promote)(PortalTask&) = nullptr;
@@ -98,39 +99,41 @@ class Loop {
   // The loop of the run on this thread, or null.
   static Loop* Current() { return static_cast<Loop*>(ThisThread().loop); }
 
-  // Calls begin(), and runs what is ready until Stop(). ResourceExhausted when
-  // there is no stack to begin on. Throws what begin() throws; the thread is
-  // then as it was before.
+  // Calls begin(), and runs what is ready until Stop(). ResourceExhausted if
+  // there is no stack to begin on. An exception of begin() propagates, and the
+  // thread is then as it was before.
   absl::Status Run(absl::FunctionRef<void()> begin);
   void Stop() { stopped_ = true; }
 
-  // At the end of the ready queue.
+  // Puts `waiter` at the end of the ready queue.
   void Schedule(Waiter& waiter) {
     if (observer_ != nullptr) [[unlikely]]
       observer_->Scheduled(*waiter.task);
     ready_.Push(waiter);
   }
 
-  // The coroutine of `waiter` is destroyed: it is not resumed, whether it is
-  // ready or not. On the run's thread, or after the run. Takes time in
-  // proportion to what is ready.
+  // The coroutine of `waiter` is destroyed: whether or not it is ready, it will
+  // not be resumed. To be called on the run's thread, or after the run. The
+  // time is proportional to the length of the ready queue.
   static void Withdraw(Waiter& waiter) noexcept;
 
-  // PortalTask's private functions, for tasks of this loop.
+  // What PortalTask's private functions do for tasks of this loop.
   absl::Status ReserveFiber();
   context::SavedContext* Park(FiberWaiter& waiter);
   void Wake(Waiter& waiter) noexcept;
 
-  // Calls promote(task) when the present step ends, unless the promotion has
-  // left its list by then. Never fails: portals are given back in destructors.
+  // Calls promote(task) when the current step ends, unless the promotion has
+  // left its list by then. Never fails, since portals are closed in
+  // destructors.
   void PromoteAfterStep(Promotion& promotion) noexcept;
 
-  // Throws std::bad_alloc when there is no memory; nothing has changed then.
+  // If there is no memory, throws std::bad_alloc and changes nothing.
   void Arm(Timer& timer, absl::Time deadline);
   void Disarm(Timer& timer);
 
   bool OnThisThread() const { return std::this_thread::get_id() == thread_; }
-  // The first never fails; for the second there must be memory.
+  // Posting `posted` never fails; posting a function throws std::bad_alloc if
+  // there is no memory.
   void RunSoonFromAnyThread(Posted& posted) noexcept { reactor_.Post(posted); }
   void RunSoonFromAnyThread(std::function<void()> fn) {
     reactor_.Post(std::move(fn));
@@ -140,14 +143,14 @@ class Loop {
   Clock& clock() { return *clock_; }
   Reactor& reactor() { return reactor_; }
 
-  // A callback that the loop has called, and no task, has thrown. By default
-  // that ends the program: std::terminate().
+  // A callback of the loop, which runs outside of tasks, has thrown. By default
+  // that ends the program by std::terminate().
   virtual void Fail(std::exception_ptr error) noexcept;
 
-  // Null: nobody is told.
+  // Null if there are no instruments to notify.
   LoopObserver* observer() const { return observer_; }
   void set_observer(LoopObserver* observer) { observer_ = observer; }
-  // The run's, which observe when there are any.
+  // The instruments of the run; they are the observer while there are any.
   Instruments* instruments() const { return instruments_; }
   void set_instruments(Instruments* instruments) { instruments_ = instruments; }
 
@@ -157,50 +160,50 @@ class Loop {
   // Steps begun so far.
   uint64_t step_count() const { return step_count_; }
 
-  // Fibers that exist; all but one of them are parked or idle.
+  // The fibers that exist. All but one of them are parked or idle.
   size_t fiber_count() const { return fibers_.size(); }
   size_t idle_fiber_count() const { return idle_.size(); }
-  // Switches between fibers so far.
+  // The switches between fibers so far.
   uint64_t switch_count() const { return switch_count_; }
 
  private:
   struct Fiber;
 
   static void FiberMain(void* fiber);
-  // Ends all fibers, and gives the thread back to what was there before.
+  // Ends all fibers, and restores the thread's state from before the run.
   void End() noexcept;
-  // Until Stop(), on whatever fiber calls it.
+  // Runs steps until Stop(), on whatever fiber calls it.
   void RunOnThisFiber();
   void RunOne();
-  // In Park().
+  // Whether nothing is ready but `waiter`, or the waker that resumes it.
   bool IsAllThatIsReady(const FiberWaiter& waiter) const;
   void EndStep(PortalTask& task);
   context::SavedContext* LeaveFiber(FiberWaiter& waiter);
-  // What a step that returned to the loop's top level has left to do there.
-  // Returns what to switch to then, if anything.
+  // Does what a step has left to do at the loop's top level. Returns the fiber
+  // to switch to afterwards, or null.
   FiberWaiter* AfterStep();
   void Promote();
-  // The slow part of taking from the ready queue: I/O, timers, waiting. Between
-  // steps.
+  // Runs I/O handlers and timers, between steps. If nothing is ready and
+  // `may_wait`, waits until something is.
   void PollOrWait(bool may_wait);
   void Poll(absl::Duration timeout);
   void FireTimers();
-  // Files the running fiber as idle, or ends it where there are enough, and
-  // resumes `waiter`. At the loop's top level only.
+  // Resumes `waiter`, and files the running fiber as idle, or ends it if there
+  // are enough idle ones. At the loop's top level only.
   void SwitchTo(FiberWaiter& waiter);
   absl::Status MakeIdleFiber();
   static void RemoveFiber(void* fiber);
 
   ThreadState* thread_state_ = nullptr;  // of the run's thread
-  ThreadState outer_state_;              // what there was before the run
+  ThreadState outer_state_;              // the thread's, from before the run
   const std::thread::id thread_;
 
   PostedQueue ready_;  // Waiters
   LoopObserver* observer_ = nullptr;
   Instruments* instruments_ = nullptr;
   uint64_t step_count_ = 0;
-  // The step before which to look at I/O and timers, so that a task that never
-  // waits starves neither.
+  // The step before which I/O and timers are checked next, so that a task that
+  // never waits starves neither.
   uint64_t next_poll_ = 0;
   bool stopped_ = false;
   Waiter* fired_in_step_ = nullptr;
@@ -208,7 +211,7 @@ class Loop {
 
   context::StackPool stacks_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::vector<Fiber*> idle_;  // has room for all that it may hold
+  std::vector<Fiber*> idle_;  // its capacity suffices, so adding never fails
   Fiber* running_ = nullptr;
   context::SavedContext outside_;  // the caller of Run()
   uint64_t switch_count_ = 0;

@@ -1,5 +1,6 @@
-// What the templates of nursery.h do. Internal: nursery.h includes it at its
-// end, and this header includes nursery.h, so that either can come first.
+// The definitions of the templates in nursery.h. Internal: nursery.h includes
+// this header at its end, and this header includes nursery.h, so that a program
+// may include either first.
 #ifndef GREENBACK_RUNTIME_INTERNAL_NURSERY_IMPL_H_
 #define GREENBACK_RUNTIME_INTERNAL_NURSERY_IMPL_H_
 
@@ -49,9 +50,9 @@ Task& Nursery::StartSoon(Fn&& fn, Args&&... args) {
                 "greenback::Nursery::StartSoon(fn, args...): fn cannot be "
                 "called with these arguments");
   static_assert(kFits || !kCallable,
-                "greenback::Nursery::StartSoon(fn, args...): fn gives "
+                "greenback::Nursery::StartSoon(fn, args...): fn returns "
                 "something that co_await turns into an absl::Status or "
-                "nothing; hand other results to a variable of the parent");
+                "nothing; store other results in a variable of the parent");
   if constexpr (kFits) {
     return Adopt(internal::RunChild<std::decay_t<Fn>, std::decay_t<Args>...>(
         PlaceForChild("StartSoon"), std::forward<Fn>(fn),
@@ -70,8 +71,8 @@ Nursery::Start(Fn fn, Args... args) {
                 "greenback::Nursery::Start<T>(fn, args...): fn cannot be "
                 "called with a TaskStatus<T> and these arguments");
   static_assert(kFits || !kCallable,
-                "greenback::Nursery::Start(fn, args...): fn gives something "
-                "that co_await turns into an absl::Status or nothing; hand "
+                "greenback::Nursery::Start(fn, args...): fn returns something "
+                "that co_await turns into an absl::Status or nothing; pass "
                 "other results to TaskStatus::Started()");
   const internal::PendingStart pending(*this);
   internal::StartValue<T> value;
@@ -84,7 +85,7 @@ Nursery::Start(Fn fn, Args... args) {
         }
         co_return;
       });
-  // A failure besides the task's own is a failure, too.
+  // A failure of another task in `starting` is a failure, too.
   if (!value || !status.ok()) {
     co_return internal::ExplainNotStarted(std::move(status));
   }
@@ -102,7 +103,7 @@ Co<absl::Status> OpenNursery(Body body) {
   static_assert(kCallable,
                 "greenback::OpenNursery(body): body takes a Nursery&");
   static_assert(kFits || !kCallable,
-                "greenback::OpenNursery(body): body gives something that "
+                "greenback::OpenNursery(body): body returns something that "
                 "co_await turns into an absl::Status or nothing");
   Nursery nursery;
   if constexpr (kFits) {

@@ -15,8 +15,8 @@
 #include "greenback/runtime/internal/reactor_context.h"
 
 #if defined(BOOST_NO_EXCEPTIONS)
-// Boost asks a program without exceptions for this. Weak: the program may have
-// its own.
+// Boost requires this function of a program without exceptions. Weak, since the
+// program may define its own.
 namespace boost {
 __attribute__((weak)) void throw_exception(const std::exception& error) {
   std::fprintf(stderr, "greenback: Boost failed: %s\n", error.what());
@@ -32,14 +32,14 @@ __attribute__((weak)) void throw_exception(const std::exception& error,
 namespace greenback::internal {
 namespace {
 
-// Handlers that run before tasks go on.
+// The handlers that may run before tasks do again.
 constexpr int kMostHandlersAtOnce = 64;
 
 struct PostedFunction : Posted {
   std::function<void()> fn;
 };
 
-// Gives the one place that there is, so that nothing can fail.
+// Returns the only place, so that allocating cannot fail.
 template <class T>
 struct PlaceAllocator {
   using value_type = T;
@@ -87,8 +87,8 @@ Reactor::~Reactor() {
 
 void Reactor::Drain() {
   posted_.store(false, std::memory_order_relaxed);
-  // Handlers are run in the order of posting, so that this one is the last of
-  // those that are there.
+  // Handlers run in the order of posting, so this one is the last of those that
+  // are ready now.
   bool done = false;
   boost::asio::post(context_->io, DrainEnd{&done, &context_->drain_end});
   while (!done && (PollOne() || RestartIfStopped())) {
@@ -123,14 +123,15 @@ void Reactor::Wait(absl::Duration timeout) {
       context_->timer.async_wait([](const boost::system::error_code&) {});
     }
     GREENBACK_CATCH_ALL {
-      // No memory for the timer. The loop has nobody to tell, and need not.
+      // No memory for the timer. The loop could not report that, and need not:
+      // it waits less precisely.
       const auto longest =
           absl::ToChronoNanoseconds(std::min(timeout, absl::Minutes(1)));
       RunHandler([&] { return context_->io.run_one_for(longest); });
       return;
     }
   }
-  // Only where it is stopped has it nothing to wait for.
+  // run_one() runs no handler only if the io_context is stopped.
   while (!RunHandler([this] { return context_->io.run_one(); })) {
     RestartIfStopped();
   }

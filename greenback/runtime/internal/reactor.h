@@ -1,8 +1,8 @@
 // The reactor: Boost.Asio's io_context as the runtime's loop sees it. Internal.
 //
-// Its handlers only push to the loop's ready queue; no user code runs inside
-// Asio's frames, so nothing of Asio is ever parked. Does not include Asio: who
-// starts operations includes reactor_context.h.
+// Its handlers only push to the loop's ready queue. No task runs inside Asio's
+// frames, so a frame of Asio's is never parked. This header does not include
+// Asio: files that start operations include reactor_context.h.
 #ifndef GREENBACK_RUNTIME_INTERNAL_REACTOR_H_
 #define GREENBACK_RUNTIME_INTERNAL_REACTOR_H_
 
@@ -22,50 +22,51 @@ class ReactorContext;  // the io_context and its timer
 
 class Reactor {
  public:
-  // `failed` takes what a handler throws.
+  // `failed` is called with an exception that a handler throws.
   explicit Reactor(void (*failed)(std::exception_ptr error) noexcept);
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
   ~Reactor();
 
-  // Whether Wait() could find anything at once.
+  // Whether Wait() may find a handler that is ready.
   bool has_work() const {
     return operations_ != 0 || keep_polling_ || has_posted();
   }
-  // Whether it would, for certain or nearly so.
+  // Whether it will, for certain or very probably.
   bool has_posted() const { return posted_.load(std::memory_order_acquire); }
-  // Waits until a handler has run, or for `timeout`. With no time to wait, runs
-  // what is ready, but not without end: what is posted again and again starves
-  // nobody.
+  // Waits until a handler has run, or for `timeout`. With a timeout of zero,
+  // runs the handlers that are ready, up to a bound, so that one which posts
+  // itself again and again starves no task.
   void Wait(absl::Duration timeout);
-  // Runs what is ready now; nothing of what that makes ready, which may have no
-  // end. At the end of the run.
+  // Runs the handlers that are ready now, and not those that become ready
+  // meanwhile, which may have no end. Called at the end of the run.
   void Drain();
 
-  // Runs it in a following Wait() or Drain(), in the order of posting. From any
-  // thread. Posting `posted` never fails; for a function there must be memory.
+  // Runs `posted` or `fn` in a later Wait() or Drain(), in the order of
+  // posting. May be called on any thread. Posting `posted` never fails; posting
+  // a function throws std::bad_alloc if there is no memory.
   void Post(Posted& posted) noexcept;
   void Post(std::function<void()> fn);
 
-  // An operation of the io_context was started / its handler runs.
+  // An operation of the io_context was started, or its handler runs.
   void OperationStarted() { ++operations_; }
   void OperationEnded() { --operations_; }
-  // Operations may be started, from now on, that are not told of.
+  // From now on operations may be started without OperationStarted().
   void KeepPolling() { keep_polling_ = true; }
 
   ReactorContext& context() { return *context_; }
 
  private:
   void RunReady();
-  // Runs a handler by poll(), which returns how many it has run; whether it
-  // has.
+  // Calls poll(), which runs at most one handler and returns how many it has
+  // run. Returns whether it has run one.
   template <class Poll>
   bool RunHandler(Poll poll);
   bool PollOne();
-  // The program can stop the io_context, which would then wait for nothing: a
-  // run ends with its main task alone. Whether it was stopped.
+  // A program can stop the io_context, which then no longer waits, but only the
+  // end of the main task ends a run. Returns whether it was stopped.
   bool RestartIfStopped();
-  // Has the io_context call RunPosted(), which runs all that is posted.
+  // Has the io_context call RunPosted(), which runs everything that is posted.
   void PostRunPosted();
   void RunPosted();
 
@@ -74,8 +75,8 @@ class Reactor {
   size_t operations_ = 0;
   bool keep_polling_ = false;
   std::atomic<bool> posted_{false};
-  // Held while posting: what is posted may end the run on its thread before the
-  // poster has let go of this object.
+  // Held while posting: the posted function may end the run, on the run's
+  // thread, while the poster still uses this object.
   std::mutex posting_;
   PostedQueue queue_;
 };

@@ -9,8 +9,8 @@
 
 namespace greenback::internal {
 
-// Where a handler is kept of which there is one at a time, so that to post it
-// cannot fail.
+// Memory for a handler that is posted at most once at a time, so that posting
+// it cannot fail.
 struct alignas(std::max_align_t) HandlerPlace {
   char bytes[128];
 };
@@ -21,7 +21,7 @@ class ReactorContext {
   HandlerPlace run_posted;  // calls Reactor::RunPosted()
   boost::asio::io_context io;
   boost::asio::steady_timer timer{io};
-  // A run waits for tasks, not for Asio to run out of work.
+  // A run ends when its tasks end, not when Asio runs out of work.
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
       io.get_executor()};
 };

@@ -1,6 +1,6 @@
 // RootTask: the outermost coroutine of a task. Internal.
 //
-// Its frame is the task: the promise holds the Task, and both go when the
+// The promise in its frame holds the Task, and the frame is destroyed when the
 // coroutine ends.
 #ifndef GREENBACK_RUNTIME_INTERNAL_ROOT_TASK_H_
 #define GREENBACK_RUNTIME_INTERNAL_ROOT_TASK_H_
@@ -20,7 +20,7 @@ class RootTask {
  public:
   class promise_type : public TransferringPromise {
    public:
-    // Every coroutine that is a RootTask has a TaskPlace as first parameter.
+    // Every RootTask coroutine has a TaskPlace as its first parameter.
     template <class... Rest>
     explicit promise_type(const TaskPlace& place, Rest&&...) : task_(place) {}
 
@@ -34,7 +34,7 @@ class RootTask {
           TaskOwner& owner = TaskAccess::Owner(task);
           LoopObserver* const observer =
               TaskAccess::Cancellation(task).loop->observer();
-          ThisThread().current_task = nullptr;  // the task goes here
+          ThisThread().current_task = nullptr;  // destroyed below
           if (observer != nullptr) [[unlikely]] {
             observer->Exited(task);
             observer->StepEnds(task);
@@ -70,7 +70,7 @@ class RootTask {
     return promise_.task_;
   }
 
-  // Of a task that never runs.
+  // Destroys a task that has not been started.
   void Destroy() { handle().destroy(); }
 
   Task& task() const { return promise_.task_; }

@@ -1,8 +1,8 @@
 // RunState: a run, from the inside. Internal.
 //
-// What has to live as long as a run and is not the loop's: the outermost scope,
-// the nursery of the system tasks, run-local variables, the token by which
-// other threads reach the run, the instruments.
+// It holds what lives as long as a run and does not belong to the loop: the
+// outermost scope, the nursery of the system tasks, run-local variables, the
+// link through which other threads reach the run, and the instruments.
 #ifndef GREENBACK_RUNTIME_INTERNAL_RUN_STATE_H_
 #define GREENBACK_RUNTIME_INTERNAL_RUN_STATE_H_
 
@@ -30,10 +30,10 @@ namespace greenback::internal {
 class RunState;
 class ThreadPool;
 
-// What a RunToken shares with its run.
+// Shared by a run and its RunTokens.
 struct RunLink {
   std::mutex mutex;
-  RunState* run;  // null when it has ended
+  RunState* run;  // null once it has ended
 };
 
 // Values by key, destroyed in reverse order of making.
@@ -46,12 +46,13 @@ class RunLocals {
     while (!values_.empty()) values_.pop_back();
   }
 
-  // Null: there is none.
+  // Returns null if there is none.
   void* Find(uint64_t key) const {
     const auto found = by_key_.find(key);
     return found == by_key_.end() ? nullptr : found->second;
   }
-  // Does nothing with `value` when there is one already. Gives what there is.
+  // Keeps `value` unless there is a value already. Returns the one that is
+  // kept.
   void* Keep(uint64_t key, std::shared_ptr<void> value) {
     values_.reserve(values_.size() + 1);
     const auto [entry, is_new] = by_key_.try_emplace(key, value.get());
@@ -60,7 +61,7 @@ class RunLocals {
   }
 
  private:
-  // Not abseil's, which is left in pieces when there is no memory to grow.
+  // Not abseil's map, which is inconsistent after it had no memory to grow.
   std::unordered_map<uint64_t, void*> by_key_;
   std::vector<std::shared_ptr<void>> values_;
 };
@@ -69,41 +70,41 @@ class RunState final : public Loop, private TaskOwner {
  public:
   explicit RunState(const RunOptions& options);
 
-  // The run on this thread. `caller` is for the error when there is none.
+  // The run on this thread. `caller` is named in the error if there is none.
   static RunState& Current(const char* caller);
 
-  // Runs the task that spawn_main(nursery) spawns, and all that follow.
-  // ResourceExhausted, and nothing has run, when there is no stack. Throws, and
-  // nothing has run, when there is no memory to begin.
+  // Runs the task that spawn_main(nursery) spawns, and all tasks that follow.
+  // Returns ResourceExhausted if there is no stack, and throws if there is no
+  // memory to begin; nothing has run then.
   absl::Status RunToEnd(absl::FunctionRef<void(Nursery&)> spawn_main);
-  // How the run as a whole ended, given how the main task did: throws what was
-  // thrown; else the failure of a system task.
+  // How the run as a whole ended, given the main task's exception, if any:
+  // throws all exceptions, or else returns the failure of a system task.
   absl::Status Outcome(std::exception_ptr main_error);
 
-  // A loop callback, one of Asio's, or a system task has failed: cancels
-  // everything, and comes out of Run().
+  // A callback, of the loop or of Asio, has thrown `error`: cancels everything,
+  // and Run() throws it at the end.
   void Fail(std::exception_ptr error) noexcept override;
 
-  // Null before the run has begun, and after it has ended.
+  // Null before the run has begun and after it has ended.
   Nursery* system_nursery() const { return system_nursery_; }
-  // The main task has ended.
+  // Whether the main task has ended.
   bool ending() const { return ending_; }
-  // How other threads reach this one.
+  // Through which other threads reach this run.
   const std::shared_ptr<RunLink>& link() const { return link_; }
   const RunOptions& options() const { return options_; }
 
-  // What system tasks begin with.
+  // The context in which system tasks begin.
   Context system_context;
-  // Of run-local variables.
+  // The values of run-local variables.
   RunLocals locals;
-  // Of RunInThread(), once it has been used.
+  // The threads of RunInThread(), once it has been used.
   std::shared_ptr<ThreadPool> threads;
 
  private:
   static RootTask RunInit(TaskPlace, RunState& run,
                           absl::FunctionRef<void(Nursery&)> spawn_main);
   void TaskEnded() override;
-  // Nothing is taken from other threads any more; what was, is done.
+  // From now on RunTokens refuse; runs everything that was posted before.
   void CloseLink();
 
   const RunOptions options_;

@@ -23,7 +23,7 @@ absl::Status ThreadPool::Reserve() {
   std::lock_guard lock(mutex_);
   if (idle_ <= job_count_ && threads_.size() < max_threads_) {
     const int error = StartThread();
-    // The threads that there are will come to it.
+    // If that fails, the threads that exist will get to the job.
     if (error != 0 && threads_.empty()) {
       return absl::ResourceExhaustedError(
           absl::StrCat("greenback::RunInThread(): cannot start a thread: ",
@@ -52,12 +52,12 @@ void ThreadPool::Take(Job& job) {
   --job_count_;
 }
 
-// Not std::thread, whose failure to start is an exception. The signal mask is
-// inherited: a thread that blocked more would hand that on to the processes
-// that a function starts, and with SIGSEGV blocked a fault kills the program
-// past its handler.
+// Not std::thread, whose failure to start is an exception. The thread inherits
+// the signal mask as it is: if it blocked more signals, the processes that a
+// function starts would inherit that, and with SIGSEGV blocked a fault would
+// kill the program without a call of its handler.
 int ThreadPool::StartThread() {
-  threads_.push_back({});  // when it runs, there must be room for it
+  threads_.push_back({});  // first, since it may throw
   const int error = pthread_create(&threads_.back(), nullptr, ThreadMain, this);
   if (error != 0) threads_.pop_back();
   return error;

@@ -1,7 +1,7 @@
 // ThreadPool: the threads of a run's RunInThread(). Internal.
 //
-// Threads are started when there is work and none is idle, up to a number, and
-// joined at the end of the run, when all work is done.
+// A thread is started when there is work and no thread is idle, up to a
+// maximum. All are joined at the end of the run, when all work is done.
 #ifndef GREENBACK_RUNTIME_INTERNAL_THREAD_POOL_H_
 #define GREENBACK_RUNTIME_INTERNAL_THREAD_POOL_H_
 
@@ -33,12 +33,13 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool();
 
-  // Before Add(): sees to it that there is a thread for one job more, or will
-  // be. ResourceExhausted when there is none and none can be started.
+  // To be called before Add(): makes sure that one more job will have a thread.
+  // ResourceExhausted if there is no thread and none can be started.
   absl::Status Reserve();
-  // A thread calls job.Work().
+  // Has a thread call job.Work().
   void Add(Job& job) noexcept;
-  // Whether `job` was still waiting for a thread, and now will not be called.
+  // Removes `job` if it is still waiting for a thread, and returns whether it
+  // was.
   bool Remove(Job& job);
 
  private:

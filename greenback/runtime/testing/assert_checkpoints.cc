@@ -12,7 +12,7 @@ PointsPassed::PointsPassed()
     : steps_(CurrentCancellable().loop->step_count()),
       cancellation_points_(CurrentCancellable().cancellation_points) {}
 
-// The task has run all the time, or the loop has begun a step.
+// The loop has begun another step, unless the task has run all the time.
 bool PointsPassed::schedule_point() const {
   return CurrentCancellable().loop->step_count() != steps_;
 }

@@ -1,5 +1,5 @@
-// AssertCheckpoints and AssertNoCheckpoints: what a stretch of a task does
-// about checkpoints, for tests.
+// AssertCheckpoints and AssertNoCheckpoints: assert, in a test, that a part of
+// a task makes a checkpoint, or that it makes none.
 //
 //   {
 //     greenback::AssertCheckpoints yes;
@@ -27,7 +27,7 @@ namespace greenback {
 
 namespace internal {
 
-// What the running task has passed since this began.
+// The points that the running task has passed since this object was made.
 class PointsPassed {
  public:
   PointsPassed();

@@ -11,14 +11,14 @@ void MockClock::Jump(absl::Duration duration) {
   if (duration < absl::ZeroDuration()) {
     internal::ThrowOrDie(std::invalid_argument(absl::StrCat(
         "greenback::MockClock::Jump(", absl::FormatDuration(duration),
-        "): time does not go backwards")));
+        "): time does not run backwards")));
   }
   now_ += duration;
 }
 
 absl::Duration MockClock::TimeToWait(absl::Time deadline) {
   if (deadline <= now_) return absl::ZeroDuration();
-  // Nobody else can move the time while the loop blocks for I/O.
+  // The time does not move while the loop blocks for I/O.
   if (!autojump_ || deadline == absl::InfiniteFuture()) {
     return absl::InfiniteDuration();
   }

@@ -1,4 +1,4 @@
-// MockClock: a clock for tests, which stands still until it is told to jump.
+// MockClock: a clock for tests, which is stopped until it jumps.
 //
 //   greenback::MockClock clock;                   // autojump
 //   greenback::RunOptions options;
@@ -9,24 +9,24 @@
 //     EXPECT_TRUE(absl::IsCancelled(slept));      // at once, an "hour" later
 //   });
 //
-// Use it for everything that has to do with time: timeouts, retries, periodic
-// work. Such a test takes no time, and gives the same each time. Do not use it
-// to test against a server or a process that has its own idea of time.
+// Use it for everything that depends on time: timeouts, retries, periodic work.
+// Such a test takes no time, and its result is the same each time. Do not use
+// it in a test with a server or a process that has its own idea of time.
 //
 // Autojump (on unless Options says otherwise): as soon as every task waits, the
-// time jumps to the earliest deadline of the run. What counts as waiting is
-// known of tasks alone: the time also jumps over I/O that is under way, a child
-// process that runs, and work on another thread, without waiting for them (what
-// is ready already is taken first). A test that needs both switches it off and
-// calls Jump(). When no task waits for a time, nothing jumps: the run blocks
-// until something else wakes it.
+// time jumps to the earliest deadline of the run. Only tasks count: the time
+// also jumps while I/O is in progress, a child process runs, or another thread
+// works, and does not wait for them (whatever is ready already is handled
+// first). A test that needs both switches autojump off and calls Jump(). While
+// no task waits for a time, there is no jump: the run blocks until something
+// else wakes it.
 //
-// Without autojump only Jump() moves the time: a run in which every task waits
-// for a later time waits for good.
+// Without autojump, only Jump() moves the time: a run in which every task waits
+// for a later time never ends.
 //
-// Lifetime: must outlive the runs that use it; the time goes on from one run to
-// the next. Threads: used on the run's thread; between runs, on any one thread.
-// Nothing here suspends.
+// Lifetime: must outlive the runs that use it. A run begins at the time at
+// which the last one ended. Threads: used on the run's thread; between runs, on
+// any one thread. Nothing here suspends.
 #ifndef GREENBACK_RUNTIME_TESTING_MOCK_CLOCK_H_
 #define GREENBACK_RUNTIME_TESTING_MOCK_CLOCK_H_
 
@@ -39,7 +39,7 @@ class MockClock final : public Clock {
  public:
   struct Options {
     bool autojump = true;
-    // What time it is before the first jump.
+    // The time before the first jump.
     absl::Time start = absl::UnixEpoch();
   };
 
@@ -49,10 +49,9 @@ class MockClock final : public Clock {
   MockClock(const MockClock&) = delete;
   MockClock& operator=(const MockClock&) = delete;
 
-  // Moves the time forward. In a run it wakes nobody by itself: the loop looks
-  // at the time when nothing is ready any more, and now and then before that.
-  // A negative `duration` is an error (std::invalid_argument, or a message and
-  // abort).
+  // Moves the time forward. It does not wake the loop, which checks the time
+  // when no task is ready any more, and now and then before that. A negative
+  // `duration` is an error (std::invalid_argument, or a message and abort).
   void Jump(absl::Duration duration);
 
   bool autojump() const { return autojump_; }

@@ -31,7 +31,7 @@ RunOptions With(MockClock& clock) {
   return options;
 }
 
-TEST(MockClockTest, BeginsWhereItIsTold) {
+TEST(MockClockTest, BeginsAtTheGivenTime) {
   EXPECT_EQ(MockClock().Now(), absl::UnixEpoch());
   const absl::Time start = absl::FromUnixSeconds(1'000'000);
   EXPECT_EQ(MockClock({.start = start}).Now(), start);
@@ -74,11 +74,11 @@ TEST(MockClockTest, RefusesToJumpBackwards) {
   EXPECT_THROW(clock.Jump(-absl::Seconds(1)), std::invalid_argument);
   EXPECT_EQ(clock.Now(), absl::UnixEpoch());
 #else
-  EXPECT_DEATH(clock.Jump(-absl::Seconds(1)), "time does not go backwards");
+  EXPECT_DEATH(clock.Jump(-absl::Seconds(1)), "time does not run backwards");
 #endif
 }
 
-TEST(MockClockTest, AutojumpGoesExactlyToTheDeadline) {
+TEST(MockClockTest, AutojumpJumpsExactlyToTheDeadline) {
   MockClock clock;
   greenback::Run(With(clock), [&]() -> Co<void> {
     EXPECT_TRUE((co_await Sleep(absl::Hours(24 * 365))).ok());
@@ -86,7 +86,7 @@ TEST(MockClockTest, AutojumpGoesExactlyToTheDeadline) {
   EXPECT_EQ(clock.Now(), absl::UnixEpoch() + absl::Hours(24 * 365));
 }
 
-TEST(MockClockTest, AutojumpGoesToOneDeadlineAfterTheOther) {
+TEST(MockClockTest, AutojumpJumpsToOneDeadlineAfterTheOther) {
   MockClock clock;
   std::vector<absl::Duration> seen;
   RunNurseryOk(With(clock), [&](Nursery& nursery) -> Co<void> {
@@ -120,14 +120,14 @@ TEST(MockClockTest, DoesNotJumpWhileATaskIsReady) {
   EXPECT_TRUE(slept);
 }
 
-TEST(MockClockTest, JumpsOverWhatIsUnderWayElsewhere) {
+TEST(MockClockTest, JumpsWhileWorkIsInProgressElsewhere) {
   MockClock clock;
   Signal signal;
   std::thread other;
   RunNurseryOk(With(clock), [&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([&]() -> Co<void> { co_await signal; });
-    // It passes although the other task is not done; and only then
-    // may another thread complete what that one waits for.
+    // The time passes although the other task waits; only then may another
+    // thread complete its operation.
     EXPECT_TRUE((co_await Sleep(absl::Hours(1))).ok());
     EXPECT_TRUE(signal.awaited());
     other = std::thread([&] { signal.Fire(); });
@@ -190,7 +190,7 @@ TEST(MockClockTest, AutojumpCanBeSwitchedOn) {
   EXPECT_EQ(clock.Now(), absl::UnixEpoch() + absl::Seconds(5));
 }
 
-TEST(MockClockTest, GoesOnFromRunToRun) {
+TEST(MockClockTest, ContinuesFromRunToRun) {
   MockClock clock;
   for (int i = 1; i <= 3; ++i) {
     EXPECT_TRUE(greenback::Run(With(clock), Sleep, absl::Minutes(1)).ok());
