@@ -58,7 +58,7 @@ TEST_F(CancelScopeTest, CancelIsCalledButNotCaughtWithoutACancellationPoint) {
   });
 }
 
-TEST_F(CancelScopeTest, CancelWakesWhatWaits) {
+TEST_F(CancelScopeTest, CancelWakesTheWaitingTask) {
   RunNurseryOk(options_, [](Nursery& nursery) -> Co<void> {
     CancelScope scope;
     nursery.StartSoon([&scope]() -> Co<void> {
@@ -105,14 +105,14 @@ TEST_F(CancelScopeTest, EndsWithTheScope) {
   });
 }
 
-TEST_F(CancelScopeTest, CoversWhatIsCalledBelowIt) {
+TEST_F(CancelScopeTest, CoversTheFunctionsThatAreCalledInIt) {
   greenback::Run(options_, []() -> Co<void> {
     CancelScope scope;
     scope.Cancel();
-    const auto below = []() -> Co<absl::Status> {
+    const auto inner = []() -> Co<absl::Status> {
       co_return co_await Checkpoint();
     };
-    EXPECT_TRUE(absl::IsCancelled(co_await below()));
+    EXPECT_TRUE(absl::IsCancelled(co_await inner()));
   });
 }
 
@@ -151,8 +151,8 @@ TEST_F(CancelScopeTest, ReachesTheChildrenOfNurseriesInside) {
   EXPECT_EQ(elapsed(), absl::Seconds(1));
 }
 
-// A wait that has ended is not taken back.
-TEST_F(CancelScopeTest, WhatHasHappenedIsNotCancelled) {
+// The result of a wait that has ended is not replaced.
+TEST_F(CancelScopeTest, AWaitThatHasEndedIsNotCancelled) {
   RunNurseryOk(options_, [](Nursery& nursery) -> Co<void> {
     Event event;
     CancelScope scope;
@@ -218,7 +218,7 @@ TEST_F(CancelScopeTest, ADeadlineMayBeAdvanced) {
   });
 }
 
-TEST_F(CancelScopeTest, ADeadlineMayBeTakenAway) {
+TEST_F(CancelScopeTest, ADeadlineMayBeRemoved) {
   greenback::Run(options_, [this]() -> Co<void> {
     CancelScope scope = MoveOnAfter(absl::Seconds(1));
     scope.set_deadline(absl::InfiniteFuture());
@@ -255,7 +255,7 @@ TEST_F(CancelScopeTest, MoveOnAtTakesATime) {
   });
 }
 
-TEST_F(CancelScopeTest, DeadlinesByTheTenThousands) {
+TEST_F(CancelScopeTest, TensOfThousandsOfDeadlinesAreKept) {
   constexpr int kTasks = 30'000;
   std::vector<int> log;
   RunNurseryOk(options_, [&](Nursery& nursery) -> Co<void> {
@@ -304,8 +304,8 @@ TEST_F(CancelScopeTest, TheInnerScopeLeavesTheOuterOneAlone) {
   });
 }
 
-// As in Trio: what is cancelled goes out to the outermost scope that is.
-TEST_F(CancelScopeTest, OfTwoTheOuterOneCatches) {
+// As in Trio: the outermost cancelled scope catches the cancellation.
+TEST_F(CancelScopeTest, OfTwoCancelledScopesTheOuterOneCatches) {
   greenback::Run(options_, []() -> Co<void> {
     CancelScope outer;
     {
@@ -367,7 +367,7 @@ TEST_F(CancelScopeTest, HundredsOfScopesNest) {
 
 // --------------------------------------------------------------------- shield
 
-TEST_F(CancelScopeTest, AShieldKeepsOutCancellationFromAround) {
+TEST_F(CancelScopeTest, AShieldKeepsOutCancellationOfOuterScopes) {
   greenback::Run(options_, []() -> Co<void> {
     CancelScope outer;
     outer.Cancel();
@@ -409,7 +409,7 @@ TEST_F(CancelScopeTest, AShieldHasADeadlineOfItsOwn) {
   });
 }
 
-TEST_F(CancelScopeTest, AShieldThatIsLiftedWakesWhatWaits) {
+TEST_F(CancelScopeTest, LiftingAShieldWakesTheWaitingTask) {
   RunNurseryOk(options_, [](Nursery& nursery) -> Co<void> {
     CancelScope outer;
     outer.Cancel();
@@ -453,7 +453,7 @@ TEST_F(CancelScopeTest, CancellingWakesAnAwait) {
   EXPECT_EQ(elapsed(), absl::ZeroDuration());
 }
 
-TEST_F(CancelScopeTest, MoveOnAfterInAPlainFunction) {
+TEST_F(CancelScopeTest, MoveOnAfterWorksInAPlainFunction) {
   const auto plain_function = [] {
     CancelScope scope = MoveOnAfter(absl::Seconds(2));
     absl::Status slept = Await(Sleep(absl::Hours(1)));
@@ -515,7 +515,7 @@ TEST_F(CancelScopeTest, AnExceptionLeavesTheScope) {
 
 #endif  // defined(__cpp_exceptions)
 
-// ------------------------------------------------------------------ misnesting
+// ----------------------------------------------------------------- misnesting
 
 void EndInTheWrongOrder() {
   greenback::Run([]() -> Co<void> {
@@ -593,7 +593,7 @@ TEST(CancelScopeDeathTest, OneThatEndsInsideALaterNurseryDies) {
                "of task \"main\" ends while one inside it");
 }
 
-// As on the stack, so in a synchronous function.
+// The same in a synchronous function.
 void EndInTheWrongOrderInSynchronousCode() {
   greenback::Run([]() -> Co<void> {
     co_await WithPortalRunSync([] {
@@ -610,7 +610,7 @@ TEST(CancelScopeDeathTest, P21_MisnestingInSynchronousCodeDies) {
                "of task \"main\" ends while one inside it");
 }
 
-// On the heap is fine as long as the order is right, whoever ends it.
+// Any function may end a scope on the heap, as long as the order is right.
 TEST_F(CancelScopeTest, OnTheHeapItLivesAsLongAsItIsNested) {
   greenback::Run(options_, []() -> Co<void> {
     auto first = std::make_unique<CancelScope>();

@@ -20,8 +20,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// What was scheduled while the body of `wait` ran, if it let anybody run.
-// Gives whether others ran meanwhile.
+// Returns whether another task ran while `wait` did.
 template <class Wait>
 bool LetsOthersRun(Wait wait) {
   bool others_ran = false;
@@ -62,7 +61,7 @@ TEST(CheckpointTest, IsACancellationPoint) {
   });
 }
 
-TEST(CheckpointTest, NoticesWhatIsCancelledWhileItWaits) {
+TEST(CheckpointTest, NoticesACancellationWhileItWaits) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     CancelScope scope;
     nursery.StartSoon([&scope]() -> Co<void> {
@@ -184,7 +183,7 @@ TEST(CheckpointIfCancelledTest, WorksInSynchronousCode) {
   });
 }
 
-// -------------------------------------------------- CancelShieldedCheckpoint()
+// ------------------------------------------------- CancelShieldedCheckpoint()
 
 TEST(CancelShieldedCheckpointTest, IsASchedulePoint) {
   EXPECT_TRUE(

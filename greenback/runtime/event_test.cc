@@ -26,7 +26,7 @@ TEST(EventTest, IsNotSetAtFirst) {
   EXPECT_EQ(event.waiters(), 0u);
 }
 
-TEST(EventTest, SetWithoutWaiters) {
+TEST(EventTest, SetMayHaveNoWaiters) {
   Event event;
   event.Set();
   EXPECT_TRUE(event.is_set());
@@ -34,7 +34,7 @@ TEST(EventTest, SetWithoutWaiters) {
   EXPECT_TRUE(event.is_set());
 }
 
-TEST(EventTest, WaitersGoOnInTheirOrder) {
+TEST(EventTest, WaitersResumeInTheirOrder) {
   Event event;
   std::vector<int> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -51,7 +51,7 @@ TEST(EventTest, WaitersGoOnInTheirOrder) {
   EXPECT_THAT(log, ElementsAre(1, 2, 3, 4));
 }
 
-TEST(EventTest, SetRunsNobodyItself) {
+TEST(EventTest, SetRunsNoWaiterItself) {
   Event event;
   bool went_on = false;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -157,7 +157,7 @@ TEST(EventTest, TheFirstAndTheLastWaiterMayLeave) {
   }
 }
 
-// What has been delivered is not taken back.
+// A delivered result is not replaced by a cancellation.
 TEST(EventTest, SetBeforeCancelWins) {
   Event event;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {

@@ -33,7 +33,7 @@ class FailScopeTest : public ::testing::Test {
   RunOptions options_;
 };
 
-// What takes `duration` and then gives a text.
+// Takes `duration`, and then returns a text.
 Co<absl::StatusOr<std::string>> TakeTime(absl::Duration duration) {
   absl::Status slept = co_await Sleep(duration);
   if (!slept.ok()) co_return slept;
@@ -42,7 +42,7 @@ Co<absl::StatusOr<std::string>> TakeTime(absl::Duration duration) {
 
 // -------------------------------------------------------------------- in time
 
-TEST_F(FailScopeTest, WhatIsDoneInTimePassesThrough) {
+TEST_F(FailScopeTest, AStatusInTimePassesThrough) {
   greenback::Run(options_, []() -> Co<void> {
     FailScope scope = FailAfter(absl::Seconds(5));
     EXPECT_TRUE(scope.Check(co_await Sleep(absl::Seconds(4))).ok());
@@ -70,7 +70,7 @@ TEST_F(FailScopeTest, AMoveOnlyValuePassesThrough) {
   });
 }
 
-// Done is done, however late.
+// A result is passed through, however late it is.
 TEST_F(FailScopeTest, AValueAfterTheDeadlinePassesThrough) {
   greenback::Run(options_, [this]() -> Co<void> {
     FailScope scope = FailAfter(absl::Seconds(1));
@@ -81,9 +81,9 @@ TEST_F(FailScopeTest, AValueAfterTheDeadlinePassesThrough) {
   });
 }
 
-// -------------------------------------------------------------------- too slow
+// ------------------------------------------------------------------- too slow
 
-TEST_F(FailScopeTest, WhatIsCutShortIsDeadlineExceeded) {
+TEST_F(FailScopeTest, AnOperationThatIsCutShortIsDeadlineExceeded) {
   greenback::Run(options_, [this]() -> Co<void> {
     FailScope scope = FailAfter(absl::Seconds(5));
     absl::Status status = scope.Check(co_await SleepForever());
@@ -153,7 +153,7 @@ TEST_F(FailScopeTest, ANurseryThatIsCutShortIsDeadlineExceeded) {
   });
 }
 
-// ---------------------------------------------------------------- other errors
+// --------------------------------------------------------------- other errors
 
 TEST_F(FailScopeTest, OtherErrorsPassThrough) {
   greenback::Run(options_, []() -> Co<void> {
@@ -244,7 +244,7 @@ TEST_F(FailScopeTest, AShieldKeepsItsDeadline) {
 
 // ----------------------------------------------------------- synchronous code
 
-TEST_F(FailScopeTest, InAPlainFunction) {
+TEST_F(FailScopeTest, WorksInAPlainFunction) {
   const auto plain_function = [](absl::Duration takes) {
     FailScope scope = FailAfter(absl::Seconds(2));
     return scope.Check(Await(TakeTime(takes)));
@@ -261,7 +261,7 @@ TEST_F(FailScopeTest, InAPlainFunction) {
   });
 }
 
-TEST_F(FailScopeTest, OfParkedTasksDoNotMix) {
+TEST_F(FailScopeTest, ScopesOfParkedTasksDoNotMix) {
   int failed = 0;
   RunNurseryOk(options_, [&](Nursery& nursery) -> Co<void> {
     for (int seconds : {3, 1, 2}) {

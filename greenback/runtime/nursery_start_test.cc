@@ -37,13 +37,13 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// Ready at once, and nothing else.
+// Is ready at once, and ends.
 Co<void> JustStart(TaskStatus<> ready) {
   ready.Started();
   co_return;
 }
 
-// Ready after a checkpoint with `value`, and then there until it is cancelled.
+// Is ready after a checkpoint, with `value`, and then waits to be cancelled.
 template <class T>
 Co<absl::Status> Serve(TaskStatus<T> ready, T value) {
   absl::Status passed = co_await Checkpoint();
@@ -52,7 +52,7 @@ Co<absl::Status> Serve(TaskStatus<T> ready, T value) {
   co_return co_await SleepForever();
 }
 
-// Never ready: waits, after telling that it does.
+// Never becomes ready: sets an event and waits.
 Co<absl::Status> NeverReady(TaskStatus<>, Event& waits) {
   waits.Set();
   co_return co_await SleepForever();
@@ -66,7 +66,7 @@ Co<void> CancelAfter(Event& event, CancelScope& scope) {
 
 // -------------------------------------------------------------------- results
 
-TEST(NurseryStartTest, GoesOnWhenTheTaskIsReady) {
+TEST(NurseryStartTest, ReturnsWhenTheTaskIsReady) {
   std::vector<std::string> log;
   Event stop;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -88,7 +88,7 @@ TEST(NurseryStartTest, GoesOnWhenTheTaskIsReady) {
   EXPECT_THAT(log, ElementsAre("begins", "is ready", "started", "ends"));
 }
 
-TEST(NurseryStartTest, GivesAStatusOrTheValue) {
+TEST(NurseryStartTest, ReturnsAStatusOrTheValue) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     using Nothing = decltype(nursery.Start(JustStart));
     static_assert(std::is_same_v<Nothing, Co<absl::Status>>);
@@ -105,7 +105,7 @@ TEST(NurseryStartTest, GivesAStatusOrTheValue) {
   });
 }
 
-TEST(NurseryStartTest, GivesAMoveOnlyValue) {
+TEST(NurseryStartTest, ReturnsAMoveOnlyValue) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     using Pointer = std::unique_ptr<int>;
     absl::StatusOr<Pointer> value = co_await nursery.Start<Pointer>(
@@ -130,7 +130,7 @@ TEST(NurseryStartTest, DestroysTheValueOnce) {
   });
 }
 
-TEST(NurseryStartTest, HandsOnFunctionAndArguments) {
+TEST(NurseryStartTest, PassesOnFunctionAndArguments) {
   struct Server {
     Co<void> Run(TaskStatus<int> ready, int by) {
       ready.Started(count += by);
@@ -141,7 +141,7 @@ TEST(NurseryStartTest, HandsOnFunctionAndArguments) {
   Server server;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     std::string changed;
-    // Not made inside the co_await: g++ 12 destroys the captured twice.
+    // Not made inside the co_await: g++ 12 destroys the captures twice.
     auto child = [captured = std::make_unique<int>(1)](
                      TaskStatus<int> ready, std::unique_ptr<int> moved,
                      std::string& referred) -> Co<void> {
@@ -305,7 +305,7 @@ TEST(NurseryStartTest, TheTaskBeginsInTheContextOfTheCaller) {
 
 // ---------------------------------------------------- failures before Started
 
-TEST(NurseryStartTest, AFailureBeforeStartedComesOutOfStart) {
+TEST(NurseryStartTest, AFailureBeforeStartedIsTheResultOfStart) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     absl::StatusOr<int> started = co_await nursery.Start<int>(
         [](TaskStatus<int>, Counted) -> Co<absl::Status> {
@@ -315,7 +315,7 @@ TEST(NurseryStartTest, AFailureBeforeStartedComesOutOfStart) {
         Counted());
     EXPECT_EQ(started.status(), absl::UnavailableError("port in use"));
     EXPECT_EQ(Counted::live(), 0);
-    // The nursery has heard nothing of it.
+    // The nursery does not know of the failure.
     EXPECT_EQ(nursery.child_count(), 0u);
     EXPECT_FALSE(nursery.cancel_scope().cancel_called());
     EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -339,7 +339,7 @@ TEST(NurseryStartTest, EndingWithoutStartedIsAFailedPrecondition) {
   });
 }
 
-TEST(NurseryStartTest, CancelledOfItsOwnAccordComesOutOfStart) {
+TEST(NurseryStartTest, CancelledOfItsOwnAccordIsTheResultOfStart) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     absl::Status started =
         co_await nursery.Start([](TaskStatus<>) -> Co<absl::Status> {
@@ -352,7 +352,7 @@ TEST(NurseryStartTest, CancelledOfItsOwnAccordComesOutOfStart) {
 
 #if defined(__cpp_exceptions)
 
-TEST(NurseryStartTest, AnExceptionBeforeStartedComesOutOfStart) {
+TEST(NurseryStartTest, AnExceptionBeforeStartedPropagatesOutOfStart) {
   int caught = 0;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     try {
@@ -372,7 +372,7 @@ TEST(NurseryStartTest, AnExceptionBeforeStartedComesOutOfStart) {
   EXPECT_EQ(caught, 3);
 }
 
-TEST(NurseryStartTest, AnExceptionOfTheFunctionItselfComesOutOfStart) {
+TEST(NurseryStartTest, AnExceptionOfTheFunctionItselfPropagatesOutOfStart) {
   int caught = 0;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     try {
@@ -417,7 +417,7 @@ TEST(NurseryStartTest, R33_AnExceptionOfTheValuesMovePropagatesOutOfStart) {
 
 // ----------------------------------------------------- failures after Started
 
-TEST(NurseryStartTest, AFailureAfterStartedComesOutOfTheNursery) {
+TEST(NurseryStartTest, AFailureAfterStartedIsTheResultOfTheNursery) {
   Event go;
   absl::Status started = absl::UnknownError("not set");
   absl::Status slept;
@@ -436,8 +436,8 @@ TEST(NurseryStartTest, AFailureAfterStartedComesOutOfTheNursery) {
   EXPECT_EQ(status, absl::DataLossError("later"));
 }
 
-// It is no child of Start()'s any more, although Start() has not gone on yet.
-TEST(NurseryStartTest, AFailureInTheSameStepAsStartedComesOutOfTheNursery) {
+// The task has left Start()'s nursery, although Start() has not resumed yet.
+TEST(NurseryStartTest, AFailureInTheSameStepAsStartedIsTheResultOfTheNursery) {
   absl::Status started = absl::UnknownError("not set");
   const absl::Status status = RunNursery([&](Nursery& nursery) -> Co<void> {
     started =
@@ -452,7 +452,7 @@ TEST(NurseryStartTest, AFailureInTheSameStepAsStartedComesOutOfTheNursery) {
 
 #if defined(__cpp_exceptions)
 
-TEST(NurseryStartTest, AnExceptionAfterStartedComesOutOfTheNursery) {
+TEST(NurseryStartTest, AnExceptionAfterStartedPropagatesOutOfTheNursery) {
   absl::Status started = absl::UnknownError("not set");
   EXPECT_THROW(RunNursery([&](Nursery& nursery) -> Co<void> {
                  started = co_await nursery.Start(
@@ -567,15 +567,15 @@ TEST(NurseryStartTest, AFailureOutweighsTheCancellationOfStart) {
   });
 }
 
-// What has been delivered is not taken back.
-TEST(NurseryStartTest, CancelledAfterStartedItGivesTheValue) {
+// A delivered value is not replaced by a cancellation.
+TEST(NurseryStartTest, CancelledAfterStartedItReturnsTheValue) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     CancelScope scope;
     absl::StatusOr<int> started =
         co_await nursery.Start<int>([&](TaskStatus<int> ready) -> Co<void> {
           ready.Started(8);
           scope.Cancel();
-          // And the task is out of the caller's reach.
+          // And the caller's scope no longer reaches the task.
           EXPECT_TRUE((co_await Checkpoint()).ok());
         });
     EXPECT_EQ(started.value_or(0), 8);
@@ -668,8 +668,7 @@ TEST(NurseryStartTest, AFailureInTheNurseryCancelsAStartedTask) {
   EXPECT_EQ(status, absl::InternalError("another child"));
 }
 
-// -------------------------------------- what the task has opened before
-// Started
+// --------------------------------------------- what was opened before Started
 
 TEST(NurseryStartTest, AScopeOpenedBeforeStartedMovesAlong) {
   MockClock clock;
@@ -773,8 +772,8 @@ TEST(NurseryStartTest, ANurseryOpenedBeforeStartedMovesAlong) {
   EXPECT_EQ(cancelled, 3);
 }
 
-// One of the task's own tasks says that it is ready, while it waits for them.
-TEST(NurseryStartTest, AnyTaskMaySayThatItIsReady) {
+// A child of the task calls Started() while the task waits for its children.
+TEST(NurseryStartTest, AnyTaskMayCallStarted) {
   Event stop;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Task* child = nullptr;
@@ -796,8 +795,8 @@ TEST(NurseryStartTest, AnyTaskMaySayThatItIsReady) {
   });
 }
 
-// A task that it spawns beside itself is Start()'s business to the end.
-TEST(NurseryStartTest, AFailureBesideTheTaskComesOutOfStart) {
+// A task that is spawned beside it belongs to Start() to the end.
+TEST(NurseryStartTest, AFailureBesideTheTaskIsTheResultOfStart) {
   Event stop;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     absl::Status started =
@@ -814,7 +813,7 @@ TEST(NurseryStartTest, AFailureBesideTheTaskComesOutOfStart) {
   });
 }
 
-// -------------------------------------------------------- the nursery is there
+// ------------------------------------------------------- the nursery is there
 
 TEST(NurseryStartTest, APendingStartKeepsTheNurseryOpen) {
   std::vector<std::string> log;
@@ -873,7 +872,7 @@ TEST(NurseryStartTest, AStartThatFailsLetsTheNurseryClose) {
   });
 }
 
-TEST(NurseryStartTest, AClosedNurseryStartsNoMore) {
+TEST(NurseryStartTest, AClosedNurseryStartsNoTask) {
   bool ran = false;
   const auto late = [&](Nursery& outer) -> Co<void> {
     Nursery* inner = nullptr;
@@ -926,7 +925,7 @@ TEST(NurseryStartTest, StartsInSynchronousCode) {
   });
 }
 
-TEST(NurseryStartTest, CancelledInSynchronousCode) {
+TEST(NurseryStartTest, IsCancelledInSynchronousCode) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     EXPECT_TRUE((co_await EnsurePortal()).ok());
     Event waits;
@@ -980,7 +979,7 @@ TEST(NurseryStartTest, WithoutAStackNothingIsStarted) {
 
 // --------------------------------------------------------------- many, nested
 
-TEST(NurseryStartTest, ManyAtOnce) {
+TEST(NurseryStartTest, ManyTasksStartAtOnce) {
   constexpr int kStarts = 1'000;
   std::vector<int> order;
   Event ready_now;
@@ -1043,7 +1042,7 @@ TEST(NurseryStartTest, AStartedTaskStartsAnother) {
   EXPECT_THAT(log, ElementsAre("inner", "outer", "started"));
 }
 
-// The one that starts another is itself moved meanwhile.
+// The task that starts another is itself moved meanwhile.
 TEST(NurseryStartTest, ATaskIsReadyWhileItStartsAnother) {
   Event go;
   Event stop;
@@ -1089,7 +1088,7 @@ TEST(NurseryStartTest, CancelledItCancelsWhatItsTaskStarts) {
   });
 }
 
-// ---------------------------------------------------------------------- misuse
+// --------------------------------------------------------------------- misuse
 
 Co<void> StartedTwice(TaskStatus<int> ready) {
   const TaskStatus<int> copy = ready;
@@ -1115,7 +1114,7 @@ TEST(NurseryStartTest, StartedTwiceIsAnError) {
                               "\"task 1\"; call it once"));
 }
 
-// Long after Start() has gone on.
+// Long after Start() has returned.
 TEST(NurseryStartTest, StartedAgainLaterIsAnError) {
   Event go;
   bool refused = false;

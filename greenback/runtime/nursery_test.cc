@@ -33,9 +33,9 @@ using ::testing::HasSubstr;
 
 Co<absl::Status> Give(absl::Status status) { co_return status; }
 
-// ------------------------------------------------------------ order and extent
+// ----------------------------------------------------------- order and extent
 
-TEST(NurseryTest, WithoutChildren) {
+TEST(NurseryTest, MayHaveNoChildren) {
   bool ran = false;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     EXPECT_EQ(nursery.child_count(), 0u);
@@ -157,8 +157,8 @@ TEST(NurseryTest, ATaskOutsideMaySpawnIntoIt) {
   });
 }
 
-// The body has ended and nobody is left, but its parent has not run yet.
-TEST(NurseryTest, AClosedNurseryTakesNoMore) {
+// The body and all children have ended, but the parent has not run yet.
+TEST(NurseryTest, AClosedNurserySpawnsNoTask) {
   Nursery* inner = nullptr;
   const auto late = [&](Nursery& outer) -> Co<void> {
     outer.StartSoon([&]() -> Co<void> {
@@ -304,14 +304,14 @@ TEST(NurseryTest, DestroysWhatAChildOwnsWhenItEnds) {
 
 // --------------------------------------------------------- failures as status
 
-TEST(NurseryTest, GivesWhatTheBodyGives) {
+TEST(NurseryTest, ReturnsTheResultOfTheBody) {
   EXPECT_EQ(RunNursery([](Nursery&) -> Co<absl::Status> {
               co_return absl::DataLossError("body");
             }),
             absl::DataLossError("body"));
 }
 
-TEST(NurseryTest, GivesTheFailureOfAChild) {
+TEST(NurseryTest, ReturnsTheFailureOfAChild) {
   EXPECT_EQ(RunNursery([](Nursery& nursery) -> Co<void> {
               nursery.StartSoon(Give, absl::DataLossError("child"));
               co_return;
@@ -331,7 +331,7 @@ TEST(NurseryTest, AFailureKeepsItsPayload) {
   EXPECT_EQ(status.GetPayload("url"), absl::Cord("payload"));
 }
 
-TEST(NurseryTest, TheFirstFailureComesOutWithTheTextOfAll) {
+TEST(NurseryTest, TheFirstFailureIsReturnedWithTheTextsOfAll) {
   absl::Status status = RunNursery([](Nursery& nursery) -> Co<absl::Status> {
     nursery.StartSoon(Give, absl::NotFoundError("second"));
     nursery.StartSoon(Give, absl::InternalError("third"));
@@ -439,7 +439,7 @@ TEST(NurseryTest, AFailureCancelsParkedChildren) {
   EXPECT_EQ(cancelled, 3);
 }
 
-// ---------------------------------------------------------------- cancellation
+// --------------------------------------------------------------- cancellation
 
 TEST(NurseryTest, ItsOwnCancellationIsNoFailure) {
   RunNurseryOk([](Nursery& nursery) -> Co<absl::Status> {
@@ -449,7 +449,7 @@ TEST(NurseryTest, ItsOwnCancellationIsNoFailure) {
   });
 }
 
-TEST(NurseryTest, TheCancellationOfAScopeAroundItComesOut) {
+TEST(NurseryTest, TheCancellationOfAScopeAroundItIsReturned) {
   greenback::Run([]() -> Co<void> {
     CancelScope scope;
     absl::Status status =
@@ -481,7 +481,7 @@ TEST(NurseryTest, WaitingForChildrenIsNotCancelledItself) {
           co_return;
         });
     EXPECT_TRUE(child_ended);
-    EXPECT_TRUE(status.ok());  // nobody was cut short
+    EXPECT_TRUE(status.ok());  // no task was cut short
   });
 }
 
@@ -493,7 +493,7 @@ TEST(NurseryTest, AChildCancelledBeforeItsFirstStepRunsToACancellationPoint) {
         [&log](Counted) -> Co<absl::Status> {
           log.push_back("begins");
           absl::Status status = co_await Checkpoint();
-          log.push_back(status.ok() ? "goes on" : "cancelled");
+          log.push_back(status.ok() ? "continues" : "cancelled");
           co_return status;
         },
         Counted());
@@ -528,7 +528,7 @@ TEST(NurseryTest, AChildBeginsInTheNurserysScopeNotInTheSpawners) {
   });
 }
 
-TEST(NurseryTest, CancelledAndFailedGivesTheFailure) {
+TEST(NurseryTest, CancelledAndFailedReturnsTheFailure) {
   EXPECT_EQ(RunNursery([&](Nursery& nursery) -> Co<void> {
               nursery.StartSoon([]() -> Co<absl::Status> {
                 absl::Status slept = co_await SleepForever();
@@ -555,8 +555,7 @@ TEST(NurseryTest, AFailureOutweighsTheCancellationFromOutside) {
   });
 }
 
-// -------------------------------------------------------- failures as
-// exception
+// ------------------------------------------------------ failures as exception
 
 #if defined(__cpp_exceptions)
 
@@ -565,7 +564,7 @@ Co<void> Throw(int value) {
   co_return;
 }
 
-TEST(NurseryTest, AnExceptionOfAChildComesOut) {
+TEST(NurseryTest, AnExceptionOfAChildPropagates) {
   EXPECT_THROW(RunNursery([](Nursery& nursery) -> Co<void> {
                  nursery.StartSoon(Throw, 1);
                  co_return;
@@ -573,7 +572,7 @@ TEST(NurseryTest, AnExceptionOfAChildComesOut) {
                int);
 }
 
-TEST(NurseryTest, AnExceptionOfTheBodyComesOut) {
+TEST(NurseryTest, AnExceptionOfTheBodyPropagates) {
   EXPECT_THROW(RunNursery([](Nursery& nursery) -> Co<void> {
                  nursery.StartSoon(SleepForever);
                  throw std::runtime_error("body");
@@ -582,7 +581,7 @@ TEST(NurseryTest, AnExceptionOfTheBodyComesOut) {
                std::runtime_error);
 }
 
-TEST(NurseryTest, AnExceptionOfTheBodysFunctionComesOut) {
+TEST(NurseryTest, AnExceptionOfTheBodysFunctionPropagates) {
   EXPECT_THROW(RunNursery([](Nursery& nursery) -> Co<void> {
                  nursery.StartSoon(SleepForever);
                  throw std::runtime_error("no coroutine");
@@ -590,7 +589,7 @@ TEST(NurseryTest, AnExceptionOfTheBodysFunctionComesOut) {
                std::runtime_error);
 }
 
-TEST(NurseryTest, AnExceptionOfAChildsFunctionComesOut) {
+TEST(NurseryTest, AnExceptionOfAChildsFunctionPropagates) {
   EXPECT_THROW(RunNursery([](Nursery& nursery) -> Co<void> {
                  nursery.StartSoon(
                      []() -> Co<void> { throw std::runtime_error("no co"); });
@@ -615,7 +614,7 @@ TEST(NurseryTest, AnExceptionCancelsTheOthers) {
   EXPECT_EQ(cancelled, 2);
 }
 
-TEST(NurseryTest, SeveralExceptionsComeOutAsAGroup) {
+TEST(NurseryTest, SeveralExceptionsPropagateAsAGroup) {
   std::vector<int> values;
   std::string what;
   try {
@@ -646,7 +645,7 @@ TEST(NurseryTest, SeveralExceptionsComeOutAsAGroup) {
   EXPECT_THAT(what, HasSubstr("[two]"));
 }
 
-TEST(NurseryTest, ExceptionsAndStatusesComeOutAsAGroup) {
+TEST(NurseryTest, ExceptionsAndStatusesPropagateAsAGroup) {
   absl::Status status;
   int value = 0;
   try {
@@ -699,7 +698,7 @@ TEST(NurseryTest, CancelledStatusesDoNotMakeAGroup) {
                int);
 }
 
-TEST(NurseryTest, AnExceptionLeavesNothing) {
+TEST(NurseryTest, AnExceptionLeavesNothingBehind) {
   const auto child = [](Counted) -> Co<void> {
     Counted local;
     co_await CancelShieldedCheckpoint();
@@ -716,7 +715,7 @@ TEST(NurseryTest, AnExceptionLeavesNothing) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-TEST(NurseryTest, AnArgumentThatCannotBeKeptComesOutOfStartSoon) {
+TEST(NurseryTest, AnExceptionOfAnArgumentPropagatesOutOfStartSoon) {
   struct ThrowsWhenCopied {
     ThrowsWhenCopied() = default;
     ThrowsWhenCopied(const ThrowsWhenCopied&) { throw 3; }
@@ -732,9 +731,9 @@ TEST(NurseryTest, AnArgumentThatCannotBeKeptComesOutOfStartSoon) {
 
 #endif  // defined(__cpp_exceptions)
 
-// ------------------------------------------------------------------ misnesting
+// ----------------------------------------------------------------- misnesting
 
-// As OpenNursery() makes them, but ended by hand.
+// Made as OpenNursery() makes them, but destroyed by hand.
 void EndNurseriesInTheWrongOrder() {
   greenback::Run([]() -> Co<void> {
     auto first = std::make_unique<Nursery>();
@@ -768,7 +767,7 @@ TEST(NurseryDeathTest, OneThatOutlivesItsTaskDies) {
                "of task \"careless\" ends while one inside it is open");
 }
 
-// --------------------------------------------------------------------- churn
+// ---------------------------------------------------------------------- churn
 
 TEST(NurseryTest, ManyChildrenOneAfterTheOtherNeedMemoryForTheLiveOnes) {
   constexpr int kChildren = 100'000;
@@ -789,8 +788,8 @@ TEST(NurseryTest, ManyChildrenOneAfterTheOtherNeedMemoryForTheLiveOnes) {
     }
   });
   EXPECT_EQ(ended, kChildren);
-  // Two or three for each of ten children: what was given, what it was moved
-  // to, and the coroutine's own.
+  // Two or three for each of ten children: the argument, what it was moved to,
+  // and the coroutine's own.
   EXPECT_LE(most, 40);
   EXPECT_EQ(Counted::live(), 0);
 }

@@ -43,7 +43,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// In a run of its own. What it wrote is captured.
+// Runs a process in a run of its own, and captures its output.
 absl::StatusOr<ProcessResult> RunAlone(ProcessOptions options) {
   options.capture_stdout = true;
   options.capture_stderr = true;
@@ -69,7 +69,7 @@ class ProcessTest : public ::testing::Test {
 
 // --------------------------------------------------------------------- output
 
-TEST_F(ProcessTest, CapturesWhatItWrites) {
+TEST_F(ProcessTest, CapturesTheOutput) {
   absl::StatusOr<ProcessResult> ran = RunShell("echo out; echo err >&2");
   ASSERT_TRUE(ran.ok()) << ran.status();
   EXPECT_EQ(ran->stdout_text, "out\n");
@@ -77,7 +77,7 @@ TEST_F(ProcessTest, CapturesWhatItWrites) {
   EXPECT_TRUE(ran->ok());
 }
 
-TEST_F(ProcessTest, CapturesOnlyWhatItIsAskedFor) {
+TEST_F(ProcessTest, CapturesOnlyTheStreamsThatAreRequested) {
   ProcessOptions options("sh", "-c", "echo out; echo err >&2");
   options.capture_stdout = true;
   ::testing::internal::CaptureStderr();
@@ -132,7 +132,7 @@ TEST_F(ProcessTest, FeedsAndCapturesAtTheSameTime) {
   EXPECT_TRUE(ran->stdout_text == input);
 }
 
-TEST_F(ProcessTest, InputThatNobodyReadsIsNoError) {
+TEST_F(ProcessTest, InputThatIsNotReadIsNoError) {
   ProcessOptions options("true");
   options.input = std::string(1'000'000, 'x');
   absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
@@ -140,8 +140,8 @@ TEST_F(ProcessTest, InputThatNobodyReadsIsNoError) {
   EXPECT_TRUE(ran->ok());
 }
 
-// A program that has handlers of its own notices nothing of that.
-TEST_F(ProcessTest, InputThatNobodyReadsRaisesNoSignal) {
+// A program's own handler of SIGPIPE is not called.
+TEST_F(ProcessTest, InputThatIsNotReadRaisesNoSignal) {
   static volatile sig_atomic_t raised = 0;
   raised = 0;
   struct sigaction action = {};
@@ -159,10 +159,9 @@ TEST_F(ProcessTest, InputThatNobodyReadsRaisesNoSignal) {
   sigaction(SIGPIPE, &before, nullptr);
 }
 
-// ------------------------------------------------------------------ how it
-// ends
+// ---------------------------------------------------------------- how it ends
 
-TEST_F(ProcessTest, GivesTheExitCode) {
+TEST_F(ProcessTest, ReturnsTheExitCode) {
   for (int code : {0, 1, 42, 255}) {
     absl::StatusOr<ProcessResult> ran = RunShell(absl::StrCat("exit ", code));
     ASSERT_TRUE(ran.ok()) << ran.status();
@@ -172,7 +171,7 @@ TEST_F(ProcessTest, GivesTheExitCode) {
   }
 }
 
-TEST_F(ProcessTest, GivesTheSignal) {
+TEST_F(ProcessTest, ReturnsTheSignal) {
   for (int signal : {SIGKILL, SIGTERM, SIGUSR1}) {
     absl::StatusOr<ProcessResult> ran =
         RunShell(absl::StrCat("echo before; kill -", signal, " $$"));
@@ -205,9 +204,9 @@ TEST_F(ProcessTest, BeginsWithoutBlockedOrIgnoredSignals) {
             0u);
 }
 
-// --------------------------------------------------------------------- options
+// -------------------------------------------------------------------- options
 
-TEST_F(ProcessTest, HandsOnArgumentsAsTheyAre) {
+TEST_F(ProcessTest, PassesOnArgumentsAsTheyAre) {
   absl::StatusOr<ProcessResult> ran =
       RunAlone({"printf", "[%s]", "a b", "", "$HOME", "*"});
   ASSERT_TRUE(ran.ok()) << ran.status();
@@ -267,13 +266,12 @@ TEST_F(ProcessTest, InheritsNoDescriptorButTheThree) {
   options.input = "x";
   absl::StatusOr<ProcessResult> ran = RunAlone(std::move(options));
   ASSERT_TRUE(ran.ok()) << ran.status();
-  // 0, 1, 2, the directory; and those that this process has inherited itself.
+  // 0, 1, 2, the directory, and those that this process has inherited itself.
   const int inherited = std::atoi(ran->stdout_text.c_str());
   EXPECT_LE(inherited, 4 + (CountDescriptors() - 3));
 }
 
-// -----------------------------------------------------------------------
-// errors
+// --------------------------------------------------------------------- errors
 
 TEST_F(ProcessTest, AMissingProgramIsNotFound) {
   absl::StatusOr<ProcessResult> ran = RunAlone({"no-such-program-anywhere"});
@@ -341,9 +339,9 @@ TEST_F(ProcessTest, R41_AnEnvironmentEntryWithoutANameIsRefused) {
   }
 }
 
-// ---------------------------------------------------------------- cancellation
+// --------------------------------------------------------------- cancellation
 
-// Calls of functions that take a process by its number.
+// The calls of functions that refer to a process by its number.
 int calls_by_number = 0;
 
 TEST_F(ProcessTest, R45_AProcessIsKnownByItsPidfdAlone) {
@@ -362,7 +360,7 @@ TEST_F(ProcessTest, R45_AProcessIsKnownByItsPidfdAlone) {
   EXPECT_EQ(calls_by_number, 0);
 }
 
-// An error that the next calls of pidfd_open() give; 0: none is made up.
+// The errors with which the next calls of pidfd_open() fail; 0: a real call.
 std::vector<int> pidfd_open_errors;
 
 TEST_F(ProcessTest, R45_WithoutAPidfdOfTheProcessItIsKilledAndReaped) {
@@ -381,14 +379,15 @@ TEST_F(ProcessTest, R45_WithoutPidfdsNothingIsStarted) {
   EXPECT_THAT(pidfd_open_errors, IsEmpty());
 }
 
-// Whatever descriptor cannot be had, nothing is left, and no number is used.
+// Whichever descriptor cannot be opened, nothing is left behind, and no process
+// is referred to by its number.
 TEST_F(ProcessTest, R45_WithoutDescriptorsTheErrorSaysSo) {
   calls_by_number = 0;
   int failed = 0, succeeded = 0;
   greenback::Run([&]() -> Co<void> {
     rlimit before;
     getrlimit(RLIMIT_NOFILE, &before);
-    // Those in use are numbered without gaps, but for few.
+    // The descriptors in use are numbered with few gaps.
     const int in_use = CountDescriptors();
     for (int more = 0; more < 24; ++more) {
       for (const bool with_pipes : {false, true}) {
@@ -412,9 +411,9 @@ TEST_F(ProcessTest, R45_WithoutDescriptorsTheErrorSaysSo) {
   EXPECT_EQ(calls_by_number, 0);
 }
 
-// The process seems to read and write without end: whoever reads its pipe gets
-// as much as asked for, and whoever writes is rid of one byte. After so many
-// calls in a row the pipe seems to be empty, or full.
+// The process seems to read and write without end: reading its pipe returns as
+// much as requested, and writing takes one byte. After a number of calls in a
+// row the pipe seems to be empty, or full.
 constexpr int kMostCallsInARow = 1'000;
 bool pipes_are_endless = false;
 int calls_in_a_row = 0;
@@ -430,8 +429,8 @@ bool IsEndlessPipe(int descriptor) {
   return true;
 }
 
-// Has another task take steps, always ready, while a process is read or written
-// to, until after_steps(steps) ends that.
+// Another task, which is always ready, takes steps while the process is read or
+// written to, until after_steps(steps) ends that.
 absl::Status RunEndless(ProcessOptions options,
                         std::function<void(CancelScope&, int)> after_steps,
                         RunOptions run_options = RunOptions()) {
@@ -514,7 +513,7 @@ TEST_F(ProcessTest, CancellingKillsAndReaps) {
   });
 }
 
-TEST_F(ProcessTest, CancellingWhileItIsFedAndRead) {
+TEST_F(ProcessTest, CancellingKillsItWhileItIsFedAndRead) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     CancelScope scope;
     nursery.StartSoon([&scope]() -> Co<void> {
@@ -534,7 +533,7 @@ TEST_F(ProcessTest, CancellingWhileItIsFedAndRead) {
   });
 }
 
-TEST_F(ProcessTest, CancelledAlreadyItRunsForNoTime) {
+TEST_F(ProcessTest, CancelledAlreadyItStartsNothing) {
   greenback::Run([]() -> Co<void> {
     CancelScope scope;
     scope.Cancel();
@@ -580,7 +579,7 @@ TEST_F(ProcessTest, RunsInSynchronousCode) {
   });
 }
 
-// It ends because of what another task does.
+// The process ends because of what another task does.
 TEST_F(ProcessTest, OthersRunMeanwhile) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     CancelScope* scope_of_process = nullptr;
@@ -596,7 +595,7 @@ TEST_F(ProcessTest, OthersRunMeanwhile) {
   });
 }
 
-TEST_F(ProcessTest, AHundredAtOnce) {
+TEST_F(ProcessTest, AHundredRunAtOnce) {
   int right = 0;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     for (int i = 0; i < 100; ++i) {
@@ -618,7 +617,7 @@ TEST_F(ProcessTest, AHundredAtOnce) {
   EXPECT_EQ(right, 100);
 }
 
-TEST_F(ProcessTest, AHundredAtOnceThroughPortals) {
+TEST_F(ProcessTest, AHundredRunAtOnceThroughPortals) {
   int right = 0;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     for (int i = 0; i < 100; ++i) {

@@ -41,8 +41,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// ----------------------------------------------------------------------
-// results
+// -------------------------------------------------------------------- results
 
 template <class Fn>
 using ResultOf = AwaitResult<decltype(RunInThread(std::declval<Fn>()))>;
@@ -55,7 +54,7 @@ static_assert(
 static_assert(std::is_same_v<ResultOf<std::unique_ptr<int> (*)()>,
                              absl::StatusOr<std::unique_ptr<int>>>);
 
-TEST(RunInThreadTest, GivesNothing) {
+TEST(RunInThreadTest, ReturnsNothing) {
   bool called = false;
   EXPECT_EQ(
       greenback::Run([&] { return RunInThread([&called] { called = true; }); }),
@@ -63,12 +62,12 @@ TEST(RunInThreadTest, GivesNothing) {
   EXPECT_TRUE(called);
 }
 
-TEST(RunInThreadTest, GivesAValue) {
+TEST(RunInThreadTest, ReturnsAValue) {
   EXPECT_EQ(
       greenback::Run([] { return RunInThread([] { return 5; }); }).value(), 5);
 }
 
-TEST(RunInThreadTest, GivesWhatCanOnlyBeMoved) {
+TEST(RunInThreadTest, ReturnsAMoveOnlyValue) {
   absl::StatusOr<std::unique_ptr<std::string>> result = greenback::Run([] {
     return RunInThread([] { return std::make_unique<std::string>("moved"); });
   });
@@ -76,7 +75,7 @@ TEST(RunInThreadTest, GivesWhatCanOnlyBeMoved) {
   EXPECT_EQ(**result, "moved");
 }
 
-TEST(RunInThreadTest, GivesWhatHasNoDefault) {
+TEST(RunInThreadTest, ReturnsAValueWithoutADefaultConstructor) {
   struct NoDefault {
     explicit NoDefault(int value) : value(value) {}
     int value;
@@ -87,7 +86,7 @@ TEST(RunInThreadTest, GivesWhatHasNoDefault) {
             6);
 }
 
-TEST(RunInThreadTest, AStatusComesOutAsItIs) {
+TEST(RunInThreadTest, AStatusIsReturnedAsItIs) {
   EXPECT_EQ(greenback::Run([] {
               return RunInThread([] { return absl::NotFoundError("no file"); });
             }),
@@ -97,7 +96,7 @@ TEST(RunInThreadTest, AStatusComesOutAsItIs) {
             absl::OkStatus());
 }
 
-TEST(RunInThreadTest, AStatusOrComesOutAsItIs) {
+TEST(RunInThreadTest, AStatusOrIsReturnedAsItIs) {
   const auto read = [](bool found) -> absl::StatusOr<std::string> {
     if (!found) return absl::NotFoundError("no file");
     return "text";
@@ -128,7 +127,7 @@ TEST(RunInThreadTest, TakesArguments) {
   });
 }
 
-TEST(RunInThreadTest, FunctionArgumentsAndResultGo) {
+TEST(RunInThreadTest, FunctionArgumentsAndResultAreDestroyed) {
   greenback::Run([]() -> Co<void> {
     {
       // Not a temporary, which g++ 12 destroys twice in a co_await.
@@ -156,7 +155,7 @@ TEST(RunInThreadTest, UnawaitedItCallsNothing) {
 
 #if defined(__cpp_exceptions)
 
-TEST(RunInThreadTest, AnExceptionComesOutWhereItIsAwaited) {
+TEST(RunInThreadTest, AnExceptionPropagatesToTheAwaiter) {
   greenback::Run([]() -> Co<void> {
     const auto fail = []() -> int {
       throw std::runtime_error("in the thread");
@@ -168,7 +167,7 @@ TEST(RunInThreadTest, AnExceptionComesOutWhereItIsAwaited) {
       what = error.what();
     }
     EXPECT_EQ(what, "in the thread");
-    // Nothing is broken.
+    // Another call works.
     EXPECT_EQ((co_await RunInThread([] { return 1; })).value(), 1);
   });
   EXPECT_THROW(
@@ -179,7 +178,7 @@ TEST(RunInThreadTest, AnExceptionComesOutWhereItIsAwaited) {
                int);
 }
 
-TEST(RunInThreadTest, AnExceptionComesOutInSynchronousCode) {
+TEST(RunInThreadTest, AnExceptionPropagatesInSynchronousCode) {
   greenback::Run([]() -> Co<void> {
     EXPECT_TRUE((co_await EnsurePortal()).ok());
     EXPECT_THROW((void)Await(RunInThread([owned = Counted()] { throw 2; })),
@@ -190,10 +189,9 @@ TEST(RunInThreadTest, AnExceptionComesOutInSynchronousCode) {
 
 #endif  // defined(__cpp_exceptions)
 
-// ------------------------------------------------------------ where, and
-// meanwhile
+// ------------------------------------------------------- threads of the calls
 
-TEST(RunInThreadTest, CallsOnAnotherThreadAndGoesOnOnThis) {
+TEST(RunInThreadTest, CallsOnAnotherThreadAndResumesOnThisOne) {
   const std::thread::id run_thread = std::this_thread::get_id();
   greenback::Run([&]() -> Co<void> {
     const absl::StatusOr<std::thread::id> other =
@@ -219,7 +217,7 @@ TEST(RunInThreadTest, OtherTasksRunMeanwhile) {
   EXPECT_THAT(log, ElementsAre("others", "thread"));
 }
 
-TEST(RunInThreadTest, InSynchronousCodeOtherTasksRunMeanwhileToo) {
+TEST(RunInThreadTest, OtherTasksRunMeanwhileInSynchronousCodeToo) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     std::latch others_ran(1);
@@ -241,7 +239,7 @@ TEST(RunInThreadTest, InSynchronousCodeOtherTasksRunMeanwhileToo) {
   EXPECT_THAT(log, ElementsAre("others", "thread"));
 }
 
-TEST(RunInThreadTest, ManyWorkAtTheSameTime) {
+TEST(RunInThreadTest, ManyCallsRunAtTheSameTime) {
   constexpr int kTasks = 8;
   std::latch all(kTasks);
   int ended = 0;
@@ -260,7 +258,7 @@ TEST(RunInThreadTest, ManyWorkAtTheSameTime) {
   EXPECT_EQ(ended, kTasks);
 }
 
-TEST(RunInThreadTest, NoMoreThanMaxThreadsAtATime) {
+TEST(RunInThreadTest, NoMoreThanMaxThreadsRunAtATime) {
   constexpr int kMost = 2;
   RunOptions options;
   options.max_threads = kMost;
@@ -306,7 +304,7 @@ TEST(RunInThreadTest, TheFunctionIsOutsideAnyRun) {
     EXPECT_EQ(awaited.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(std::string(awaited.message()),
                 HasSubstr("no task is running on this thread"));
-    // So it may have one of its own.
+    // So it may have a run of its own.
     EXPECT_EQ((co_await RunInThread([] {
                 return greenback::Run([]() -> Co<int> { co_return 9; });
               })).value(),
@@ -338,24 +336,23 @@ TEST(RunInThreadTest, TheFunctionReachesTheRunThroughAToken) {
   });
 }
 
-// --------------------------------------------------------------------
-// cancellation
+// --------------------------------------------------------------- cancellation
 
-// Keeps the only thread of a run busy until it is told to go on.
+// Keeps the only thread of a run busy until it is released.
 class Blocker {
  public:
   Co<absl::Status> Block() {
     return RunInThread([this] {
       begun_.count_down();
-      go_on_.wait();
+      may_end_.wait();
     });
   }
   void WaitUntilBlocked() { begun_.wait(); }
-  void Unblock() { go_on_.count_down(); }
+  void Unblock() { may_end_.count_down(); }
 
  private:
   std::latch begun_{1};
-  std::latch go_on_{1};
+  std::latch may_end_{1};
 };
 
 TEST(RunInThreadTest, CancelledWhileItIsQueuedItIsNeverCalled) {
@@ -440,7 +437,7 @@ TEST(RunInThreadTest, CancelledWhenItRunsItIsWaitedFor) {
     RunNurseryOk([&](Nursery& nursery) -> Co<void> {
       EXPECT_TRUE((co_await EnsurePortal()).ok());
       std::latch begun(1);
-      std::latch go_on(1);
+      std::latch may_end(1);
       bool returned = false;
       CancelScope scope;
       nursery.StartSoon([&]() -> Co<void> {
@@ -450,12 +447,12 @@ TEST(RunInThreadTest, CancelledWhenItRunsItIsWaitedFor) {
           EXPECT_TRUE((co_await Checkpoint()).ok());
           EXPECT_FALSE(returned);
         }
-        go_on.count_down();
+        may_end.count_down();
       });
       const auto call = [&] {
         return RunInThread([&] {
           begun.count_down();
-          go_on.wait();
+          may_end.wait();
           return 3;
         });
       };
@@ -466,7 +463,7 @@ TEST(RunInThreadTest, CancelledWhenItRunsItIsWaitedFor) {
         result = co_await call();
       }
       returned = true;
-      // What it gives is not lost, and the next cancellation point tells.
+      // Its result is not lost, and the next cancellation point is cancelled.
       EXPECT_EQ(result.value(), 3);
       EXPECT_FALSE(scope.cancelled_caught());
       EXPECT_TRUE(absl::IsCancelled(co_await Checkpoint()));
@@ -474,8 +471,8 @@ TEST(RunInThreadTest, CancelledWhenItRunsItIsWaitedFor) {
   }
 }
 
-// Cancelled at about the moment when it begins: called or not, one of the two.
-TEST(RunInThreadTest, CancelledAsItBegins) {
+// Cancelled at about the moment when it begins: it is called, or it is not.
+TEST(RunInThreadTest, CancelledAsItBeginsItIsCalledOrIsNot) {
   int called_count = 0;
   greenback::Run([&]() -> Co<void> {
     for (int round = 0; round < 500; ++round) {
@@ -501,8 +498,7 @@ TEST(RunInThreadTest, CancelledAsItBegins) {
   EXPECT_LE(called_count, 500);
 }
 
-// ------------------------------------------------------------------------
-// context
+// -------------------------------------------------------------------- context
 
 TEST(RunInThreadTest, TheContextIsACopyOfTheTasks) {
   TaskLocal<std::string> variable("default");
@@ -517,7 +513,8 @@ TEST(RunInThreadTest, TheContextIsACopyOfTheTasks) {
       return seen;
     };
     EXPECT_EQ((co_await RunInThread(look_and_set)).value(), "the task's");
-    // What it has set is seen neither here nor by what its thread does next.
+    // What it has set is visible neither here nor to the next call on its
+    // thread.
     EXPECT_EQ(variable.Get(), "the task's");
     EXPECT_EQ((co_await RunInThread(look_and_set)).value(), "the task's");
     variable.Reset();
@@ -526,7 +523,7 @@ TEST(RunInThreadTest, TheContextIsACopyOfTheTasks) {
   });
 }
 
-TEST(RunInThreadTest, WhatTheFunctionSetsGoesWithTheCall) {
+TEST(RunInThreadTest, WhatTheFunctionSetsEndsWithTheCall) {
   TaskLocal<std::shared_ptr<Counted>> variable;
   greenback::Run([&]() -> Co<void> {
     EXPECT_TRUE((co_await RunInThread([&] {
@@ -536,10 +533,9 @@ TEST(RunInThreadTest, WhatTheFunctionSetsGoesWithTheCall) {
   });
 }
 
-// ------------------------------------------------------------------------
-// threads
+// -------------------------------------------------------------------- threads
 
-// Of those that have used one, how many live.
+// Counts the living threads among those that have used one.
 struct CountsThreads {
   CountsThreads() { ++live; }
   ~CountsThreads() { --live; }
@@ -581,7 +577,7 @@ TEST(RunInThreadTest, ThreadsEndWithTheRun) {
     EXPECT_EQ(CountsThreads::live, 0);
   };
   run();
-  // The kernel takes them off its list in its own time.
+  // The kernel removes them from its list some time later.
   const int threads = CountThreads();
   for (int i = 0; i < 20; ++i) run();
   while (CountThreads() > threads) std::this_thread::yield();
@@ -617,7 +613,7 @@ TEST(RunInThreadTest, WithoutAnyThreadItSaysSo) {
 }
 
 TEST(RunInThreadDeathTest, OutsideARunIsAnError) {
-  // A coroutine that nobody runs: it ends where it begins.
+  // A coroutine that no run executes: it ends where it begins.
   const auto call = []() -> Detached {
 #if defined(__cpp_exceptions)
     EXPECT_THROW((void)co_await RunInThread([] {}), std::logic_error);

@@ -114,7 +114,7 @@ TEST(RunLocalTest, StaysWhereItIsWhenOthersAreMade) {
 
 // ------------------------------------------------------------------- lifetime
 
-TEST(RunLocalTest, IsMadeWhenItIsFirstAskedFor) {
+TEST(RunLocalTest, IsMadeWhenItIsFirstRequested) {
   RunLocal<Counted> unused;
   RunLocal<Counted> used;
   greenback::Run([&]() -> Co<void> {
@@ -174,13 +174,13 @@ TEST(RunLocalTest, TheLastMadeIsDestroyedFirst) {
   EXPECT_THAT(log, ElementsAre("1", "3", "0", "2"));
 }
 
-TEST(RunLocalTest, TheVariableMayGoFirst) {
+TEST(RunLocalTest, TheVariableMayBeDestroyedFirst) {
   auto variable = std::make_unique<RunLocal<Counted>>();
   greenback::Run([&]() -> Co<void> {
     variable->Get().value = 1;
     variable.reset();
     EXPECT_EQ(Counted::live(), 1);
-    // At what may be the same place: another variable all the same.
+    // Another variable, although it may be at the same address.
     variable = std::make_unique<RunLocal<Counted>>();
     EXPECT_EQ(variable->Get().value, 0);
     EXPECT_EQ(Counted::live(), 2);
@@ -222,14 +222,14 @@ TEST(RunLocalTest, WhatCouldNotBeMadeIsTriedAgain) {
 
 #endif  // defined(__cpp_exceptions)
 
-// --------------------------------------------------- while one is being made
+// ---------------------------------------------------- while one is being made
 
 RunLocal<std::string>& Name() {
   static auto& variable = *new RunLocal<std::string>("the name");
   return variable;
 }
 
-// Keeps what it has found, and looks at it again when it goes.
+// Keeps what it has found, and uses it again in its destructor.
 struct Greeting {
   Greeting() : name(&Name().Get()), text("hello, " + *name) {}
   ~Greeting() { last_seen = *name; }
@@ -295,7 +295,7 @@ TEST(RunLocalTest, EachRunOnTheSameThreadHasItsOwn) {
 
 TEST(RunLocalTest, RunsOnTwoThreadsHaveEachTheirOwn) {
   RunLocal<int> variable(0);
-  // Neither is done before both have set theirs.
+  // Neither run ends before both have set their value.
   Signal first_to_second;
   Signal second_to_first;
   const auto run = [&](Signal& mine, Signal& others, int value) {

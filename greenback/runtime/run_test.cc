@@ -37,7 +37,7 @@ using ::testing::HasSubstr;
 
 // -------------------------------------------------------------------- results
 
-TEST(RunTest, GivesNothing) {
+TEST(RunTest, ReturnsNothing) {
   bool ran = false;
   const auto main = [&]() -> Co<void> {
     ran = true;
@@ -48,38 +48,38 @@ TEST(RunTest, GivesNothing) {
   EXPECT_TRUE(ran);
 }
 
-TEST(RunTest, GivesAValue) {
+TEST(RunTest, ReturnsAValue) {
   EXPECT_EQ(greenback::Run([]() -> Co<int> { co_return 42; }), 42);
 }
 
-TEST(RunTest, GivesAReference) {
+TEST(RunTest, ReturnsAReference) {
   int value = 0;
   const auto main = [&]() -> Co<int&> { co_return value; };
   int& result = greenback::Run(main);
   EXPECT_EQ(&result, &value);
 }
 
-TEST(RunTest, GivesAMoveOnlyValue) {
+TEST(RunTest, ReturnsAMoveOnlyValue) {
   std::unique_ptr<int> result = greenback::Run(
       []() -> Co<std::unique_ptr<int>> { co_return std::make_unique<int>(7); });
   EXPECT_EQ(*result, 7);
 }
 
-TEST(RunTest, GivesAStatus) {
+TEST(RunTest, ReturnsAStatus) {
   EXPECT_EQ(greenback::Run([]() -> Co<absl::Status> {
               co_return absl::NotFoundError("none");
             }),
             absl::NotFoundError("none"));
 }
 
-TEST(RunTest, GivesAStatusOr) {
+TEST(RunTest, ReturnsAStatusOr) {
   absl::StatusOr<std::string> result = greenback::Run(
       []() -> Co<absl::StatusOr<std::string>> { co_return "text"; });
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(*result, "text");
 }
 
-TEST(RunTest, GivesAResultOfASuspendedCoroutine) {
+TEST(RunTest, ReturnsTheResultOfASuspendedCoroutine) {
   EXPECT_EQ(greenback::Run([]() -> Co<int> {
               int count = 0;
               for (int i = 0; i < 10; ++i) {
@@ -109,7 +109,7 @@ TEST(RunTest, DestroysTheResultOnce) {
 
 // ------------------------------------------------------------------ arguments
 
-TEST(RunTest, HandsOnArguments) {
+TEST(RunTest, PassesOnArguments) {
   const auto main = [](int a, std::string b) -> Co<std::string> {
     co_return b + std::to_string(a);
   };
@@ -131,7 +131,7 @@ TEST(RunTest, KeepsCopiesOfArguments) {
   EXPECT_EQ(greenback::Run(main, std::string(1'000, 'x')), 1'000u);
 }
 
-TEST(RunTest, HandsOnReferencesThatAreAskedFor) {
+TEST(RunTest, PassesOnReferences) {
   int value = 0;
   const auto main = [](int& value) -> Co<void> {
     value = 3;
@@ -165,7 +165,7 @@ TEST(RunTest, DestroysFunctionAndArgumentsBeforeItReturns) {
 
 #if defined(__cpp_exceptions)
 
-TEST(RunTest, AnExceptionComesOut) {
+TEST(RunTest, AnExceptionPropagates) {
   EXPECT_THROW(greenback::Run([]() -> Co<void> {
                  throw std::runtime_error("at once");
                  co_return;
@@ -173,7 +173,7 @@ TEST(RunTest, AnExceptionComesOut) {
                std::runtime_error);
 }
 
-TEST(RunTest, AnExceptionComesOutAfterASuspension) {
+TEST(RunTest, AnExceptionPropagatesAfterASuspension) {
   EXPECT_THROW(greenback::Run([]() -> Co<int> {
                  EXPECT_TRUE((co_await Checkpoint()).ok());
                  throw 5;
@@ -181,26 +181,26 @@ TEST(RunTest, AnExceptionComesOutAfterASuspension) {
                int);
 }
 
-TEST(RunTest, AnExceptionOfAwaitComesOut) {
+TEST(RunTest, AnExceptionOfAwaitPropagates) {
   EXPECT_THROW(greenback::Run([]() -> Co<void> {
                  EXPECT_TRUE((co_await EnsurePortal()).ok());
                  const auto fails = []() -> Co<void> {
                    EXPECT_TRUE((co_await Checkpoint()).ok());
-                   throw std::runtime_error("below");
+                   throw std::runtime_error("inside");
                  };
                  Await(fails());
                }),
                std::runtime_error);
 }
 
-TEST(RunTest, AnExceptionOfTheFunctionItselfComesOut) {
+TEST(RunTest, AnExceptionOfTheFunctionItselfPropagates) {
   const auto no_coroutine = []() -> Co<void> {
     throw std::runtime_error("not even called");
   };
   EXPECT_THROW(greenback::Run(no_coroutine), std::runtime_error);
 }
 
-TEST(RunTest, AnExceptionLeavesNothing) {
+TEST(RunTest, AnExceptionLeavesNothingBehind) {
   const auto main = [](Counted) -> Co<void> {
     Counted local;
     EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -211,7 +211,7 @@ TEST(RunTest, AnExceptionLeavesNothing) {
   EXPECT_EQ(greenback::Run([]() -> Co<int> { co_return 1; }), 1);
 }
 
-TEST(RunTest, AnArgumentThatCannotBeKeptComesOut) {
+TEST(RunTest, AnExceptionOfAnArgumentPropagates) {
   struct ThrowsWhenCopied {
     ThrowsWhenCopied() = default;
     ThrowsWhenCopied(const ThrowsWhenCopied&) { throw 3; }
@@ -235,7 +235,7 @@ TEST(RunTest, RunInsideARunIsAnError) {
     }
     EXPECT_THAT(what, HasSubstr("greenback::Run(): this thread is in a run"));
     EXPECT_THAT(what, HasSubstr("Await()"));
-    // The run that there is goes on.
+    // The outer run continues.
     EXPECT_TRUE((co_await Checkpoint()).ok());
     EXPECT_EQ(CurrentTask().name(), "main");
   });
@@ -349,7 +349,7 @@ TEST(RunTest, TheClockIsTheOneGiven) {
             clock.Now());
 }
 
-TEST(RunTest, TheDefaultClockGoesForward) {
+TEST(RunTest, TheDefaultClockRunsForward) {
   greenback::Run([]() -> Co<void> {
     const absl::Time start = CurrentTime();
     EXPECT_TRUE((co_await Sleep(absl::Microseconds(1))).ok());
@@ -359,7 +359,7 @@ TEST(RunTest, TheDefaultClockGoesForward) {
 
 // ----------------------------------------------------------------- run by run
 
-TEST(RunTest, NoPortalOutside) {
+TEST(RunTest, ThereIsNoPortalOutsideARun) {
   EXPECT_FALSE(HasPortal());
   greenback::Run([]() -> Co<void> {
     EXPECT_FALSE(HasPortal());
@@ -387,9 +387,9 @@ TEST(RunTest, EndsWhenMainEndsInSynchronousCode) {
   });
 }
 
-TEST(RunTest, TwoRunsOnTwoThreads) {
-  // Each on its own thread, at the same time: neither is done before both have
-  // heard of the other.
+TEST(RunTest, RunsOnTwoThreadsAreIndependent) {
+  // Each on its own thread, at the same time: neither ends before it has
+  // received a message from the other.
   Signal first_to_second;
   Signal second_to_first;
   const auto run = [](Signal& mine, Signal& others, int value) {
@@ -412,7 +412,7 @@ TEST(RunTest, TwoRunsOnTwoThreads) {
   EXPECT_EQ(second, 1);
 }
 
-TEST(RunTest, ARunOnAThreadInsideARun) {
+TEST(RunTest, AThreadInsideARunMayRun) {
   greenback::Run([]() -> Co<void> {
     int result = 0;
     std::thread([&] {
@@ -424,7 +424,7 @@ TEST(RunTest, ARunOnAThreadInsideARun) {
   });
 }
 
-TEST(RunTest, ManyRunsLeaveNothing) {
+TEST(RunTest, ManyRunsLeaveNothingBehind) {
   const auto run = [] {
     greenback::Run([]() -> Co<void> {
       EXPECT_TRUE((co_await EnsurePortal()).ok());
@@ -451,7 +451,7 @@ TEST(RunTest, RunsInsideAFiber) {
             6);
 }
 
-// An awaiter that knows nothing of greenback, and needs a waker.
+// An awaiter of another library, which needs a waker.
 struct ResumesAtOnce {
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiter) const { waiter.resume(); }

@@ -39,8 +39,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// ----------------------------------------------------------------- when and
-// where
+// ------------------------------------------------------------- when and where
 
 TEST(RunTokenTest, CallsInTheOrderOfPosting) {
   std::vector<int> log;
@@ -58,8 +57,8 @@ TEST(RunTokenTest, CallsInTheOrderOfPosting) {
   EXPECT_EQ(log, expected);
 }
 
-// What one thread posts before another does is called first, also when it was
-// posted by a callback.
+// What one thread posts before another does is called first, also if a callback
+// has posted it.
 TEST(RunTokenTest, CallsInTheOrderOfPostingOfSeveralThreads) {
   std::vector<int> log;
   greenback::Run([&]() -> Co<void> {
@@ -128,7 +127,7 @@ TEST(RunTokenTest, NoTaskRunsInACallback) {
 }
 
 TEST(RunTokenTest, WakesALoopThatWaits) {
-  // The other thread posts when the loop is about to wait for whatever comes.
+  // The other thread posts when the loop is about to wait for anything.
   struct TellsWhenItWaits final : Instrument {
     void before_io_wait(absl::Duration timeout) override {
       if (timeout == absl::InfiniteDuration()) waits.count_down();
@@ -160,11 +159,11 @@ TEST(RunTokenTest, WakesALoopThatWaits) {
 TEST(RunTokenTest, WakesALoopThatWaitsForATime) {
   struct TellsWhenItWaits final : Instrument {
     void before_io_wait(absl::Duration timeout) override {
-      if (timeout <= absl::ZeroDuration() || told) return;
-      told = true;
+      if (timeout <= absl::ZeroDuration() || posted) return;
+      posted = true;
       waits.count_down();
     }
-    bool told = false;
+    bool posted = false;
     std::latch waits{1};
   };
   TellsWhenItWaits instrument;
@@ -182,7 +181,7 @@ TEST(RunTokenTest, WakesALoopThatWaitsForATime) {
   other.join();
 }
 
-TEST(RunTokenTest, ABusyLoopComesToItToo) {
+TEST(RunTokenTest, ABusyLoopCallsItToo) {
   bool called = false;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     for (int i = 0; i < 3; ++i) {
@@ -202,7 +201,7 @@ void PostForever(const RunToken& token, int& calls) {
   (void)token.RunSoon([&calls, token] { PostForever(token, calls); });
 }
 
-TEST(RunTokenTest, CallbacksThatPostAgainStarveNobody) {
+TEST(RunTokenTest, CallbacksThatPostAgainStarveNoTask) {
   for (const bool synchronous : {false, true}) {
     int calls = 0;
     RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -213,7 +212,7 @@ TEST(RunTokenTest, CallbacksThatPostAgainStarveNobody) {
           EXPECT_TRUE((co_await Checkpoint()).ok());
         }
       });
-      // Nor those who wait for a time, or for nothing.
+      // Tasks that wait for a time, or for nothing, are not starved either.
       const absl::Time start = CurrentTime();
       if (synchronous) {
         EXPECT_TRUE(Await(Sleep(absl::Microseconds(1))).ok());
@@ -268,7 +267,7 @@ TEST(RunTokenTest, ACallbackMaySpawnCancelAndSet) {
   EXPECT_THAT(log, ElementsAre("spawned", "cancelled"));
 }
 
-TEST(RunTokenTest, WhatWasPostedGoesWithTheCall) {
+TEST(RunTokenTest, WhatWasPostedIsDestroyedAfterTheCall) {
   auto owned = std::make_shared<Counted>();
   greenback::Run([&]() -> Co<void> {
     Event event;
@@ -282,10 +281,9 @@ TEST(RunTokenTest, WhatWasPostedGoesWithTheCall) {
   });
 }
 
-// ---------------------------------------------------------------- the run's
-// end
+// -------------------------------------------------------------- the run's end
 
-TEST(RunTokenTest, AfterTheRunNothingIsTaken) {
+TEST(RunTokenTest, AfterTheRunNothingIsAccepted) {
   std::optional<RunToken> token;
   greenback::Run([&]() -> Co<void> {
     token = CurrentRunToken();
@@ -300,7 +298,7 @@ TEST(RunTokenTest, AfterTheRunNothingIsTaken) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("the run has ended"));
   EXPECT_EQ(Counted::live(), 0);
-  // A further run on this thread is another one.
+  // The next run on this thread is another one.
   greenback::Run([&]() -> Co<void> {
     EXPECT_FALSE(copy.RunSoon([&called] { called = true; }).ok());
     for (int i = 0; i < 200; ++i) (void)co_await Checkpoint();
@@ -352,7 +350,7 @@ TEST(RunTokenTest, WhatIsPostedWhileSystemTasksEndIsCalled) {
 }
 
 // Threads that post again and again while the run ends.
-TEST(RunTokenTest, WhatIsTakenIsCalledBeforeTheRunReturns) {
+TEST(RunTokenTest, WhatIsAcceptedIsCalledBeforeTheRunReturns) {
   struct Poster {
     int taken = 0;
     std::atomic<int> called = 0;
@@ -366,7 +364,7 @@ TEST(RunTokenTest, WhatIsTakenIsCalledBeforeTheRunReturns) {
         const auto post = [&begun, &poster, token = CurrentRunToken()] {
           while (token.RunSoon([&poster] { ++poster.called; }).ok()) {
             if (poster.taken++ == 0) begun.count_down();
-            // Not more at a time than the run keeps up with.
+            // No more at a time than the run can keep up with.
             while (poster.taken - poster.called > 100) {
               std::this_thread::yield();
             }
@@ -390,7 +388,7 @@ TEST(RunTokenTest, WhatIsTakenIsCalledBeforeTheRunReturns) {
 }
 
 // Each posts to the other, and ends after its last post, whether or not the
-// other goes on for a while.
+// other run continues for a while.
 TEST(RunTokenTest, TwoRunsOnTwoThreadsPostToEachOther) {
   constexpr int kRounds = 3'000;
   struct Side {
@@ -484,8 +482,7 @@ TEST(RunTokenDeathTest, OutsideARunThereIsNone) {
 #endif
 }
 
-// --------------------------------------------------------------- what is
-// thrown
+// ----------------------------------------------------------------- exceptions
 
 #if defined(__cpp_exceptions)
 
@@ -493,7 +490,7 @@ std::function<void()> Throws(const char* what) {
   return [what] { throw std::runtime_error(what); };
 }
 
-// What comes out of a run, in order.
+// The exceptions that a run throws, in order.
 template <class Main>
 std::vector<std::string> WhatRunThrows(const Main& main) {
   std::vector<std::string> log;
@@ -513,7 +510,7 @@ std::vector<std::string> WhatRunThrows(const Main& main) {
   return log;
 }
 
-TEST(RunTokenTest, WhatACallbackThrowsCancelsTheRunAndComesOut) {
+TEST(RunTokenTest, AnExceptionOfACallbackCancelsTheRunAndPropagates) {
   bool cancelled = false;
   EXPECT_THAT(WhatRunThrows([&]() -> Co<int> {
                 EXPECT_TRUE(CurrentRunToken().RunSoon(Throws("callback")).ok());
@@ -564,7 +561,7 @@ TEST(RunTokenTest, AfterOneThatThrewTheOthersAreCalled) {
   EXPECT_THAT(log, ElementsAre(1, 2, 3));
 }
 
-TEST(RunTokenTest, WhatItAndTheMainTaskThrowComesOutAsAGroup) {
+TEST(RunTokenTest, ItsExceptionAndTheMainTasksPropagateAsAGroup) {
   EXPECT_THAT(WhatRunThrows([]() -> Co<void> {
                 EXPECT_TRUE(CurrentRunToken().RunSoon(Throws("callback")).ok());
                 (void)co_await SleepForever();
@@ -573,7 +570,7 @@ TEST(RunTokenTest, WhatItAndTheMainTaskThrowComesOutAsAGroup) {
               ElementsAre("main", "callback"));
 }
 
-TEST(RunTokenTest, WhatIsThrownAfterTheMainTaskHasEndedComesOut) {
+TEST(RunTokenTest, AnExceptionAfterTheMainTaskHasEndedPropagates) {
   EXPECT_THAT(WhatRunThrows([]() -> Co<int> {
                 EXPECT_TRUE(CurrentRunToken().RunSoon(Throws("late")).ok());
                 co_return 1;
@@ -581,7 +578,7 @@ TEST(RunTokenTest, WhatIsThrownAfterTheMainTaskHasEndedComesOut) {
               ElementsAre("late"));
 }
 
-TEST(RunTokenTest, WhatIsThrownBeforeTheMainTaskBeginsCancelsIt) {
+TEST(RunTokenTest, AnExceptionBeforeTheMainTaskBeginsCancelsIt) {
   struct PostsBeforeTheRun final : Instrument {
     void before_run() override {
       EXPECT_TRUE(CurrentRunToken().RunSoon(Throws("early")).ok());

@@ -26,7 +26,7 @@ class SleepTest : public ::testing::Test {
  protected:
   SleepTest() { options_.clock = &clock_; }
 
-  // Since the beginning.
+  // The time since the beginning.
   absl::Duration elapsed() { return clock_.Now() - absl::UnixEpoch(); }
 
   MockClock clock_;
@@ -111,7 +111,7 @@ TEST_F(SleepTest, ATimeInThePastIsACancellationPoint) {
   });
 }
 
-TEST_F(SleepTest, ATimeInThePastComesAlthoughOthersNeverWait) {
+TEST_F(SleepTest, ATimeInThePastEndsTheSleepAlthoughOthersNeverWait) {
   RunNurseryOk(options_, [&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([&]() -> Co<void> {
       while ((co_await Checkpoint()).ok()) {
@@ -135,7 +135,7 @@ TEST_F(SleepTest, ACancelledSleepEndsAtOnce) {
   EXPECT_EQ(elapsed(), absl::ZeroDuration());
 }
 
-// A deadline that nobody waits for any more does not hold up the clock.
+// The deadline of a cancelled sleep does not stop the clock.
 TEST_F(SleepTest, ACancelledSleepLeavesNoDeadline) {
   greenback::Run(options_, [this]() -> Co<void> {
     {
@@ -179,12 +179,12 @@ TEST_F(SleepTest, SleepsInSynchronousCode) {
   EXPECT_EQ(elapsed(), absl::Seconds(3));
 }
 
-TEST_F(SleepTest, TensOfThousandsAtOnce) {
+TEST_F(SleepTest, TensOfThousandsSleepAtOnce) {
   constexpr int kSleepers = 50'000;
   std::vector<int> log;
   RunNurseryOk(options_, [&](Nursery& nursery) -> Co<void> {
     for (int i = 0; i < kSleepers; ++i) {
-      // Every time once, in no order.
+      // Each duration once, in no order.
       const int seconds = (i * 7'919) % kSleepers;
       nursery.StartSoon([&log, seconds]() -> Co<void> {
         EXPECT_TRUE((co_await Sleep(absl::Seconds(seconds))).ok());
@@ -197,7 +197,7 @@ TEST_F(SleepTest, TensOfThousandsAtOnce) {
   for (int i = 0; i < kSleepers; ++i) ASSERT_EQ(log[i], i);
 }
 
-// With the clock of a real run; no time is asserted but the least.
+// With the real clock; only the minimum of the time is asserted.
 TEST(RealSleepTest, TakesAtLeastItsTime) {
   greenback::Run([]() -> Co<void> {
     const absl::Time start = CurrentTime();

@@ -48,7 +48,7 @@ Co<absl::Status> FailWith(absl::Status status) {
   co_return status;
 }
 
-// ---------------------------------------------------------------- its lifetime
+// --------------------------------------------------------------- its lifetime
 
 TEST(SystemTaskTest, RunsBesideTheMainTaskAndIsCancelledAtItsEnd) {
   Log log;
@@ -82,7 +82,7 @@ TEST(SystemTaskTest, IsWaitedForAfterItIsCancelled) {
   EXPECT_THAT(log, ElementsAre("main ends", "flushed"));
 }
 
-TEST(SystemTaskTest, NobodyWaitsForItBeforeThat) {
+TEST(SystemTaskTest, NoTaskWaitsForItBeforeTheMainTaskEnds) {
   Log log;
   RunNurseryOk([&](Nursery& outer) -> Co<absl::Status> {
     absl::Status left = co_await OpenNursery([&](Nursery&) -> Co<void> {
@@ -118,7 +118,7 @@ TEST(SystemTaskTest, MayEndBeforeTheMainTask) {
             1);
 }
 
-TEST(SystemTaskTest, ToSayThatItWasCancelledThenIsNoFailure) {
+TEST(SystemTaskTest, ReturningCancelledAtTheEndIsNoFailure) {
   EXPECT_EQ(greenback::Run([]() -> Co<absl::StatusOr<int>> {
               SpawnSystemTask([] { return SleepForever(); });
               EXPECT_TRUE((co_await Checkpoint()).ok());
@@ -140,7 +140,7 @@ TEST(SystemTaskTest, OneSpawnedInTheLastStepBeginsAndIsCancelled) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-TEST(SystemTaskTest, LeavesNothing) {
+TEST(SystemTaskTest, LeavesNothingBehind) {
   greenback::Run([]() -> Co<void> {
     for (int i = 0; i < 3; ++i) {
       SpawnSystemTask(
@@ -158,7 +158,7 @@ TEST(SystemTaskTest, LeavesNothing) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-// --------------------------------------------------------------- who may spawn
+// ------------------------------------------------------------------- spawning
 
 TEST(SystemTaskTest, IsNoChildOfItsSpawner) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
@@ -188,7 +188,7 @@ TEST(SystemTaskTest, ItsSpawnersCancelScopeIsNotItsOwn) {
   EXPECT_THAT(log, ElementsAre("serves", "main ends", "cancelled"));
 }
 
-TEST(SystemTaskTest, SpawnedInSynchronousCode) {
+TEST(SystemTaskTest, MayBeSpawnedInSynchronousCode) {
   Log log;
   greenback::Run([&]() -> Co<void> {
     EXPECT_TRUE((co_await EnsurePortal()).ok());
@@ -202,7 +202,7 @@ TEST(SystemTaskTest, SpawnedInSynchronousCode) {
   EXPECT_THAT(log, ElementsAre("serves", "main ends", "cancelled"));
 }
 
-TEST(SystemTaskTest, SpawnedByALoopCallback) {
+TEST(SystemTaskTest, MayBeSpawnedByALoopCallback) {
   Log log;
   greenback::Run([&]() -> Co<void> {
     Event spawned;
@@ -219,7 +219,7 @@ TEST(SystemTaskTest, SpawnedByALoopCallback) {
   EXPECT_THAT(log, ElementsAre("serves", "main ends", "cancelled"));
 }
 
-TEST(SystemTaskTest, SpawnedByASystemTask) {
+TEST(SystemTaskTest, MayBeSpawnedByASystemTask) {
   Log log;
   greenback::Run([&]() -> Co<void> {
     SpawnSystemTask([&]() -> Co<void> {
@@ -259,7 +259,7 @@ TEST(SystemTaskTest, ItsNameIsANumberOrWhatItIsSetTo) {
   });
 }
 
-TEST(SystemTaskTest, BeginsWithoutAPortalWhoeverSpawnsIt) {
+TEST(SystemTaskTest, BeginsWithoutAPortalWhicheverTaskSpawnsIt) {
   bool began = false;
   greenback::Run([&]() -> Co<void> {
     EXPECT_TRUE((co_await EnsurePortal()).ok());
@@ -287,7 +287,7 @@ TEST(SystemTaskTest, BeginsInTheContextInWhichRunWasCalled) {
     EXPECT_EQ(variable.Get(), "the caller's");
     variable.Set("main's");
     SpawnSystemTask(look);
-    // Also when it is spawned with nobody running, or by another system task.
+    // Also if it is spawned outside of tasks, or by another system task.
     EXPECT_TRUE(CurrentRunToken().RunSoon([&] { SpawnSystemTask(look); }).ok());
     SpawnSystemTask([&]() -> Co<void> {
       variable.Set("another system task's");
@@ -303,8 +303,7 @@ TEST(SystemTaskTest, BeginsInTheContextInWhichRunWasCalled) {
   variable.Reset();
 }
 
-// ------------------------------------------------------------------
-// cancellation
+// --------------------------------------------------------------- cancellation
 
 TEST(SystemTaskTest, OneThatWaitsInSynchronousCodeIsCancelledThere) {
   Log log;
@@ -344,8 +343,7 @@ TEST(SystemTaskTest, ItsChildrenAreCancelledWithIt) {
   EXPECT_THAT(log, ElementsAre("serves", "serves", "cancelled", "cancelled"));
 }
 
-// ----------------------------------------------------------------------
-// failures
+// ------------------------------------------------------------------- failures
 
 // Spawns a system task that fails with `status`; returns when that has
 // cancelled the main task.
@@ -401,7 +399,7 @@ TEST(SystemTaskTest, AFailureCancelsTheOtherSystemTasks) {
       log, ::testing::UnorderedElementsAre("serves", "cancelled", "main ends"));
 }
 
-TEST(SystemTaskTest, CancelledWithoutHavingBeenIsAFailure) {
+TEST(SystemTaskTest, ReturningCancelledBeforeThatIsAFailure) {
   EXPECT_EQ(greenback::Run([]() -> Co<absl::Status> {
               co_await UntilCancelledBy(absl::CancelledError("by itself"));
               co_return absl::OkStatus();
@@ -451,7 +449,7 @@ Co<void> ThrowError(const char* what) {
   throw std::runtime_error(what);
 }
 
-TEST(SystemTaskTest, AnExceptionCancelsTheMainTaskAndComesOutOfTheRun) {
+TEST(SystemTaskTest, AnExceptionCancelsTheMainTaskAndPropagatesOutOfTheRun) {
   bool cancelled = false;
   const auto main = [&]() -> Co<int> {
     SpawnSystemTask(ThrowError, "a server's");
@@ -467,7 +465,7 @@ TEST(SystemTaskTest, AnExceptionCancelsTheMainTaskAndComesOutOfTheRun) {
   EXPECT_TRUE(cancelled);
 }
 
-TEST(SystemTaskTest, AnExceptionComesOutAlsoWhereTheResultIsAStatus) {
+TEST(SystemTaskTest, AnExceptionPropagatesAlsoWhereTheResultIsAStatus) {
   EXPECT_THROW((void)greenback::Run([]() -> Co<absl::Status> {
                  SpawnSystemTask(ThrowError, "a server's");
                  co_return co_await SleepForever();
@@ -475,7 +473,7 @@ TEST(SystemTaskTest, AnExceptionComesOutAlsoWhereTheResultIsAStatus) {
                std::runtime_error);
 }
 
-// What each of the group's members says.
+// The texts of the group's members.
 Log WhatOf(const ExceptionGroup& group) {
   Log log;
   for (const std::exception_ptr& each : group.exceptions()) {
@@ -488,7 +486,7 @@ Log WhatOf(const ExceptionGroup& group) {
   return log;
 }
 
-TEST(SystemTaskTest, ItsExceptionAndTheMainTasksComeOutAsAGroup) {
+TEST(SystemTaskTest, ItsExceptionAndTheMainTasksPropagateAsAGroup) {
   const auto main = []() -> Co<void> {
     SpawnSystemTask(ThrowError, "a server's");
     (void)co_await SleepForever();
@@ -502,7 +500,7 @@ TEST(SystemTaskTest, ItsExceptionAndTheMainTasksComeOutAsAGroup) {
   }
 }
 
-TEST(SystemTaskTest, ItsStatusAndTheMainTasksExceptionComeOutAsAGroup) {
+TEST(SystemTaskTest, ItsStatusAndTheMainTasksExceptionPropagateAsAGroup) {
   const auto main = []() -> Co<absl::Status> {
     co_await UntilCancelledBy(absl::DataLossError("log"));
     throw std::runtime_error("main's");
@@ -516,7 +514,7 @@ TEST(SystemTaskTest, ItsStatusAndTheMainTasksExceptionComeOutAsAGroup) {
   }
 }
 
-TEST(SystemTaskTest, TheExceptionsOfTwoComeOutAsAGroup) {
+TEST(SystemTaskTest, TheExceptionsOfTwoPropagateAsAGroup) {
   const auto main = []() -> Co<void> {
     SpawnSystemTask(ThrowError, "one");
     SpawnSystemTask(ThrowError, "two");
@@ -571,10 +569,9 @@ TEST(SystemTaskDeathTest, AFailureDiesWhereTheResultCanCarryNoStatus) {
 
 #endif  // defined(__cpp_exceptions)
 
-// ------------------------------------------------------------- when it is too
-// late
+// ----------------------------------------------------- too early and too late
 
-// That a run of `main` spawns where it must not.
+// Expects that a run of `main` dies because it spawns where it must not.
 template <class Main>
 void ExpectRefused(const Main& main, const char* text) {
 #if defined(__cpp_exceptions)

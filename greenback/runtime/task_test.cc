@@ -136,7 +136,7 @@ TEST(TaskTest, AChildKnowsItsNursery) {
   });
 }
 
-TEST(TaskTest, StartSoonGivesTheTask) {
+TEST(TaskTest, StartSoonReturnsTheTask) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     Task* seen = nullptr;
     const Task& child = nursery.StartSoon([&seen]() -> Co<absl::Status> {
@@ -165,7 +165,7 @@ TEST(TaskTest, EachIsTheCurrentOneInItsOwnSteps) {
   EXPECT_THAT(same, ElementsAre(true, true, true, true, true, true));
 }
 
-// --------------------------------------------------------------- CurrentTask()
+// -------------------------------------------------------------- CurrentTask()
 
 #if defined(__cpp_exceptions)
 
@@ -203,7 +203,7 @@ TEST(TaskDeathTest, OutsideARunIsAnError) {
 
 // -------------------------------------------------------------------- portals
 
-TEST(TaskTest, BestowedOnItselfItIsUsableAfterACheckpoint) {
+TEST(TaskTest, APortalBestowedOnItselfIsUsableAfterACheckpoint) {
   greenback::Run([]() -> Co<void> {
     BestowPortal(CurrentTask());
     EXPECT_FALSE(HasPortal());
@@ -214,7 +214,7 @@ TEST(TaskTest, BestowedOnItselfItIsUsableAfterACheckpoint) {
   });
 }
 
-TEST(TaskTest, BestowedOnAnotherItIsUsableAtOnce) {
+TEST(TaskTest, APortalBestowedOnAnotherIsUsableAtOnce) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     Task& child = nursery.StartSoon([]() -> Co<void> {
       EXPECT_TRUE(HasPortal());
@@ -229,7 +229,7 @@ TEST(TaskTest, BestowedOnAnotherItIsUsableAtOnce) {
   });
 }
 
-TEST(TaskTest, BestowedOnItselfInItsLastStep) {
+TEST(TaskTest, APortalMayBeBestowedOnItselfInTheLastStep) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([]() -> Co<void> {
       BestowPortal(CurrentTask());
@@ -255,7 +255,7 @@ TEST(TaskTest, ChildrenInheritNoPortal) {
 
 // ---------------------------------------------------------------- end of life
 
-// Notes what it can see of its task when it goes.
+// Notes what its destructor can see of its task.
 struct SeesItsTask {
   explicit SeesItsTask(std::vector<std::string>& log) : log(&log) {}
   SeesItsTask(SeesItsTask&& other) noexcept
@@ -267,7 +267,7 @@ struct SeesItsTask {
   std::vector<std::string>* log;
 };
 
-TEST(TaskTest, WhatItsFunctionOwnsMayLookAtTheTaskWhenItGoes) {
+TEST(TaskTest, WhatItsFunctionOwnsMayUseTheTaskWhenDestroyed) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([owned = SeesItsTask(log)]() -> Co<void> {
@@ -278,7 +278,7 @@ TEST(TaskTest, WhatItsFunctionOwnsMayLookAtTheTaskWhenItGoes) {
   EXPECT_THAT(log, ElementsAre("portal"));
 }
 
-TEST(TaskTest, WhatItWasGivenMayLookAtTheTaskWhenItGoes) {
+TEST(TaskTest, ItsArgumentsMayUseTheTaskWhenDestroyed) {
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon(
@@ -291,7 +291,7 @@ TEST(TaskTest, WhatItWasGivenMayLookAtTheTaskWhenItGoes) {
   EXPECT_THAT(log, ElementsAre("portal"));
 }
 
-TEST(TaskTest, WhatMainOwnsMayLookAtTheTaskWhenItGoes) {
+TEST(TaskTest, WhatMainOwnsMayUseTheTaskWhenDestroyed) {
   std::vector<std::string> log;
   greenback::Run(
       [owned = SeesItsTask(log)](const SeesItsTask&) -> Co<void> {

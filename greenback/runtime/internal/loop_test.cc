@@ -42,7 +42,7 @@ using internal::Loop;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// The loop's own number, which the loop keeps to itself.
+// A number that the loop has no public function for.
 constexpr size_t kMostIdleFibers = 64;
 
 uint64_t Switches() { return Loop::Current()->switch_count(); }
@@ -58,7 +58,7 @@ void RunWithPortal(Fn fn) {
   RunWithPortal(RunOptions(), std::move(fn));
 }
 
-// ------------------------------------------------------------- what switches
+// -------------------------------------------------------------- what switches
 
 TEST(LoopSwitchTest, AReadyAwaitableDoesNot) {
   RunWithPortal([] {
@@ -89,7 +89,7 @@ TEST(LoopSwitchTest, WhatCompletesWhileItStartsDoesNot) {
   });
 }
 
-TEST(LoopSwitchTest, ACheckpointWithNobodyElseReadyDoesNot) {
+TEST(LoopSwitchTest, ACheckpointWithNoOtherTaskReadyDoesNot) {
   RunWithPortal([] {
     const uint64_t before = Switches();
     for (int i = 0; i < 1'000; ++i) EXPECT_TRUE(Await(Checkpoint()).ok());
@@ -149,7 +149,7 @@ TEST(LoopFiberTest, TwoServeAsManyAwaitsAsOneTaskMakes) {
   });
 }
 
-TEST(LoopFiberTest, ManyAreGivenBack) {
+TEST(LoopFiberTest, ManyAreReturned) {
   constexpr size_t kTasks = 1'000;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     Event go;
@@ -215,13 +215,13 @@ TEST(LoopFiberTest, TasksPassTheParkedFibersOn) {
   EXPECT_THAT(log, ElementsAre(0, 1, 2, 10, 11, 12, 20, 21, 22));
 }
 
-TEST(LoopFiberTest, AnAwaitInsideAnAwaitedCoroutine) {
+TEST(LoopFiberTest, AnAwaitedCoroutineMayAwait) {
   MockClock clock;
   RunOptions options;
   options.clock = &clock;
   RunWithPortal(options, [] {
     const auto inner = []() -> Co<int> {
-      // Runs on top of the frames that await it.
+      // Runs on the stack of the frames that await it.
       EXPECT_TRUE(Await(Sleep(absl::Seconds(1))).ok());
       EXPECT_TRUE((co_await Sleep(absl::Seconds(1))).ok());
       EXPECT_TRUE(Await(Sleep(absl::Seconds(1))).ok());
@@ -232,7 +232,7 @@ TEST(LoopFiberTest, AnAwaitInsideAnAwaitedCoroutine) {
   EXPECT_EQ(clock.Now(), absl::UnixEpoch() + absl::Seconds(3));
 }
 
-// ------------------------------------------------------------------ max_fibers
+// ----------------------------------------------------------------- max_fibers
 
 RunOptions AtMost(size_t fibers) {
   RunOptions options;
@@ -310,7 +310,7 @@ TEST(LoopMaxFibersDeathTest, OtherResultsDie) {
 }
 #endif  // defined(__cpp_exceptions)
 
-TEST(LoopMaxFibersTest, TheLoopGoesOn) {
+TEST(LoopMaxFibersTest, TheLoopContinues) {
   std::vector<std::string> log;
   RunNurseryOk(AtMost(3), [&](Nursery& nursery) -> Co<void> {
     Event go;
@@ -319,7 +319,7 @@ TEST(LoopMaxFibersTest, TheLoopGoesOn) {
         absl::Status status = Await(go.Wait());
         log.push_back(status.ok() ? "waited" : "exhausted");
         if (status.ok()) co_return;
-        // Natively it goes without a fiber; and later there is one again.
+        // A native await needs no fiber, and later there is a fiber again.
         EXPECT_TRUE((co_await go.Wait()).ok());
         EXPECT_TRUE(Await(Checkpoint()).ok());
       }));
@@ -334,8 +334,7 @@ TEST(LoopMaxFibersTest, TheLoopGoesOn) {
 
 // ------------------------------------------------------------------- fairness
 
-// Far fewer steps than the loop may go on without a look at timers and I/O
-// would be enough.
+// Far more steps than the loop may take before it checks timers and I/O.
 constexpr int kManySteps = 1'000;
 
 TEST(LoopFairnessTest, CheckpointsDoNotStarveTimers) {
@@ -399,7 +398,7 @@ TEST(LoopFairnessTest, SynchronousCheckpointsDoNotStarvePosts) {
   });
 }
 
-// For as long as the process takes.
+// Takes as long as the process does.
 TEST(LoopFairnessTest, CheckpointsDoNotStarveIo) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     bool ended = false;
@@ -485,7 +484,8 @@ TEST(LoopThreadTest, NoTaskRunsInAPost) {
   });
 }
 
-// A thread that fires what it is offered: soon, and at no particular moment.
+// A thread that fires the signals that it is given, soon and at no particular
+// moment.
 class Firer {
  public:
   Firer() : thread_([this] { Main(); }) {}
@@ -535,7 +535,6 @@ class Firer {
 
 constexpr int kRounds = 100'000;
 
-// R06.
 TEST(LoopThreadTest, R06_AnAwaitIsWokenAtAnyMoment) {
   Firer firer;
   int last = 0;
@@ -594,7 +593,7 @@ TEST(LoopThreadTest, R06_SeveralTasksAreWokenAtAnyMoment) {
   EXPECT_EQ(woken, kRounds / 8 * 4);
 }
 
-// What is fired last ends the run, perhaps before Fire() has returned.
+// The last signal ends the run, perhaps before Fire() has returned.
 TEST(LoopThreadTest, R06_ARunMayEndWhileItIsBeingWoken) {
   Firer firer;
   for (int i = 0; i < 1'000; ++i) {
@@ -610,16 +609,13 @@ TEST(LoopThreadTest, R06_ARunMayEndWhileItIsBeingWoken) {
 
 // -------------------------------------------------------------- narrow places
 
-// Everything at once that may happen between an awaitable's await_suspend and
-// the park: it completes from outside in the very poll that finds another task
-// ready, while something of its own task is ready too.
-// Calls itself, so to speak, for ever.
+// Posts itself again and again, without end.
 struct PostsItself {
   boost::asio::io_context& io;
   int& calls;
 
   void operator()() const {
-    // More than any run has reason for.
+    // More often than any run needs.
     if (++calls < 100'000) boost::asio::post(io, *this);
   }
 };
@@ -652,6 +648,9 @@ TEST(LoopTest, R34_WhatWasPostedBeforeTheEndIsCalledAndNothingAfter) {
   EXPECT_THAT(log, ElementsAre("first", "second", "third"));
 }
 
+// Everything that may happen between an awaitable's await_suspend and the park
+// happens at once: the operation completes outside, in the very poll that finds
+// another task ready, while something of its own task is ready, too.
 TEST(LoopTest, AWakeInThePollBeforeAParkIsNotLost) {
   int rounds = 0;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {

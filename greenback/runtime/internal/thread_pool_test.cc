@@ -28,7 +28,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Work that is a function.
+// A job that calls a function.
 class FunctionJob final : public ThreadPool::Job {
  public:
   explicit FunctionJob(std::function<void()> fn) : fn_(std::move(fn)) {}
@@ -44,13 +44,13 @@ absl::Status Add(ThreadPool& pool, ThreadPool::Job& job) {
   return reserved;
 }
 
-TEST(ThreadPoolTest, WithoutJobs) {
+TEST(ThreadPoolTest, MayHaveNoJobs) {
   ThreadPool pool(3);
   FunctionJob job([] { FAIL(); });
   EXPECT_FALSE(pool.Remove(job));
 }
 
-TEST(ThreadPoolTest, DoesAllThatWasAddedBeforeItGoes) {
+TEST(ThreadPoolTest, DoesAllJobsBeforeItIsDestroyed) {
   std::atomic<int> done = 0;
   std::list<FunctionJob> jobs;
   {
@@ -75,13 +75,13 @@ TEST(ThreadPoolTest, OneThreadTakesThemInOrder) {
   EXPECT_THAT(log, ElementsAre(0, 1, 2, 3, 4));
 }
 
-TEST(ThreadPoolTest, AtMostSoManyAtATime) {
+TEST(ThreadPoolTest, AtMostTheMaximumRunAtATime) {
   constexpr int kMost = 3;
   std::mutex mutex;
   std::set<std::thread::id> threads;
   int running = 0;
   int most_running = 0;
-  // Nobody ends before as many as may run are there.
+  // No job ends before as many run as may run.
   std::latch all(kMost);
   std::list<FunctionJob> jobs;
   {
@@ -139,7 +139,7 @@ TEST(ThreadPoolTest, WhatHasNotBegunCanBeRemoved) {
   EXPECT_THAT(log, ElementsAre("first", "third"));
 }
 
-// The signals that are blocked in the calling thread.
+// The signals that the calling thread blocks.
 std::vector<int> BlockedSignals() {
   sigset_t blocked;
   pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
@@ -150,7 +150,7 @@ std::vector<int> BlockedSignals() {
   return signals;
 }
 
-// Those of a thread of a new pool.
+// The signals that a thread of a new pool blocks.
 std::vector<int> BlockedInAPool() {
   std::vector<int> signals;
   FunctionJob job([&] { signals = BlockedSignals(); });
@@ -161,7 +161,7 @@ std::vector<int> BlockedInAPool() {
   return signals;
 }
 
-TEST(ThreadPoolTest, R32_ItsThreadsHaveTheMaskOfWhoStartsThem) {
+TEST(ThreadPoolTest, R32_ItsThreadsHaveTheMaskOfTheThreadThatStartsThem) {
   sigset_t mask, before;
   sigemptyset(&mask);
   pthread_sigmask(SIG_SETMASK, &mask, &before);
@@ -179,7 +179,7 @@ TEST(ThreadPoolDeathTest, R32_AFaultIsTheProgramsToHandle) {
     struct sigaction action = {};
     action.sa_handler = [](int) { _exit(42); };
     sigaction(signal, &action, nullptr);
-    // As hardware does it: for the thread, and not to be put off.
+    // As the hardware raises it: for this thread, and not to be deferred.
     FunctionJob job([signal] {
       if (signal == SIGSEGV) {
         volatile int* nowhere = nullptr;
@@ -217,7 +217,7 @@ TEST(ThreadPoolTest, WithoutAnyThreadItSaysSo) {
   EXPECT_TRUE(done);
 }
 
-TEST(ThreadPoolTest, TheThreadsThereAreDoWhatNoFurtherOneCouldBeStartedFor) {
+TEST(ThreadPoolTest, TheThreadsThatExistDoTheJobsIfNoOtherCanBeStarted) {
   std::latch begun(1);
   std::latch go_on(1);
   std::thread::id first_thread;

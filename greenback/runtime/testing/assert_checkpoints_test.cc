@@ -42,24 +42,24 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// What the failures say.
+// The texts of the failures.
 std::vector<std::string> MessagesOf(
     const ::testing::TestPartResultArray& failures) {
   std::vector<std::string> messages;
   for (int i = 0; i < failures.size(); ++i) {
     const ::testing::TestPartResult& failure = failures.GetTestPartResult(i);
     EXPECT_TRUE(failure.nonfatally_failed());
-    // ADD_FAILURE puts a line of its own before.
+    // ADD_FAILURE puts a line of its own in front.
     messages.emplace_back(
         absl::StripPrefix(absl::string_view(failure.message()), "Failed\n"));
   }
   return messages;
 }
 
-// The failures that an `Assert` around `stretch` adds, in the main task of a
-// run, with a portal and by a clock that jumps.
-template <class Assert, class Stretch>
-std::vector<std::string> FailuresOf(const Stretch& stretch) {
+// The failures that an `Assert` around `block` adds, in the main task of a run,
+// with a portal and by a clock that jumps.
+template <class Assert, class Block>
+std::vector<std::string> FailuresOf(const Block& block) {
   ::testing::TestPartResultArray failures;
   {
     ::testing::ScopedFakeTestPartResultReporter reporter(
@@ -72,10 +72,10 @@ std::vector<std::string> FailuresOf(const Stretch& stretch) {
     greenback::Run(options, [&]() -> Co<void> {
       (void)co_await EnsurePortal();
       Assert here;
-      if constexpr (std::is_void_v<std::invoke_result_t<const Stretch&>>) {
-        stretch();
+      if constexpr (std::is_void_v<std::invoke_result_t<const Block&>>) {
+        block();
       } else {
-        auto awaitable = stretch();
+        auto awaitable = block();
         (void)co_await std::move(awaitable);
       }
     });
@@ -92,62 +92,61 @@ constexpr char kASchedulePoint[] =
 constexpr char kACancellationPoint[] =
     "AssertNoCheckpoints: there was a cancellation point";
 
-// What AssertCheckpoints and AssertNoCheckpoints say of a stretch, in
+// What AssertCheckpoints and AssertNoCheckpoints report of a block, in
 // agreement.
-template <class Stretch>
-void ExpectCheckpoint(const Stretch& stretch) {
-  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch), IsEmpty());
-  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+template <class Block>
+void ExpectCheckpoint(const Block& block) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(block), IsEmpty());
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(block),
               ElementsAre(kASchedulePoint, kACancellationPoint));
 }
-template <class Stretch>
-void ExpectNothing(const Stretch& stretch) {
-  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch),
+template <class Block>
+void ExpectNothing(const Block& block) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(block),
               ElementsAre(kNoSchedulePoint, kNoCancellationPoint));
-  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch), IsEmpty());
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(block), IsEmpty());
 }
-template <class Stretch>
-void ExpectSchedulePointOnly(const Stretch& stretch) {
-  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch),
+template <class Block>
+void ExpectSchedulePointOnly(const Block& block) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(block),
               ElementsAre(kNoCancellationPoint));
-  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(block),
               ElementsAre(kASchedulePoint));
 }
-template <class Stretch>
-void ExpectCancellationPointOnly(const Stretch& stretch) {
-  EXPECT_THAT(FailuresOf<AssertCheckpoints>(stretch),
+template <class Block>
+void ExpectCancellationPointOnly(const Block& block) {
+  EXPECT_THAT(FailuresOf<AssertCheckpoints>(block),
               ElementsAre(kNoSchedulePoint));
-  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(block),
               ElementsAre(kACancellationPoint));
 }
 
-// The same stretch in synchronous code.
-template <class Stretch>
-auto InSynchronousCode(Stretch stretch) {
-  return [stretch] { (void)Await(stretch()); };
+// The same block in synchronous code.
+template <class Block>
+auto InSynchronousCode(Block block) {
+  return [block] { (void)Await(block()); };
 }
-// The same stretch where it is cancelled already.
-template <class Stretch>
-auto Cancelled(Stretch stretch) {
-  return [stretch]() -> Co<void> {
+// The same block in a cancelled scope.
+template <class Block>
+auto Cancelled(Block block) {
+  return [block]() -> Co<void> {
     CancelScope scope;
     scope.Cancel();
-    auto awaitable = stretch();
+    auto awaitable = block();
     (void)co_await std::move(awaitable);
   };
 }
 
-// On every path that `stretch`, which waits or not, may take.
-template <class Stretch>
-void ExpectCheckpointOnEveryPath(const Stretch& stretch) {
-  ExpectCheckpoint(stretch);
-  ExpectCheckpoint(InSynchronousCode(stretch));
-  ExpectCheckpoint(Cancelled(stretch));
-  ExpectCheckpoint(InSynchronousCode(Cancelled(stretch)));
+// Expects a checkpoint on every path through `block`.
+template <class Block>
+void ExpectCheckpointOnEveryPath(const Block& block) {
+  ExpectCheckpoint(block);
+  ExpectCheckpoint(InSynchronousCode(block));
+  ExpectCheckpoint(Cancelled(block));
+  ExpectCheckpoint(InSynchronousCode(Cancelled(block)));
 }
 
-// --------------------------------------------------------------- the tools as
-// such
+// -------------------------------------------------------- the classes as such
 
 TEST(AssertCheckpointsTest, SaysWhereItBegan) {
   ::testing::TestPartResultArray failures;
@@ -192,7 +191,7 @@ TEST(AssertCheckpointsTest, NothingIsNoCheckpoint) {
   ExpectNothing([] {});
 }
 
-// Halves of a checkpoint are one together.
+// Two halves of a checkpoint make one.
 TEST(AssertCheckpointsTest, TwoHalvesAreACheckpoint) {
   ExpectCheckpoint([]() -> Co<void> {
     (void)co_await CheckpointIfCancelled();
@@ -214,8 +213,8 @@ TEST(AssertCheckpointsTest, TheyNest) {
   });
 }
 
-// Each counts its own task's.
-TEST(AssertCheckpointsTest, AnothersCancellationPointsAreNotTheTasksOwn) {
+// Each counts the points of its own task.
+TEST(AssertCheckpointsTest, CancellationPointsOfOtherTasksDoNotCount) {
   ExpectSchedulePointOnly([]() -> Co<void> {
     bool done = false;
     SpawnSystemTask([&done]() -> Co<void> {
@@ -228,8 +227,8 @@ TEST(AssertCheckpointsTest, AnothersCancellationPointsAreNotTheTasksOwn) {
 
 #if defined(__cpp_exceptions)
 
-TEST(AssertCheckpointsTest, LooksAlsoWhenTheStretchThrows) {
-  const auto stretch = []() -> Co<void> {
+TEST(AssertCheckpointsTest, ChecksAlsoWhenTheBlockThrows) {
+  const auto block = []() -> Co<void> {
     try {
       AssertCheckpoints yes;
       throw std::runtime_error("at once");
@@ -237,7 +236,7 @@ TEST(AssertCheckpointsTest, LooksAlsoWhenTheStretchThrows) {
     }
     co_return;
   };
-  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(stretch),
+  EXPECT_THAT(FailuresOf<AssertNoCheckpoints>(block),
               ElementsAre(kNoSchedulePoint, kNoCancellationPoint));
 }
 
@@ -254,14 +253,13 @@ TEST(AssertCheckpointsDeathTest, OutsideATaskIsAnError) {
 
 #endif  // defined(__cpp_exceptions)
 
-// -------------------------------------------------------------------
-// checkpoint.h
+// --------------------------------------------------------------- checkpoint.h
 
-TEST(CheckpointPromisesTest, Checkpoint) {
+TEST(CheckpointPromisesTest, CheckpointIsACheckpoint) {
   ExpectCheckpointOnEveryPath([] { return Checkpoint(); });
 }
 
-TEST(CheckpointPromisesTest, CheckpointAmongOthers) {
+TEST(CheckpointPromisesTest, CheckpointAmongOtherTasksIsACheckpoint) {
   ExpectCheckpoint([]() -> Co<void> {
     SpawnSystemTask([]() -> Co<void> { (void)co_await SleepForever(); });
     (void)Await(Checkpoint());
@@ -269,25 +267,24 @@ TEST(CheckpointPromisesTest, CheckpointAmongOthers) {
   });
 }
 
-TEST(CheckpointPromisesTest, CheckpointIfCancelled) {
-  const auto stretch = [] { return CheckpointIfCancelled(); };
-  ExpectCancellationPointOnly(stretch);
-  ExpectCancellationPointOnly(InSynchronousCode(stretch));
-  ExpectCheckpoint(Cancelled(stretch));
-  ExpectCheckpoint(InSynchronousCode(Cancelled(stretch)));
+TEST(CheckpointPromisesTest, CheckpointIfCancelledIsACancellationPoint) {
+  const auto block = [] { return CheckpointIfCancelled(); };
+  ExpectCancellationPointOnly(block);
+  ExpectCancellationPointOnly(InSynchronousCode(block));
+  ExpectCheckpoint(Cancelled(block));
+  ExpectCheckpoint(InSynchronousCode(Cancelled(block)));
 }
 
-TEST(CheckpointPromisesTest, CancelShieldedCheckpoint) {
-  const auto stretch = [] { return CancelShieldedCheckpoint(); };
-  ExpectSchedulePointOnly(stretch);
-  ExpectSchedulePointOnly(InSynchronousCode(stretch));
-  ExpectSchedulePointOnly(Cancelled(stretch));
+TEST(CheckpointPromisesTest, CancelShieldedCheckpointIsASchedulePoint) {
+  const auto block = [] { return CancelShieldedCheckpoint(); };
+  ExpectSchedulePointOnly(block);
+  ExpectSchedulePointOnly(InSynchronousCode(block));
+  ExpectSchedulePointOnly(Cancelled(block));
 }
 
-// ------------------------------------------------------------------------
-// sleep.h
+// -------------------------------------------------------------------- sleep.h
 
-TEST(CheckpointPromisesTest, Sleep) {
+TEST(CheckpointPromisesTest, SleepIsACheckpoint) {
   for (const absl::Duration duration :
        {absl::Seconds(1), absl::ZeroDuration(), -absl::Hours(1),
         -absl::InfiniteDuration()}) {
@@ -295,23 +292,22 @@ TEST(CheckpointPromisesTest, Sleep) {
   }
 }
 
-TEST(CheckpointPromisesTest, SleepUntil) {
+TEST(CheckpointPromisesTest, SleepUntilIsACheckpoint) {
   ExpectCheckpointOnEveryPath(
       [] { return SleepUntil(CurrentTime() + absl::Seconds(1)); });
   ExpectCheckpointOnEveryPath([] { return SleepUntil(absl::InfinitePast()); });
 }
 
-TEST(CheckpointPromisesTest, SleepForeverUntilADeadline) {
+TEST(CheckpointPromisesTest, SleepForeverIsACheckpoint) {
   ExpectCheckpointOnEveryPath([]() -> Co<void> {
     CancelScope scope = MoveOnAfter(absl::Seconds(1));
     (void)co_await SleepForever();
   });
 }
 
-// ------------------------------------------------------------------------
-// event.h
+// -------------------------------------------------------------------- event.h
 
-TEST(CheckpointPromisesTest, EventWait) {
+TEST(CheckpointPromisesTest, EventWaitIsACheckpoint) {
   Event set;
   set.Set();
   ExpectCheckpointOnEveryPath([&] { return set.Wait(); });
@@ -324,15 +320,14 @@ TEST(CheckpointPromisesTest, EventWait) {
   });
 }
 
-TEST(CheckpointPromisesTest, EventSetIsNone) {
+TEST(CheckpointPromisesTest, EventSetIsNoCheckpoint) {
   ExpectNothing([] {
     Event event;
     event.Set();
   });
 }
 
-// ----------------------------------------------------------------------
-// nursery.h
+// ------------------------------------------------------------------ nursery.h
 
 TEST(CheckpointPromisesTest, OpenNurseryIsASchedulePoint) {
   const auto empty = [] {
@@ -352,7 +347,7 @@ TEST(CheckpointPromisesTest, OpenNurseryIsASchedulePoint) {
   ExpectSchedulePointOnly(Cancelled(with_child));
 }
 
-// Start() in a nursery that stays open, so that it alone is looked at.
+// Start() in a nursery that stays open, so that only Start() is checked.
 template <class Assert, class Child>
 std::vector<std::string> FailuresOfStart(Child child, bool cancelled) {
   std::vector<std::string> messages;
@@ -379,14 +374,14 @@ TEST(CheckpointPromisesTest, StartIsASchedulePoint) {
     };
     EXPECT_THAT(FailuresOfStart<AssertNoCheckpoints>(child, false),
                 ElementsAre(kASchedulePoint));
-    // A child that does not look is started all the same; what comes out when
-    // it is too late is the cancellation.
+    // A child that does not check is started nevertheless; too late, the result
+    // is kCancelled.
     EXPECT_THAT(FailuresOfStart<AssertNoCheckpoints>(child, true),
                 ElementsAre(kASchedulePoint, kACancellationPoint));
   }
 }
 
-TEST(CheckpointPromisesTest, StartSoonIsNone) {
+TEST(CheckpointPromisesTest, StartSoonIsNoCheckpoint) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     AssertNoCheckpoints no;
     nursery.StartSoon([] { return Checkpoint(); });
@@ -394,10 +389,9 @@ TEST(CheckpointPromisesTest, StartSoonIsNone) {
   });
 }
 
-// --------------------------------------------------------------------
-// reschedule.h
+// --------------------------------------------------------------- reschedule.h
 
-TEST(CheckpointPromisesTest, WaitTaskRescheduled) {
+TEST(CheckpointPromisesTest, WaitTaskRescheduledIsACheckpoint) {
   for (const Abort abort : {Abort::kSucceeded, Abort::kFailed}) {
     ExpectCheckpointOnEveryPath([abort]() -> Co<void> {
       // Woken by a callback, unless it is cancelled before.
@@ -420,8 +414,7 @@ TEST(CheckpointPromisesTest, WaitTaskRescheduled) {
   }
 }
 
-// ------------------------------------------------------------------------
-// portal.h
+// ------------------------------------------------------------------- portal.h
 
 TEST(CheckpointPromisesTest, P02_EnsurePortalIsACheckpoint) {
   ExpectCheckpointOnEveryPath([] { return EnsurePortal(); });
@@ -438,7 +431,7 @@ TEST(CheckpointPromisesTest, P02_EnsurePortalIsACheckpoint) {
   });
 }
 
-TEST(CheckpointPromisesTest, BestowPortalIsNone) {
+TEST(CheckpointPromisesTest, BestowPortalIsNoCheckpoint) {
   greenback::Run([]() -> Co<void> {
     AssertNoCheckpoints no;
     BestowPortal(CurrentTask());
@@ -446,7 +439,7 @@ TEST(CheckpointPromisesTest, BestowPortalIsNone) {
   });
 }
 
-TEST(CheckpointPromisesTest, WithPortalRunAddsNone) {
+TEST(CheckpointPromisesTest, WithPortalRunAddsNoCheckpoint) {
   ExpectNothing([] { return WithPortalRun([]() -> Co<int> { co_return 1; }); });
   ExpectNothing([] { return WithPortalRunSync([] {}); });
   ExpectCheckpoint([] { return WithPortalRun([] { return Checkpoint(); }); });
@@ -454,10 +447,9 @@ TEST(CheckpointPromisesTest, WithPortalRunAddsNone) {
       [] { return WithPortalRunSync([] { (void)Await(Checkpoint()); }); });
 }
 
-// -------------------------------------------------------------------------
-// await.h
+// -------------------------------------------------------------------- await.h
 
-TEST(CheckpointPromisesTest, WhatIsReadyIsNone) {
+TEST(CheckpointPromisesTest, AReadyAwaitableIsNoCheckpoint) {
   ExpectNothing([] {
     Signal signal;
     signal.Fire();
@@ -468,21 +460,21 @@ TEST(CheckpointPromisesTest, WhatIsReadyIsNone) {
   ExpectNothing([]() -> Co<int> { co_return 1; });
 }
 
-// Of another library: others run meanwhile, and it knows of no cancel scope.
+// An awaitable of another library: other tasks run meanwhile, and it does not
+// know of cancel scopes.
 TEST(CheckpointPromisesTest, AForeignAwaitableIsASchedulePointWhenItWaits) {
-  const auto stretch = []() -> Co<void> {
+  const auto block = []() -> Co<void> {
     Signal signal;
     EXPECT_TRUE(CurrentRunToken().RunSoon([&signal] { signal.Fire(); }).ok());
     co_await signal;
   };
-  ExpectSchedulePointOnly(stretch);
-  ExpectSchedulePointOnly(InSynchronousCode(stretch));
+  ExpectSchedulePointOnly(block);
+  ExpectSchedulePointOnly(InSynchronousCode(block));
 }
 
-// -----------------------------------------------------------------
-// run_in_thread.h
+// ------------------------------------------------------------ run_in_thread.h
 
-TEST(CheckpointPromisesTest, RunInThread) {
+TEST(CheckpointPromisesTest, RunInThreadIsACheckpoint) {
   ExpectCheckpointOnEveryPath([] { return RunInThread([] {}); });
   ExpectCheckpointOnEveryPath([] { return RunInThread([] { return 1; }); });
   ExpectCheckpointOnEveryPath(
@@ -491,20 +483,18 @@ TEST(CheckpointPromisesTest, RunInThread) {
   ExpectCheckpointOnEveryPath([] { return RunInThread([] {}); });
 }
 
-// -----------------------------------------------------------------------
-// process.h
+// ------------------------------------------------------------------ process.h
 
-TEST(CheckpointPromisesTest, RunProcess) {
+TEST(CheckpointPromisesTest, RunProcessIsACheckpoint) {
   ExpectCheckpointOnEveryPath([] { return RunProcess({"true"}); });
   ExpectCheckpointOnEveryPath([] { return RunProcess({"no such program"}); });
   ExpectCheckpointOnEveryPath(
       [] { return RunProcess(ProcessOptions(std::vector<std::string>())); });
 }
 
-// ------------------------------------------------------------------ what never
-// waits
+// -------------------------------------------------------- what never suspends
 
-TEST(CheckpointPromisesTest, WhatNeverSuspendsIsNone) {
+TEST(CheckpointPromisesTest, WhatNeverSuspendsIsNoCheckpoint) {
   ExpectNothing([] {
     SpawnSystemTask([]() -> Co<void> { co_return; });
     EXPECT_TRUE(CurrentRunToken().RunSoon([] {}).ok());
