@@ -17,13 +17,7 @@ namespace greenback::internal {
 // until LeaveList(), or until the task ends. Its functions are called on the
 // task's thread; they must not await, and must not change the list.
 class ParkHook : public ListItem<ParkHook> {
- protected:
-  ParkHook() = default;
-  ~ParkHook() = default;
-
- private:
-  friend class ParkHooks;
-
+ public:
   // If it is not null, an Await() is refused, and its error names this place.
   virtual const std::source_location* Refuses() const noexcept {
     return nullptr;
@@ -32,6 +26,10 @@ class ParkHook : public ListItem<ParkHook> {
   // another thread. Called in pairs, also if nothing else had to run.
   virtual void Leaves() noexcept {}
   virtual void Returns() noexcept {}
+
+ protected:
+  ParkHook() = default;
+  ~ParkHook() = default;
 };
 
 // The hooks of a task, the latest first.
