@@ -165,6 +165,8 @@ class Iteration {
   // Constructs an iterator that cannot be moved where it stays.
   struct Elide {
     Iterable& iterable;
+    // Implicit, so that emplace() makes the iterator from it, in its place.
+    // NOLINTNEXTLINE(google-explicit-constructor)
     operator Stepper() const { return AsyncIteratorOf(iterable); }
   };
 
