@@ -1,6 +1,6 @@
-// What a checkpoint costs, and what greenback adds to it: a ladder from a bare
-// queue of coroutine handles, each rung one thing more. Only ratios between
-// rungs of one run mean anything.
+// What a checkpoint costs, and what greenback adds to it: a ladder that begins
+// with a bare queue of coroutine handles, and adds one thing on each rung. Only
+// ratios between rungs of one run mean anything.
 //
 //   ./bazelw run -c opt //benchmarks:checkpoint_overhead
 
@@ -27,7 +27,7 @@ using ::greenback::Co;
 using ::greenback::benchmarks::AsioHost;
 using ::greenback::benchmarks::RuntimeHost;
 
-// The floor: what a loop costs that does nothing but resume what is queued.
+// The floor: a loop that only resumes the handles in its queue.
 
 std::deque<std::coroutine_handle<>>& Queue() {
   static auto* const queue = new std::deque<std::coroutine_handle<>>;
@@ -113,7 +113,7 @@ struct Ladder {
     for (auto _ : state) ::AwaitReady();
   }
 
-  // Plain calls, `calls` of them, and at their bottom the Await().
+  // `calls` nested plain calls; the innermost one calls Await().
   __attribute__((noinline)) static void AwaitBelow(int64_t calls) {
     if (calls == 1) {
       Host::AwaitCheckpoint();
@@ -232,8 +232,8 @@ void ForeignSyncPortalCreation(State& state) {
 }
 BENCHMARK(ForeignSyncPortalCreation)->Name("foreign/sync_portal_creation");
 
-// Spawning a task that does nothing, and its end. Several at a time, so that
-// the trip through the loop that lets them run counts little.
+// The spawning and the end of a task that does nothing. Several tasks at a
+// time, so that the trip through the loop that runs them counts little.
 constexpr int kSpawnedAtOnce = 64;
 
 Co<void> Nothing() { co_return; }

@@ -1,5 +1,5 @@
-// What a switch between two stacks costs, and a stack. Only ratios within one
-// run mean anything.
+// What a switch between two stacks costs, and what a stack costs. Only ratios
+// within one run mean anything.
 //
 //   ./bazelw run -c opt //benchmarks:context_switch
 
@@ -30,7 +30,7 @@ using ::greenback::context::StackPool;
 using ::greenback::context::StackPoolOptions;
 using ::greenback::context::Switch;
 
-// Fibers that come back at once, each time, and never end.
+// Fibers that switch back at once, each time, and never end.
 
 // By Boost.Context's lowest layer: registers and floating-point control words.
 class BoostFiber {
@@ -72,7 +72,7 @@ class GreenbackFiber {
   SavedContext outside_;
 };
 
-// Plain calls, `calls` of them, and at their bottom the switch.
+// `calls` nested plain calls; the innermost one switches.
 template <class Fiber>
 __attribute__((noinline)) void RoundTripBelow(Fiber& fiber, int64_t calls) {
   if (calls == 1) {
@@ -110,7 +110,7 @@ BENCHMARK(RoundTrip<GreenbackFiber>)
     ->Arg(8)
     ->Arg(32);
 
-// A stack that is used, a little, and given back.
+// A stack that is acquired, used a little, and returned.
 
 void StackFromPool(State& state) {
   StackPool pool;
@@ -141,8 +141,8 @@ void StackByMmap(State& state) {
 }
 BENCHMARK(StackByMmap)->Name("stack/mmap");
 
-// Many fibers in turn; the time is that of one round trip. What it shows is
-// what caches and TLBs make of many stacks.
+// Switches to many fibers in turn; the time is that of one round trip. It shows
+// what many stacks cost in caches and TLBs.
 void RoundRobin(State& state) {
   const int64_t count = state.range(0);
   StackPool pool({.stack_size = size_t{64} << 10});

@@ -1,5 +1,5 @@
 // The hosts on which the benchmarks run, each behind the same names, so that a
-// rung is written once. What is measured is the host's own; this adds nothing.
+// rung is written once. They only name what the host has, and add no cost.
 #ifndef GREENBACK_BENCHMARKS_HOSTS_H_
 #define GREENBACK_BENCHMARKS_HOSTS_H_
 
@@ -25,7 +25,7 @@ namespace greenback::benchmarks {
 struct RuntimeHost {
   using Task = Co<void>;
 
-  // What a rung is: a task that goes on until `state` has enough.
+  // A rung is a task that runs until `state` has measured enough.
   using Rung = Task (*)(benchmark::State& state);
 
   static auto Checkpoint() { return greenback::Checkpoint(); }

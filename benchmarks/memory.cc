@@ -50,11 +50,11 @@ size_t Mappings() {
   return count;
 }
 
-// Stacks that exist; each belongs to a fiber.
+// The number of stacks; each belongs to a fiber.
 size_t Stacks() { return internal::Loop::Current()->fiber_count(); }
 
-// Whether the byte below the stack that holds `address` is out of bounds, to
-// the kernel. A read that faults in the kernel is an error, and no signal.
+// Whether the kernel cannot read the byte below the stack that holds `address`.
+// A read that faults in the kernel is an error, and no signal.
 bool HasGuard(const void* address) {
   context::StackBounds bounds;
   if (!context::FindStack(address, bounds)) return false;
@@ -93,7 +93,7 @@ struct Report {
   double total_mib = 0;
 };
 
-// Has a place on its stack noted, and waits.
+// Records an address on its stack, and waits.
 __attribute__((noinline)) bool WaitBelow(Event& event, int calls,
                                          std::vector<const void*>& stacks) {
   bool ok = false;

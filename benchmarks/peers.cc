@@ -1,10 +1,10 @@
-// The same work by what one would use instead: a plain function, called by
-// other plain functions, waits for a trip through an event loop, or for a call
-// that somebody else makes. Only ratios within one run mean anything.
+// The same work done by the alternatives to greenback: a plain function, called
+// by other plain functions, waits for a trip through an event loop, or for a
+// call that other code makes. Only ratios within one run mean anything.
 //
 //   ./bazelw run -c opt //benchmarks:peers
 
-// boost::asio::spawn() by Boost.Context alone, which it prefers anyway.
+// Makes boost::asio::spawn() use Boost.Context alone, which it prefers anyway.
 #define BOOST_ASIO_DISABLE_BOOST_COROUTINE 1
 
 #include <boost/asio/as_tuple.hpp>
@@ -33,8 +33,7 @@ using ::benchmark::State;
 using ::greenback::benchmarks::AsioHost;
 using ::greenback::benchmarks::RuntimeHost;
 
-// Waiting happens here. Not inlined, because it stands for somebody else's
-// code.
+// Waits. Not inlined, because it stands for code of another library.
 
 template <class Host>
 struct Greenback {
@@ -102,8 +101,8 @@ asio::awaitable<void> Cos(State& state) {
 void AsioCo(State& state) { AsioHost::Run(Cos, state); }
 BENCHMARK(AsioCo)->Name("peers/greenback_asio_co");
 
-// Boost.Asio: what waits is a function with a stack of its own, and must be
-// handed the `yield` of whoever spawned it.
+// Boost.Asio: a function with a stack of its own waits, and every function that
+// waits must be handed the `yield` of the spawned one.
 
 __attribute__((noinline)) void WaitForPost(asio::io_context& io,
                                            asio::yield_context yield) {
@@ -146,8 +145,8 @@ void AsioSpawnCoSpawn(State& state) {
 }
 BENCHMARK(AsioSpawnCoSpawn)->Name("peers/asio_spawn_co_spawn");
 
-// Less than this it cannot take in Asio: a coroutine, which needs no stack,
-// awaits the same one.
+// The least that this can take in Asio: a coroutine, which needs no stack,
+// awaits the same coroutine.
 asio::awaitable<void> CoAwaits(State& state) {
   for (auto _ : state) co_await PassThroughLoop();
 }
@@ -177,7 +176,7 @@ BENCHMARK(BoostFiber)
     ->Arg(1)
     ->Arg(2);
 
-// Threads. They block, so it is the clock on the wall that counts.
+// Threads. They block, so wall-clock time is what counts.
 
 __attribute__((noinline)) void WaitForPool(asio::thread_pool& pool) {
   std::promise<void> promise;

@@ -1,6 +1,6 @@
-// Memory ends at any allocation of anything that greenback does: an error where
-// it happened, and nothing is left behind. Each test is a program that uses one
-// part; see allocation_failures.h.
+// Memory may run out at any allocation that greenback makes: the result is an
+// error where it happened, and nothing is left behind. Each test is a program
+// that uses one part of greenback; see allocation_failures.h.
 
 #include <coroutine>
 #include <exception>
@@ -206,8 +206,8 @@ TEST(AllocationFailureTest, R33_StatusesSurviveIt) {
         for (int i = 0; i < 3; ++i) {
           nursery.StartSoon([]() -> Co<absl::Status> {
             absl::Status status = absl::InternalError(LongText());
-            // Not of a std::string: clang and g++ disagree on the name of that
-            // constructor, and abseil is g++'s.
+            // No Cord of a std::string: clang and g++ disagree on the name of
+            // that constructor, and abseil was compiled by g++.
             const std::string payload = LongText();
             status.SetPayload("url", absl::Cord(absl::string_view(payload)));
             co_return status;
@@ -311,7 +311,7 @@ TEST(AllocationFailureTest, R33_PortalsForCallsSurviveIt) {
       };
       co_await WithPortalRun(sleep, Counted(), LongText());
       BestowPortal(CurrentTask());
-      // Its end has the portal bestowed again.
+      // When this one ends, the task is given its bestowed portal again.
       co_await WithPortalRun(sleep, Counted(), LongText());
       (void)co_await Checkpoint();
       (void)Await(Checkpoint());
@@ -352,7 +352,7 @@ TEST(AllocationFailureTest, R33_RunOnFiberSurvivesIt) {
       return RunOnFiber(pool, [] { return LongText(); });
     });
     GREENBACK_EXPECT_DONE(text == LongText());
-    // A slab has four stacks, and the next one more.
+    // The first slab has four stacks, so this needs a second one.
     std::vector<context::Stack> stacks;
     for (int i = 0; i < 6; ++i) {
       context::StackOrError made = pool.Acquire();
@@ -485,7 +485,7 @@ TEST(AllocationFailureTest, R33_OtherThreadsWakeTasksAllTheSame) {
       const RunToken token = CurrentRunToken();
       absl::Status posting;
       (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
-        // Neither can be cancelled, so that both are fired in any case.
+        // Neither can be cancelled, so both are fired in any case.
         bool fired = false;
         absl::Cleanup fire = [&] {
           if (fired) return;
@@ -619,7 +619,7 @@ TEST(AllocationFailureTest, R33_TaskLocalsSurviveIt) {
 }
 
 #if defined(__cpp_exceptions)
-// A run-local variable whose value could not be kept is made again.
+// A run-local variable whose value could not be stored is made again.
 TEST(AllocationFailureTest, R33_RunLocalsSurviveItInARunThatContinues) {
   FailEachAllocation([] {
     RunLocal<std::string> text(LongText());
@@ -693,7 +693,8 @@ class Manager {
     co_return LongText();
   }
   Co<void> Exit() {
-    // What cannot be allocated has not begun: it is tried again in the test.
+    // An Exit() whose frame cannot be allocated has not begun, and the test
+    // calls it again.
     --entered_;
     (void)co_await Checkpoint();
   }
@@ -802,7 +803,7 @@ TEST(AllocationFailureTest, R33_InstrumentsSurviveIt) {
       co_await SpawnTwo(ended);
       (void)RemoveInstrument(added);
     });
-    // A hook may have failed; its instrument is removed then.
+    // A hook may have failed, and then its instrument is removed.
     GREENBACK_EXPECT_DONE(ended == 2);
   });
 }

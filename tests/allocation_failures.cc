@@ -36,7 +36,7 @@ std::atomic<bool> all_fail_then{false};
 std::atomic<bool> has_failed{false};
 std::atomic<long> live_allocations{0};
 
-// What a child process tells of itself, also when it dies.
+// What a child process reports about itself, even if it dies.
 struct Progress {
   std::atomic<long> allocation;
   std::atomic<bool> has_failed;
@@ -44,7 +44,7 @@ struct Progress {
 Progress* progress = nullptr;  // in a child process
 
 bool MustFail() {
-  // Threads may come here together; one of them makes it 1.
+  // Several threads may get here at once; one of them makes it 1.
   long left = allocations_until_failure.load(std::memory_order_relaxed);
   while (left > 1) {
     if (allocations_until_failure.compare_exchange_weak(left, left - 1)) {
@@ -53,7 +53,7 @@ bool MustFail() {
   }
   if (left == 0) return false;
   if (!all_fail_then) {
-    // Whoever is first.
+    // Only the first of these threads fails.
     if (!allocations_until_failure.compare_exchange_strong(left, 0)) {
       return MustFail();
     }
@@ -75,7 +75,8 @@ void* Allocate(size_t size, size_t alignment) noexcept {
   return memory;
 }
 
-// In the library, which is compiled with exceptions.
+// std::__throw_bad_alloc() is in the library, which is compiled with
+// exceptions.
 void* OrThrow(void* memory) {
   if (memory == nullptr) std::__throw_bad_alloc();
   return memory;
@@ -163,7 +164,7 @@ const char* Name(Mode mode) {
                                : "from_there_on";
 }
 
-// What a single run of one allocation is wanted for, from the flags.
+// The allocation that the flags ask to fail once, and how.
 long only_allocation = 0;
 std::string only_mode = "warm";
 
@@ -176,7 +177,7 @@ constexpr int kNoneLeft = 2;  // to fail
   _exit(kWrong);
 }
 
-// The thread can do it all again.
+// Checks that this thread can still run tasks.
 void RunAgain() {
   int done = 0;
   Run([&]() -> Co<void> {
@@ -199,7 +200,8 @@ struct Resources {
   long allocations = live_allocations;
 };
 
-// Runs the scenario; the n-th allocation fails, and then all, or none.
+// Runs the scenario. The n-th allocation fails; of those that follow, all fail
+// or none.
 void FailOne(void (*scenario)(), long n, Mode mode) {
   has_failed = false;
   all_fail_then = mode == Mode::kFromThereOn;
@@ -228,7 +230,7 @@ void FailOne(void (*scenario)(), long n, Mode mode) {
 #endif
 }
 
-// True: there was one to fail.
+// Returns whether there was an n-th allocation to fail.
 bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
   FailOne(scenario, n, mode);
   const bool failed = has_failed;
@@ -242,7 +244,7 @@ bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
     Wrong(absl::StrCat(after.descriptors - before.descriptors,
                        " descriptors are left"));
   }
-  // In a new process, things are kept from the first use on.
+  // In a new process, the first use allocates what is kept from then on.
   if (mode != Mode::kCold && after.allocations > before.allocations) {
     Wrong(absl::StrCat(after.allocations - before.allocations,
                        " allocations are left"));
@@ -253,7 +255,7 @@ bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
 // In a child process: tries allocations from `n` on.
 [[noreturn]] void TryAllocations(void (*scenario)(), long n, Mode mode) {
   if (mode != Mode::kCold) {
-    // Twice: what is kept has its size then.
+    // After the second time, what is kept no longer grows.
     for (int i = 0; i < 2; ++i) {
       FailOne(scenario, 0, mode);
       RunAgain();
@@ -303,29 +305,29 @@ void TryMode(void (*scenario)(), Mode mode) {
   void* const shared = mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(shared, MAP_FAILED);
-  Progress& told = *new (shared) Progress();
+  Progress& reported = *new (shared) Progress();
   FILE* const output = std::tmpfile();
   ASSERT_NE(output, nullptr);
   long n = 1;
   int wrong = 0;
   while (true) {
-    told.allocation = 0;
+    reported.allocation = 0;
     std::fflush(nullptr);
     const pid_t child = fork();
     if (child == 0) {
       dup2(fileno(output), STDERR_FILENO);
-      progress = &told;
+      progress = &reported;
       TryAllocations(scenario, n, mode);
     }
     ASSERT_GT(child, 0);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
-    const std::string what = WhatIsWrong(status, told.has_failed);
+    const std::string what = WhatIsWrong(status, reported.has_failed);
     const std::string text = TakeText(output);
-    ASSERT_NE(told.allocation, 0)
-        << "it fails without a failure: " << what << "\n"
+    ASSERT_NE(reported.allocation, 0)
+        << "it fails before any allocation does: " << what << "\n"
         << text;
-    n = told.allocation;
+    n = reported.allocation;
     if (!what.empty()) {
       ++wrong;
       ADD_FAILURE()
@@ -412,8 +414,8 @@ bool TakeFlags(int argc, char** argv) {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
 #if !defined(__cpp_exceptions)
-  // googletest has exceptions, and would catch them below frames that know of
-  // none.
+  // googletest is compiled with exceptions, and would catch them after they had
+  // passed frames that are compiled without.
   testing::GTEST_FLAG(catch_exceptions) = false;
 #endif
   if (!greenback::TakeFlags(argc, argv)) {

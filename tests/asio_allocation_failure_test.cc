@@ -1,5 +1,5 @@
-// Memory ends at any allocation of what greenback does with Boost.Asio; see
-// allocation_failures.h.
+// Memory may run out at any allocation that greenback makes with Boost.Asio;
+// see allocation_failures.h.
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -82,7 +82,7 @@ TEST(AsioAllocationFailureTest, R33_AwaitablesInARunSurviveIt) {
 
 // ------------------------------------------------- in an io_context
 
-// Runs the coroutine that `make()` gives, as a task with a portal.
+// Runs the coroutine that `make()` returns, as a task with a portal.
 template <class Make>
 void RunAsioTask(Make make) {
   net::io_context io;
@@ -116,9 +116,8 @@ TEST(AsioAllocationFailureTest, R33_OperationsInATaskOfAsiosSurviveIt) {
   });
 }
 
-// Asio throws what an initiation does through its thread of coroutines. To keep
-// the frames that it leaves there needs memory, and it is a destructor that
-// does.
+// An exception of an initiation propagates through Asio's thread of coroutines.
+// The destructors that run then allocate memory, to keep the frames for reuse.
 TEST(AsioAllocationFailureTest, R33_AwaitablesInATaskOfAsiosSurviveIt) {
   FailEachAllocation(
       [] {

@@ -1,4 +1,4 @@
-// Every awaiter of greenback's is one that any library's coroutines take.
+// The coroutines of any library accept every awaiter of greenback's.
 #include <concepts>
 #include <coroutine>
 #include <exception>
@@ -43,9 +43,9 @@ template <class Awaitable>
 inline constexpr bool kGood = GoodCitizen<
     std::remove_reference_t<decltype(GetAwaiter(std::declval<Awaitable>()))>>;
 
-// Besides, where it resumes the task and what it needs of the host. A new
-// awaiter that did not say so would work nevertheless, by way of a waker and of
-// a later error, so it is asked here.
+// Besides, where an awaiter resumes the task and what it needs of the host. A
+// new awaiter that did not declare this would work nevertheless, through a
+// waker and with a later error, so it is checked here.
 template <class Awaitable>
 using AwaiterOf =
     std::remove_cvref_t<decltype(GetAwaiter(std::declval<Awaitable>()))>;
@@ -96,7 +96,7 @@ EXPECT_HOME(std::declval<Generator>().Throw(1));
 #endif
 EXPECT_RUN(internal::NurseryAccess::AllChildren(std::declval<Nursery&>()));
 
-// Those that stand for others, whether an inner await_ready() is const or not.
+// Awaiters that wrap others, whether an inner await_ready() is const or not.
 struct Fickle {
   bool await_ready() noexcept { return true; }
   void await_suspend(std::coroutine_handle<>) noexcept {}
@@ -121,7 +121,7 @@ EXPECT_HOME(internal::ComeHome(One()));
 #if !defined(__clang__)
 static_assert(GoodCitizen<internal::AwaiterRef<Fickle&>>);
 #endif
-// And one that may throw is not said not to.
+// A wrapper of an await_ready() that may throw is not noexcept.
 struct Throws {
   bool await_ready() { return true; }
   void await_suspend(std::coroutine_handle<>) {}
@@ -130,7 +130,7 @@ struct Throws {
 static_assert(!kGood<decltype(internal::ComeHome(Throws()))>);
 static_assert(Awaiter<decltype(internal::ComeHome(Throws()))>);
 
-// Those between greenback's own coroutines.
+// The awaiters between greenback's own coroutines.
 template <class Coroutine>
 using FinalOf =
     decltype(std::declval<typename Coroutine::promise_type&>().final_suspend());
@@ -169,8 +169,8 @@ void RunAsio(boost::asio::awaitable<void> body) {
   if (error) std::rethrow_exception(error);
 }
 
-// An awaiter that gives an rvalue reference into itself.
-struct GivesInto {
+// An awaiter that returns an rvalue reference into itself.
+struct ReturnsPartOfItself {
   std::string text = std::string(100, 'x');
   bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<>) { return false; }
@@ -180,8 +180,9 @@ struct GivesInto {
 TEST(AwaitersAsioTest, R18_AsAwaitableMovesTheResultOut) {
   bool done = false;
   const auto body = [&]() -> boost::asio::awaitable<void> {
-    EXPECT_EQ(co_await asio::AsAwaitable(GivesInto()), std::string(100, 'x'));
-    const auto await_in_function = [] { return Await(GivesInto()); };
+    EXPECT_EQ(co_await asio::AsAwaitable(ReturnsPartOfItself()),
+              std::string(100, 'x'));
+    const auto await_in_function = [] { return Await(ReturnsPartOfItself()); };
     EXPECT_EQ(co_await asio::WithPortalRunSync(await_in_function),
               std::string(100, 'x'));
     done = true;
@@ -208,7 +209,7 @@ TEST(AwaitersAsioTest, R44_AsAwaitableOfACoThatWasAwaitedIsAClearError) {
 
 #endif
 
-// What their await_ready() may not throw, their await_suspend() does.
+// Their await_ready() must not throw, so their await_suspend() does.
 TEST(AwaitersTest, R25_MisuseIsReportedAllTheSame) {
 #if defined(__cpp_exceptions)
   int errors = 0;

@@ -299,7 +299,7 @@ void RunPrograms(Planner& planner, Results& results) {
           co_return;
         });
     EXPECT_TRUE(status.ok()) << status;
-    // Those that are kept for the next that need one.
+    // The idle fibers that a loop keeps, and the one that it runs on.
     EXPECT_LE(internal::Loop::Current()->fiber_count(), 65u);
   });
   EXPECT_EQ(Counted::live(), 0);

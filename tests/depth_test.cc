@@ -58,7 +58,8 @@ TEST(DepthTest, R13_ManyPortalsForACallGrowNoStack) {
             kMany / 10);
 }
 
-// Of another library: done inside await_suspend, in each of the three ways.
+// An awaitable of another library that is done inside await_suspend, in each of
+// the three ways.
 struct DoneAtOnce {
   bool await_ready() const { return false; }
   bool await_suspend(std::coroutine_handle<>) const { return false; }
@@ -127,7 +128,7 @@ TEST(DepthTest, R13_CancellingTenThousandNestedScopesGrowsNoStack) {
           nursery.StartSoon(
               [&nested]() -> Co<void> { nested = co_await Nest(kDeep); });
           (void)co_await Checkpoint();
-          // Down through all of them, and no more than that.
+          // Walks down through all the scopes, and does nothing more.
           nursery.cancel_scope().Cancel();
         });
     EXPECT_TRUE(status.ok()) << status;

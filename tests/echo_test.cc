@@ -1,7 +1,7 @@
 // A server and a hundred clients in one run, over loopback sockets of
-// Boost.Asio. Each connection is a plain function that loops over what comes,
-// half of the clients are plain functions that wait deep inside other plain
-// functions, and the rest are coroutines.
+// Boost.Asio. Each connection is a plain function that loops over what it
+// receives, half of the clients are plain functions that wait deep inside other
+// plain functions, and the rest are coroutines.
 
 #include <array>
 #include <boost/asio/as_tuple.hpp>
@@ -62,7 +62,7 @@ class Inside {
 };
 
 struct Counts {
-  int connections = 0;  // that are open
+  int connections = 0;  // open now
   int accepted = 0;
   int finished = 0;   // by their client
   int cancelled = 0;  // by the end of the server
@@ -77,7 +77,7 @@ struct Counts {
 
 // --------------------------------------------------------------------- server
 
-// What comes, until nothing more does; `end` is then why.
+// Yields what the socket receives until it ends, for the reason `end`.
 AsyncGenerator<std::string_view> Received(tcp::socket& socket,
                                           error_code& end) {
   std::array<char, 256> text;
@@ -150,10 +150,10 @@ Co<void> NativeClient(tcp::endpoint server, int client, Counts& counts) {
   }
   ++counts.clients;
   counts.Note();
-  if (client % 4 == 0) {  // stays until the server is gone
-    auto [gone, size] = co_await boost::asio::async_read_until(
+  if (client % 4 == 0) {  // stays until the server closes the connection
+    auto [end, size] = co_await boost::asio::async_read_until(
         socket, boost::asio::dynamic_buffer(received), '\n', kQuiet);
-    EXPECT_EQ(gone, boost::asio::error::eof);
+    EXPECT_EQ(end, boost::asio::error::eof);
   }
 }
 

@@ -150,7 +150,7 @@ TEST(FramesTest, R16_ATaskOfAnotherLibraryMayBeAwaitedNatively) {
   });
 }
 
-// The waker is one handle, given out again and again by a fiber.
+// A fiber has one waker, and hands it to every awaitable.
 TEST(FramesTest, R04_TheSameHandleServesManyAwaits) {
   AloneAndInCompany([] {
     std::vector<void*> seen;
@@ -169,7 +169,7 @@ TEST(FramesTest, R04_TheSameHandleServesManyAwaits) {
   });
 }
 
-// Awaits inside what an Await runs, eight levels of both kinds.
+// Each Await() runs a coroutine that awaits, eight levels of both kinds.
 Co<int> Alternate(int level);
 int AlternateSynchronously(int level) {
   Counted counted;

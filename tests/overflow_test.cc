@@ -75,7 +75,7 @@ TEST(OverflowDeathTest, R35_IsReportedOnAThreadThatOnlyResumes) {
 }
 
 TEST(OverflowDeathTest, R35_IsReportedForANestedFiberOnAThreadThatOnlyResumes) {
-  // The fiber of RunOnFiber() comes to the other thread with the step's.
+  // The fiber of RunOnFiber() moves to the other thread with that of the step.
   EXPECT_DEATH(
       {
         std::function<void()> done;

@@ -88,7 +88,7 @@ TYPED_TEST_SUITE(AnyThreadParityTest, TestedHostsOfAnyThreads);
 
 // ------------------------------------------------------------------- P01, P10
 
-// An awaitable of which the live ones are counted.
+// An awaitable whose live objects are counted.
 struct CountedReady {
   Counted counted;
   bool await_ready() const { return true; }
@@ -129,7 +129,7 @@ TYPED_TEST(ParityTest, P01_WithoutAPortalAwaitNamesTheFixAndThePlace) {
                   task +
                       "has no portal; co_await greenback::EnsurePortal(), or "
                       "run this through greenback::WithPortalRunSync()");
-    // Unharmed.
+    // The task is unharmed.
     EXPECT_EQ(co_await TestFixture::Twice(1), 2);
     (void)co_await Host::EnsurePortal();
     EXPECT_EQ(TestFixture::TwiceSynchronously(1), 2);
@@ -371,11 +371,11 @@ TYPED_TEST(AnyThreadParityTest, P06_WithPortalRunOpensOneForTheCall) {
     };
     EXPECT_EQ(co_await Host::WithPortalRun(both, 1), 4);
     EXPECT_FALSE(HasPortal());
-    // One that is ensured inside does not outlive it.
+    // A portal that is ensured inside does not outlive it.
     const auto ensure = []() -> Void { (void)co_await Host::EnsurePortal(); };
     co_await Host::WithPortalRun(ensure);
     EXPECT_FALSE(HasPortal());
-    // In itself, and around the synchronous one.
+    // Nested in itself, and around WithPortalRunSync().
     const auto inner = []() -> Void {
       EXPECT_EQ(
           co_await Host::WithPortalRunSync(TestFixture::TwiceSynchronously, 2),
@@ -388,7 +388,7 @@ TYPED_TEST(AnyThreadParityTest, P06_WithPortalRunOpensOneForTheCall) {
     };
     co_await Host::WithPortalRun(outer);
     EXPECT_FALSE(HasPortal());
-    // One that was there stays.
+    // A portal that was there before stays.
     (void)co_await Host::EnsurePortal();
     EXPECT_EQ(co_await Host::WithPortalRun(both, 3), 12);
     EXPECT_TRUE(HasPortal());
@@ -563,7 +563,7 @@ TYPED_TEST(ParityTest, P13_HasPortalIsFalseWhereNoTaskRuns) {
       EXPECT_FALSE(HasPortal());
       ++looks;
     });
-    // Once from the coroutine, once from a fiber of its own.
+    // One callback runs from the coroutine, one on a fiber of its own.
     while (looks != 2) co_await Host::Checkpoint();
     Host::PostCallback([&] {
       EXPECT_FALSE(HasPortal());
@@ -696,7 +696,7 @@ TYPED_TEST(AnyThreadParityTest, P15_ExceptionsOfTheAwaiterItselfPass) {
       } catch (const std::runtime_error& error) {
         EXPECT_EQ(error.what(), absl::StrCat("in ", when));
       }
-      // And the task goes on.
+      // And the task continues.
       EXPECT_EQ(TestFixture::TwiceSynchronously(1), 2);
     }
   });
@@ -733,7 +733,7 @@ TYPED_TEST(ParityTest, P16_AnErrorArrivesAtEitherKindOfAwait) {
       while (log.size() != 2) co_await Host::Checkpoint();
     });
   });
-  // Two threads of a pool may have brought the news to the strand.
+  // Two threads of a pool may have resumed the two tasks, in either order.
   EXPECT_THAT(log, UnorderedElementsAre("woken natively", "woken in Await()"));
 }
 
@@ -777,8 +777,8 @@ TYPED_TEST(AnyThreadParityTest, P17_EveryKindOfAwaitableIsAwaited) {
     Await(WithMember{1});
     EXPECT_EQ(Await(WithFree{2}), 2);
     EXPECT_EQ(Await(WithAdapter{3}), 3);
-    // Ready at once; done inside await_suspend, by itself and by false; a
-    // handle to go on with.
+    // Ready at once; done inside await_suspend, by resuming and by returning
+    // false; a handle to transfer to.
     Await(std::suspend_never());
     Await(SuspendWith{[](std::coroutine_handle<> waker) { waker.resume(); }});
     Await(SuspendWith{[](std::coroutine_handle<>) { return false; }});
@@ -832,7 +832,7 @@ TYPED_TEST(AnyThreadParityTest, P18_AwaitWorksInAGeneratorOfBoostCoroutine2) {
     });
     int sum = 0;
     for (int number : numbers) {
-      // And on this side, while the generator stands.
+      // And in the loop, while the generator is suspended.
       sum += number + TestFixture::TwiceSynchronously(1);
     }
     EXPECT_EQ(sum, 90 + 20);
@@ -946,7 +946,7 @@ TEST(Parity, P21_ScopesAndNurseriesInSynchronousCodeCloseInOrder) {
       log.push_back("nursery");
       EXPECT_TRUE(inner.cancelled_caught());
       EXPECT_FALSE(outer.cancel_called());
-      // Level-triggered until it is left.
+      // Level-triggered: cancelled until the scope is left.
       EXPECT_TRUE(absl::IsCancelled(Await(Checkpoint())));
     };
     synchronous();
@@ -971,7 +971,7 @@ TEST(ParityDeathTest, P21_ScopesOutOfOrderAreOneClearError) {
 
 // ------------------------------------------------------------------------ P23
 
-// One place for all.
+// One source location for all.
 std::source_location Here() { return std::source_location::current(); }
 
 TEST(Parity, P23_TheErrorForAnotherHostsAwaitableNamesBothHosts) {
@@ -1029,7 +1029,7 @@ TEST(Parity, P23_TheErrorForOneNestedDeepInAnAwaitNamesBothHosts) {
 #endif
 }
 
-// ------------------------------------------- where coroutines cannot be had
+// ------------------------------------------- where coroutines cannot await
 
 TYPED_TEST(AnyThreadParityTest, InComparatorsVisitorsAndOperators) {
   PARITY_NAMES;
@@ -1127,7 +1127,7 @@ TYPED_TEST(ParityTest, R01_CatchBlocksOfSeveralTasksMayAwait) {
           co_await Host::WithPortalRunSync(mine, i);
         });
       }
-      // Between them, others see none.
+      // Between their steps, other tasks see no exception.
       while (rounds != 30) {
         co_await Host::Checkpoint();
         EXPECT_EQ(std::current_exception(), nullptr);
@@ -1146,8 +1146,8 @@ TYPED_TEST(AnyThreadParityTest, R01_APortalOpenedInACatchBlockStartsClean) {
       throw std::runtime_error("outside");
     } catch (const std::runtime_error&) {
       caught = std::current_exception();
-      // A coroutine cannot co_await here; a synchronous function can open one
-      // where the host lets it run on the same thread.
+      // A coroutine cannot co_await here; a synchronous function can open a
+      // portal where the host lets it run on the same thread.
       RunOnFiber([&] {
         EXPECT_EQ(std::current_exception(), nullptr);
         EXPECT_EQ(std::uncaught_exceptions(), 0);

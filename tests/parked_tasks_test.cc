@@ -90,8 +90,8 @@ Co<void> ParkAndWake(int count, Figures& figures) {
 
 TEST(ParkedTasksTest, R08_AHundredThousandTasksParkOnGuardedStacks) {
   const bool many = !kSanitized && KernelHasGuards();
-  // A guard that takes a mapping allows some 32,000; sanitizers multiply what a
-  // stack costs.
+  // Where each guard takes a mapping, the kernel allows some 32,000 of them;
+  // sanitizers multiply what a stack costs.
   const int count = many ? 100'000 : kSanitized ? 1'000 : 20'000;
   Figures figures;
   greenback::Run(ParkAndWake, count, std::ref(figures));
@@ -102,7 +102,7 @@ TEST(ParkedTasksTest, R08_AHundredThousandTasksParkOnGuardedStacks) {
     // Two pages of stack and the task itself.
     EXPECT_LT(figures.resident / count, 10u << 10);
   }
-  // Memory goes back once they are awake.
+  // Memory is returned to the kernel once they are awake.
   EXPECT_LT(figures.fibers_left, 100u);
 }
 

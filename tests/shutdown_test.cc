@@ -29,8 +29,7 @@ using ::testing::ElementsAre;
 using ::testing::Pair;
 using ::testing::SizeIs;
 
-// -------------------------------------------------------- what never got to
-// run
+// ----------------------------------------------- tasks that have not yet run
 
 // A task that is spawned runs, if only to its first cancellation point.
 TEST(ShutdownTest, AChildOfABodyThatFailsAtOnceRunsToACancellationPoint) {
@@ -43,7 +42,7 @@ TEST(ShutdownTest, AChildOfABodyThatFailsAtOnceRunsToACancellationPoint) {
               log.push_back("begins");
               absl::Status passed = co_await Checkpoint();
               log.push_back(absl::IsCancelled(passed) ? "cancelled"
-                                                      : "goes on");
+                                                      : "continues");
               co_return passed;
             },
             Counted());
@@ -61,7 +60,7 @@ TEST(ShutdownTest, ASystemTaskSpawnedAtTheEndRunsToACancellationPoint) {
         [&](Counted) -> Co<absl::Status> {
           log.push_back("begins");
           absl::Status slept = co_await SleepForever();
-          log.push_back(absl::IsCancelled(slept) ? "cancelled" : "goes on");
+          log.push_back(absl::IsCancelled(slept) ? "cancelled" : "continues");
           co_return slept;
         },
         Counted());
@@ -188,7 +187,7 @@ void WaitInSynchronousCode(const char* what, Ends& ends,
   const absl::Status waited = wait();
   EXPECT_TRUE(absl::IsCancelled(waited)) << what << ": " << waited;
   ++ends[what];
-  // Still cancelled, and still in one piece.
+  // The task is still cancelled, and can still await.
   EXPECT_TRUE(absl::IsCancelled(Await(Checkpoint())));
 }
 
@@ -256,7 +255,7 @@ TEST(ShutdownTest, EverythingThatIsParkedReturnsWhenItIsCancelled) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-// Its destructor waits, out of reach of what cancels.
+// Its destructor waits in a scope that is shielded from cancellation.
 struct CleansUp {
   explicit CleansUp(int& done) : done(done) {}
   CleansUp(const CleansUp&) = delete;
@@ -291,12 +290,11 @@ TEST(ShutdownTest, DestructorsOfCancelledFramesMayWait) {
   EXPECT_EQ(clock.Now() - absl::UnixEpoch(), absl::Seconds(1));
 }
 
-// ---------------------------------------------------------------- a run in a
-// run
+// --------------------------------------------------------------- nested runs
 
 #if defined(__cpp_exceptions)
 
-// What Run() says here.
+// The error of a Run() that is called here.
 std::string WhatRunSays() {
   try {
     greenback::Run([](Counted) -> Co<void> { co_return; }, Counted());
@@ -370,7 +368,7 @@ TEST(ShutdownTest, RunInAnInstrumentsHookIsRefused) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-// Not caught there, it comes out of the run that is refused nothing.
+// Where the callback does not catch it, it propagates out of the outer run.
 TEST(ShutdownTest, RunThatIsRefusedInACallbackEndsTheRunAroundIt) {
   std::string what;
   const auto main = []() -> Co<absl::Status> {
@@ -430,8 +428,7 @@ TEST(ShutdownTest, AThreadOfARunMayHaveARunOfItsOwn) {
   EXPECT_EQ(result.value_or(0), 5);
 }
 
-// --------------------------------------------------------------- results
-// arrive
+// ------------------------------------------------------------ results arrive
 
 // How an awaitable that greenback does not know completes.
 enum class Completes {
@@ -498,7 +495,7 @@ class Foreign {
   std::thread thread_;
 };
 
-// The same with an await_suspend that gives a bool.
+// The same with an await_suspend that returns a bool.
 class ForeignBool : public Foreign {
  public:
   using Foreign::Foreign;
@@ -520,7 +517,8 @@ int AwaitForeignInSynchronousCode(Completes completes, With with,
   return Await(Foreign(completes, with, nursery));
 }
 
-// Natively, in synchronous code, and in a coroutine below synchronous code.
+// Natively, in synchronous code, and in a coroutine that synchronous code
+// awaits.
 constexpr int kWaysToAwait = 3;
 Co<int> AwaitIn(int way, Completes completes, With with, Nursery& nursery) {
   switch (way) {
@@ -573,7 +571,7 @@ TEST(ResultsTest, R03_AnExceptionArrivesHoweverTheAwaitableCompletes) {
   }
 }
 
-// Awaitables that throw before there is anything to wait for.
+// Awaitables that throw before an operation has begun.
 struct ThrowsInReady {
   bool await_ready() const { throw std::runtime_error("ready"); }
   void await_suspend(std::coroutine_handle<>) const {}

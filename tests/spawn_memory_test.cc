@@ -30,19 +30,21 @@
 
 namespace {
 
-// Of operator new: what is allocated, and the most since the last reset.
+// Bytes that operator new has allocated: now, and the most since the last
+// reset.
 std::atomic<size_t> live_bytes{0};
 std::atomic<size_t> peak_bytes{0};
 
-// In front of what is allocated. malloc_usable_size() would not be the same for
-// the same size each time.
+// Stands in front of each allocation. malloc_usable_size() may differ between
+// two allocations of the same size.
 struct alignas(std::max_align_t) Header {
   size_t size;
 };
 
 }  // namespace
 
-// Sanitizers and Valgrind bring their own, and their memory says nothing.
+// Sanitizers and Valgrind have an operator new of their own, and what they
+// allocate says nothing about greenback.
 #ifndef SPAWN_MEMORY_TEST_IS_SLOW
 
 void* operator new(size_t size) {
@@ -100,7 +102,7 @@ struct Figures {
   size_t fibers;
 };
 
-// Since the last call.
+// The peak is that since the last call.
 Figures Measure() {
   const Figures figures = {live_bytes, peak_bytes, ResidentBytes(),
                            internal::Loop::Current()->fiber_count()};

@@ -24,7 +24,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Qt's loop wants to have one, and exits when `body` has ended.
+// Runs `body` in the loop of an application, which exits when `body` has ended.
 void RunInQt(std::function<QCoro::Task<>()> body) {
   int argc = 1;
   char name[] = "qcoro_test";
@@ -41,14 +41,14 @@ void RunInQt(std::function<QCoro::Task<>()> body) {
   EXPECT_TRUE(ended);
 }
 
-// A coroutine of QCoro's that goes through Qt's loop.
+// A coroutine of QCoro's that resumes from Qt's loop.
 QCoro::Task<int> Later(int value) {
   co_await FromCallback(
       [](auto done) { QTimer::singleShot(0, [done]() mutable { done(); }); });
   co_return value;
 }
 
-// Synchronous, and deep.
+// Waits deep inside synchronous functions.
 int AwaitDeep(int value, int depth) {
   if (depth > 0) return AwaitDeep(value, depth - 1);
   return Await(Later(value));
@@ -138,7 +138,7 @@ TEST(QCoroTest, R02_ADestroyedTaskUnwindsWhatWaits) {
     };
     const auto waits = [&]() -> Co<void> { co_await WithPortalRunSync(work); };
     {
-      // (A Task of QCoro's goes on by itself when it is dropped; a Co does
+      // (A Task of QCoro's continues by itself when it is dropped; a Co does
       // not.)
       Co<void> dropped = waits();
       auto awaiter = std::move(dropped).operator co_await();

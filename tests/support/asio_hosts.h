@@ -110,7 +110,7 @@ class AsioHostOn {
     if constexpr (!std::is_void_v<Result>) return *std::move(outcome);
   }
 
-  // Not inlined, as nothing may be that synchronous code awaits on several
+  // Not inlined: no coroutine may be that synchronous code awaits on several
   // threads.
   static __attribute__((noinline)) Coroutine<void> Checkpoint() {
     co_await boost::asio::post(boost::asio::use_awaitable);

@@ -1,6 +1,6 @@
 // OwnedCoroutine: a coroutine of "another library", which its owner may destroy
-// while it waits. (Nobody can destroy a waiting Co but the coroutine that
-// awaits it.)
+// while it waits. (Only the coroutine that awaits a waiting Co can
+// destroy it.)
 //
 //   OwnedCoroutine Take(Queue& queue) { (void)co_await queue.Take(); }
 //

@@ -44,8 +44,8 @@ class Signal {
     return state_.load(std::memory_order_acquire) == this;
   }
   bool await_suspend(std::coroutine_handle<> waiter) {
-    void* nobody = nullptr;
-    return state_.compare_exchange_strong(nobody, waiter.address(),
+    void* no_waiter = nullptr;
+    return state_.compare_exchange_strong(no_waiter, waiter.address(),
                                           std::memory_order_acq_rel);
   }
   int await_resume() const { return value_; }
