@@ -180,7 +180,7 @@ class CountTestsTest(unittest.TestCase):
             completed("//a:library", success=False),
             completed("//a:b_test", success=False),
             summary("//a:b_test", "NO_STATUS"),
-            # A summary is all that there is of a test whose build was given up.
+            # Of a test whose build was abandoned there is only a summary.
             summary("//a:c_test", "NO_STATUS"),
             {"id": {"targetCompleted": {"label": "//a:d_test"}},
              "aborted": {"reason": "ANALYSIS_FAILURE"}},
