@@ -6,33 +6,34 @@
 //     ...
 //   }
 //
-// The calling stack, from here up to the coroutine that runs the task, is left
-// standing on its fiber, and the thread goes on with other tasks; when the
-// awaitable completes, Await() returns its result or throws its exception.
+// The calling stack, from this call up to the coroutine that runs the task,
+// stays as it is on its fiber, and the thread continues with other tasks. When
+// the awaitable completes, Await() returns its result or throws its exception.
 //
-// Use it where a function cannot be a coroutine. Where it can, `co_await` is
-// cheaper. The task must have a portal (portal.h); to wait in the middle of a
-// synchronous function is a decision, since other tasks run meanwhile: what the
-// frames above hold (locks, iterators, half-made changes) stays held.
-// NoAwaitScope refuses it where that would be wrong.
+// Use it where a function cannot be a coroutine; where it can, `co_await` is
+// cheaper. The task must have a portal (portal.h). Waiting in the middle of a
+// synchronous function is a decision, because other tasks run meanwhile: what
+// the callers hold (locks, iterators, half-made changes) stays held. Where that
+// would be wrong, NoAwaitScope refuses it.
 //
-// Suspends: when the awaitable does, and not otherwise: an awaitable that is
-// ready, or completes while it starts, costs no switch. Await(Checkpoint()) is
+// Suspends: when the awaitable does, and only then. An awaitable that is ready,
+// or that completes while it starts, costs no switch. Await(Checkpoint()) is
 // exactly one checkpoint.
-// Cancellation: reaches the awaitable as if it was awaited natively.
-// Resumed by: the task's host, on a thread of the task; whoever completes the
-// awaitable, on whatever thread, only says that it is done.
+// Cancellation: reaches the awaitable as if it were awaited natively.
+// Resumed by: the task's host, on a thread of the task. The completer of the
+// awaitable, on whatever thread, only reports that it is done.
 // Ownership: the awaitable lives until the end of the caller's full expression,
-// but its awaiter only until Await() returns. So what an await_resume() gives
-// as an rvalue reference is returned as a value, moved from there. An lvalue
+// but its awaiter only until Await() returns. So if await_resume() returns an
+// rvalue reference, Await() returns a value that is moved from there. An lvalue
 // reference is returned as it is, and must not refer to the awaiter.
 // Errors: those of the awaitable pass through. Misuse (no task, no portal,
-// below a NoAwaitScope) throws PortalError, and without exceptions prints its
-// text and aborts; a stack pool at its limits gives ResourceExhausted where the
-// result can carry a status, throws StackExhausted elsewhere. In all these
-// cases nothing has been started and the awaitable is destroyed as usual.
-// TryAwait() gives both as a status. When the host is destroyed before the task
-// has ended, the frames are unwound: see abandoned.h.
+// inside a NoAwaitScope) throws PortalError; without exceptions it prints the
+// text and aborts. If the stack pool is at its limits, Await() returns
+// ResourceExhausted where the result can carry a status, and throws
+// StackExhausted elsewhere. In all these cases nothing has been started, and
+// the awaitable is destroyed as usual. TryAwait() returns both as a status.
+// When the host is destroyed before the task has ended, the frames are unwound:
+// see abandoned.h.
 #ifndef GREENBACK_AWAIT_H_
 #define GREENBACK_AWAIT_H_
 
@@ -46,11 +47,14 @@
 
 namespace greenback {
 
-// absl::StatusOr of what Await() gives; plain absl::Status for an awaitable
-// that gives nothing or a Status, and a reference_wrapper for a reference.
+// The result of TryAwait() of a T: the absl::StatusOr of Await()'s result. It
+// is a plain absl::Status where that is void or a Status, and holds a
+// std::reference_wrapper where that is a reference.
 template <class T>
 using TryAwaitResult = typename internal::TryResultOf<AwaitResult<T>>::type;
 
+// Suspends the task until `awaitable` has completed, and returns its result;
+// see above.
 template <class T>
 GREENBACK_AWAIT_INLINE AwaitResult<T> Await(
     T&& awaitable,
@@ -63,12 +67,13 @@ GREENBACK_AWAIT_INLINE AwaitResult<T> Await(
   }
 }
 
-// Await() for callers that have a way out, and for frames through which nothing
-// may be thrown, those of C among them. Nothing of greenback's own is: a status
-// says FailedPrecondition, with the text of the error, where Await() would
-// refuse; ResourceExhausted when there is no stack left; Cancelled when the
-// host has gone (see abandoned.h). That holds for what the awaitable does
-// inside, too. The awaitable's own exceptions are still thrown.
+// Await() for callers that can return an error, and for frames through which
+// nothing may be thrown, such as those of C. It throws no error of greenback's
+// own, but returns it: FailedPrecondition, with the text of the error, where
+// Await() would refuse; ResourceExhausted when there is no stack left;
+// Cancelled when the host was destroyed (see abandoned.h). This includes such
+// errors that come from awaits inside the awaitable. The awaitable's own
+// exceptions are still thrown.
 template <class T>
 TryAwaitResult<T> TryAwait(T&& awaitable, std::source_location where =
                                               std::source_location::current()) {

@@ -349,8 +349,8 @@ TEST(ForeignCallDeathTest, R02_ANoexceptFrameDiesWithAMessage) {
   };
   EXPECT_DEATH(
       { OwnedCoroutine coroutine = body(); },
-      "task \"foreign coroutine\": the host of the task has gone "
-      "while it waited in greenback::Await\\(\\), and its frames "
+      "task \"foreign coroutine\": the task's host was destroyed "
+      "while the task waited in greenback::Await\\(\\), and its frames "
       "cannot be unwound");
 }
 
@@ -376,7 +376,7 @@ TEST(ForeignCallTest, R02_WithoutExceptionsAStatusReportsIt) {
   }
   ASSERT_EQ(log.size(), 2u);
   EXPECT_EQ(log[0],
-            "the host of the task has gone while it waited in "
+            "the task's host was destroyed while the task waited in "
             "greenback::Await()");
   EXPECT_EQ(log[1], log[0]);
 }
@@ -389,8 +389,8 @@ TEST(ForeignCallDeathTest, R02_WithoutExceptionsAResultThatCannotReportItDies) {
   };
   EXPECT_DEATH(
       { OwnedCoroutine coroutine = body(); },
-      "task \"foreign coroutine\": the host of the task has gone "
-      "while it waited in greenback::Await\\(\\), and it cannot be "
+      "task \"foreign coroutine\": the task's host was destroyed "
+      "while the task waited in greenback::Await\\(\\), and it cannot be "
       "unwound without exceptions");
 }
 

@@ -14,7 +14,8 @@ namespace greenback::internal {
 namespace {
 
 constexpr char kAbandonedText[] =
-    "the host of the task has gone while it waited in greenback::Await()";
+    "the task's host was destroyed while the task waited in "
+    "greenback::Await()";
 
 void PrintAbandoned(const char* why) {
   const PortalTask* const task = ThisThread().current_task;
@@ -26,8 +27,8 @@ void PrintAbandoned(const char* why) {
 #if defined(__cpp_exceptions)
 std::terminate_handler terminate_before = nullptr;
 
-// Whether this is because of an Abandoned. g++ does not always make one that
-// meets a noexcept frame the current exception.
+// Whether the program terminates because of an Abandoned. g++ does not always
+// make an Abandoned that meets a noexcept frame the current exception.
 bool IsBecauseOfAbandoned() {
   if (const std::exception_ptr error = std::current_exception()) {
     try {
@@ -77,7 +78,8 @@ absl::Status AbandonedStatus() { return absl::CancelledError(kAbandonedText); }
 
 void ThrowAbandoned() {
 #if defined(__cpp_exceptions)
-  // A noexcept frame on the way is found by std::terminate() alone.
+  // Nothing finds a noexcept frame on the way before std::terminate() does, so
+  // the message comes from a handler of that.
   [[maybe_unused]] static const bool installed = [] {
     terminate_before = std::set_terminate(TerminateHandler);
     return true;

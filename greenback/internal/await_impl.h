@@ -1,4 +1,5 @@
-// How Await() and TryAwait() wait. Internal to await.h.
+// What Await() and TryAwait() do before and after their task parks. Internal to
+// await.h, which documents what they promise.
 #ifndef GREENBACK_INTERNAL_AWAIT_IMPL_H_
 #define GREENBACK_INTERNAL_AWAIT_IMPL_H_
 
@@ -20,15 +21,16 @@
 
 namespace greenback::internal {
 
-// Where a host that is not greenback's is returned to, each return after a
-// switch is predicted wrong: those out of Await() and those to the host, in
-// pairs. So the switch belongs into the function that calls Await().
+// A host with a loop of its own is switched to and from, so each call between
+// the coroutine and the switch costs two mispredicted returns, one on either
+// side of it. So all of it is inlined into the function that calls Await(); see
+// docs/design.md.
 #define GREENBACK_AWAIT_INLINE inline __attribute__((always_inline))
 
-// Hides from the optimiser who else knows of `object`. clang elides the frame
-// of a coroutine that a plain function creates and destroys, although somebody
-// else resumes it in between, and then drops the stores into it; see
-// docs/principle.md.
+// Makes the optimiser assume that other code refers to `object`. Without it,
+// clang elides the frame of a coroutine that a plain function creates and
+// destroys, although other code resumes the coroutine in between, and then
+// drops the stores into it; see docs/principle.md.
 template <class T>
 inline __attribute__((always_inline)) void LetEscape(T& object) {
   if constexpr (!HoldsNoFrame<T>) {
@@ -46,11 +48,13 @@ inline constexpr bool kCarriesStatus =
 // Throws StackExhausted, or prints its text and aborts.
 [[noreturn]] void ReportStackExhausted(const absl::Status& status);
 
-// Where the task is abandoned, Await() throws Abandoned. Not on top of another
-// exception, where it gives `R` if that can say so, and never without
-// exceptions, where it dies if `R` cannot.
+// Throws Abandoned; without exceptions, prints a message and aborts.
 [[noreturn]] void ThrowAbandoned();
+// False while another exception is unwinding, and without exceptions.
 bool MayThrowAbandoned() noexcept;
+// How Await() ends in an abandoned task: it throws Abandoned if it may, and
+// otherwise returns an `R` that says so, or void. Where neither is possible, it
+// calls ThrowAbandoned() all the same, which ends the program.
 template <class R>
 R AbandonedResult() {
   if constexpr (std::is_void_v<R>) {
@@ -65,7 +69,8 @@ R AbandonedResult() {
   ThrowAbandoned();
 }
 
-// Calls what is to run on the stack of `waiter`, until the wait is over.
+// Makes the calls for which the stack of `waiter` was resumed, until the wait
+// is over.
 void CallUntilOver(FiberWaiter& waiter);
 
 GREENBACK_AWAIT_INLINE void ParkUnlessOver(FiberWaiter& waiter) {
@@ -75,7 +80,7 @@ GREENBACK_AWAIT_INLINE void ParkUnlessOver(FiberWaiter& waiter) {
   }
 }
 
-// From await_suspend to the moment when the wait is over.
+// Suspends on `awaiter`, and returns when the wait is over.
 template <class A>
 GREENBACK_AWAIT_INLINE void SuspendUntilOver(AwaiterLvalue<A> awaiter,
                                              FiberWaiter& waiter) {
@@ -89,15 +94,15 @@ GREENBACK_AWAIT_INLINE void SuspendUntilOver(AwaiterLvalue<A> awaiter,
     } else if constexpr (std::is_same_v<Suspend, bool>) {
       if (!CallSuspend<A>(awaiter, waker.handle())) return;
     } else {
-      // A coroutine to go on with: it runs here, on top of the waiting frames,
-      // until it suspends or is done.
+      // The result is a coroutine to run next. It runs here, on the stack of
+      // the waiting frames, until it suspends or ends.
       ResumeAndTransfer(CallSuspend<A>(awaiter, waker.handle()));
     }
     ParkUnlessOver(waiter);
   }
 }
 
-// StatusOr's argument for a result type; void and Status need no value.
+// The result of a TryAwait() whose Await() would return a T.
 template <class T>
 struct TryResultOf {
   using type = absl::StatusOr<T>;
@@ -119,12 +124,12 @@ struct TryResultOf<NotAwaitable<T>> {
   using type = NotAwaitable<T>;
 };
 
-// The service of a host without which `co_await` of a T is refused.
+// The service of a host without which awaiting a T is refused; null: none.
 template <class T>
 inline constexpr const HostService* kServiceToAwait = kNeededService<
     std::remove_cvref_t<decltype(GetAwaiter(std::declval<T>()))>>;
 
-// What is not the awaitable's own: as Await() reports it, ...
+// How Await() reports what is not the awaitable's own, and returns its result.
 template <class T>
 struct AwaitReports {
   using Result = AwaitResult<T>;
@@ -146,7 +151,7 @@ struct AwaitReports {
   }
 };
 
-// ... and as TryAwait() does.
+// How TryAwait() does.
 template <class T>
 struct TryAwaitReports {
   using Result = typename TryResultOf<AwaitResult<T>>::type;
@@ -191,8 +196,8 @@ GREENBACK_AWAIT_INLINE typename Reports::Result AwaitAndReport(
   return Reports::template Take<A>(awaiter);
 }
 
-// The exception that is being handled, if it says that an Await() was misused,
-// abandoned, or found no stack; any other is rethrown.
+// For a handler: returns the exception as a status if it says that an Await()
+// was misused or abandoned, or found no stack, and rethrows any other.
 absl::Status StatusOfOwnException();
 
 }  // namespace greenback::internal
