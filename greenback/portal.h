@@ -10,8 +10,15 @@
 //
 //   Co<int> Count() { co_return co_await WithPortalRunSync(CountRows, table); }
 //
-// A portal is its task's alone: tasks that it spawns, and the one that spawned
-// it, have none. It costs nothing until something is awaited through it.
+// Use EnsurePortal() where any synchronous code that a task calls may await,
+// and WithPortalRun() or WithPortalRunSync() for one call, or in a coroutine of
+// another library. Boost.Asio's coroutines have functions of the same names in
+// asio/portal.h. The headers in instrument/ open portals for whole trees of
+// tasks.
+//
+// A portal belongs to one task: neither the tasks that it spawns nor the one
+// that spawned it have it. It costs nothing until something is awaited through
+// it.
 #ifndef GREENBACK_PORTAL_H_
 #define GREENBACK_PORTAL_H_
 
@@ -27,35 +34,36 @@
 
 namespace greenback {
 
-// Whether Await() would be let through: the running task has a usable portal,
-// and is in no NoAwaitScope. False outside a task. Never fails or suspends.
+// Whether Await() is allowed here: the running task has a usable portal, and is
+// in no NoAwaitScope. False outside a task. Never fails or suspends.
 bool HasPortal() noexcept;
-// Whether `task` has one, usable now or as soon as it next runs.
+// Whether it is allowed in `task`, now or as soon as `task` next runs.
 bool HasPortal(const PortalTask& task) noexcept;
 
-// Gives `task` a portal. Another task may Await() as soon as it next runs; on
-// the running task itself the portal is usable after the next checkpoint only,
-// as HasPortal() and Await() say until then. Does nothing if there is one. Call
-// it on the thread that runs `task`. Never suspends.
+// Opens a portal for `task`. Another task may Await() as soon as it next runs.
+// The running task may do so only after its next checkpoint; until then
+// HasPortal() is false, and the error of Await() says why. Does nothing if the
+// task has a portal. Call it on the thread that runs `task`. Never suspends.
 void BestowPortal(PortalTask& task);
 
-// co_await EnsurePortal(): the running task has a portal from now on, until it
-// ends (or until the WithPortalRun[Sync]() around it does). OK, or kCancelled
-// when the task's cancel scope is cancelled; the portal is there in both cases.
-// A full checkpoint, also when there is a portal already: a schedule point and
-// a cancellation point. Outside a task: PortalError.
+// co_await EnsurePortal() -> absl::Status: the running task has a portal from
+// now on, until it ends (or until the WithPortalRun[Sync]() around it does).
+// Returns OK, or kCancelled if the task's cancel scope is cancelled; the portal
+// is open in both cases. Always a full checkpoint, a schedule point and a
+// cancellation point, even if there is a portal already. Outside a task it
+// throws PortalError.
 inline auto EnsurePortal(
     std::source_location where = std::source_location::current()) {
   return internal::EnsurePortalAwaiter(where);
 }
 
-// co_await WithPortalRun(async_fn, args...): gives what `co_await
-// async_fn(args...)` gives, result or exception, with a portal that is there
-// for this call: one that was there before stays, one that was not ends with
-// the call, as does one that is ensured inside it. Adds no checkpoint.
-// `async_fn` and `args` are kept by value until the call ends (std::ref for
-// references), and used up by it: what this gives is awaited once, and again,
-// or after it was moved from, is an AwaitableError.
+// co_await WithPortalRun(async_fn, args...): does what `co_await
+// async_fn(args...)` does, with the same result or exception, and with a portal
+// for this call. A portal that was open before stays open; otherwise it closes
+// when the call ends, and so does one that is ensured inside the call. Adds no
+// checkpoint. `async_fn` and `args` are kept by value until the call ends
+// (std::ref for references), and are used up by it: awaiting the returned
+// object a second time, or after it was moved from, is an AwaitableError.
 template <class Fn, class... Args>
 auto WithPortalRun(Fn&& async_fn, Args&&... args) {
   static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
@@ -63,9 +71,10 @@ auto WithPortalRun(Fn&& async_fn, Args&&... args) {
                 "be called with these arguments");
   if constexpr (std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>) {
     using Made = std::invoke_result_t<std::decay_t<Fn>, std::decay_t<Args>...>;
-    static_assert(Awaitable<Made>,
-                  "greenback::WithPortalRun(async_fn, args...): async_fn gives "
-                  "nothing to co_await; use WithPortalRunSync()");
+    static_assert(
+        Awaitable<Made>,
+        "greenback::WithPortalRun(async_fn, args...): async_fn returns "
+        "nothing to co_await; use WithPortalRunSync()");
     if constexpr (Awaitable<Made>) {
       return internal::AsyncRun<std::decay_t<Fn>, std::decay_t<Args>...>(
           std::forward<Fn>(async_fn), std::forward<Args>(args)...);
@@ -82,13 +91,14 @@ auto WithPortalRun(Fn&& async_fn, Args&&... args) {
 //
 // Both also work in coroutines that no host of greenback's runs: those of a
 // library that greenback has never heard of, and hand-written ones. The call is
-// then a task of its own, on a fiber, and the coroutine is suspended while it
-// waits; who completes what is awaited goes on with it, on its own thread, and
-// in the end resumes the coroutine. (In boost::asio::awaitable use
-// greenback::asio's, which know its executor and its cancellation.) There is no
-// cancellation, and nothing that needs a run. What WithPortalRun() awaits there
-// must be a Co, or another awaitable of greenback's. When the coroutine is
-// destroyed while it waits, the frames are unwound: see abandoned.h.
+// then a task of its own, on a fiber, and the coroutine is suspended while the
+// call waits. The completer of the awaitable continues the call at once, on the
+// completer's thread, and the end of the call resumes the coroutine. (In
+// boost::asio::awaitable use those of asio/portal.h, which know its executor
+// and its cancellation.) Such a call cannot be cancelled, nor await what needs
+// a run, and WithPortalRun() can only await a Co or another awaitable of
+// greenback's. When the coroutine is destroyed while the call waits, the call's
+// frames are unwound: see abandoned.h.
 template <class Fn, class... Args>
 auto WithPortalRunSync(Fn&& sync_fn, Args&&... args) {
   static_assert(

@@ -18,8 +18,8 @@ void EnsurePortalAwaiter::Open() {
   if (waiter_.is_waiting()) {
     ThrowOrDie(AwaitableError(
         absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
-                     ": awaited while somebody awaits it; call EnsurePortal() "
-                     "for each co_await")));
+                     ": awaited while another co_await waits for it; call "
+                     "EnsurePortal() for each co_await")));
   }
   PortalAccess::Set(*task, PortalAccess::Portal::kOpen);
   waiter_.task = task;

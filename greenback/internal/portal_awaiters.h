@@ -1,5 +1,5 @@
-// What EnsurePortal(), WithPortalRun() and WithPortalRunSync() return. Internal
-// to portal.h.
+// The awaiters that EnsurePortal(), WithPortalRun() and WithPortalRunSync()
+// return. Internal to portal.h.
 #ifndef GREENBACK_INTERNAL_PORTAL_AWAITERS_H_
 #define GREENBACK_INTERNAL_PORTAL_AWAITERS_H_
 
@@ -26,10 +26,10 @@ namespace greenback::internal {
 class EnsurePortalAwaiter : private ResumesAtHome {
  public:
   explicit EnsurePortalAwaiter(std::source_location where) : where_(where) {}
-  // Before it is awaited.
+  // It may be copied before it is awaited.
   EnsurePortalAwaiter(const EnsurePortalAwaiter& other)
       : where_(other.where_) {}
-  // The coroutine that waits may be destroyed.
+  // The waiting coroutine may be destroyed.
   ~EnsurePortalAwaiter() {
     if (waiter_.is_waiting()) [[unlikely]]
       PortalAccess::Withdraw(waiter_);
@@ -54,8 +54,8 @@ class EnsurePortalAwaiter : private ResumesAtHome {
   Waiter waiter_{Waiter::Kind::kCoroutine};
 };
 
-// The portal of a WithPortalRun[Sync](): opened for a call, and put back to
-// what there was before.
+// The portal of a WithPortalRun[Sync](): open for a call, after which the task
+// has the portal that it had before, or none.
 class PortalForCall {
  public:
   explicit PortalForCall(PortalTask& task)
@@ -66,8 +66,8 @@ class PortalForCall {
   PortalForCall& operator=(const PortalForCall&) = delete;
   __attribute__((always_inline)) ~PortalForCall() {
     PortalAccess::Set(task_, before_);
-    // A checkpoint that passed meanwhile found the portal open, so the bestowed
-    // one still waits for its own.
+    // Checkpoints during the call found the portal open and did not promote the
+    // bestowed one, which still needs a checkpoint of its own.
     if (before_ == PortalAccess::Portal::kBestowed) [[unlikely]] {
       PortalAccess::OnSelfBestowed(task_);
     }
@@ -98,12 +98,12 @@ class AwaitedOnce {
   bool used_up_ = false;
 };
 
-// Outside a task, what is awaited runs as a ForeignCall.
+// For a call outside a task.
 template <class R>
 using ForeignCallPtr = std::unique_ptr<ForeignCall<R>>;
 
-// Runs sync_fn(args...) where it is awaited: in a task the coroutine that
-// awaits is not even suspended.
+// Calls sync_fn(args...) in await_resume(): in a task, the awaiting coroutine
+// is not even suspended.
 template <class Fn, class... Args>
 class [[nodiscard]] SyncRun : private ResumesAtHome {
   using Result = std::invoke_result_t<Fn, Args...>;
@@ -111,8 +111,8 @@ class [[nodiscard]] SyncRun : private ResumesAtHome {
  public:
   explicit SyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
-  // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
-  // by reference.
+  // It may be moved before it is awaited: g++ 12 moves an awaiter that
+  // await_transform returns by reference.
   SyncRun(SyncRun&& other) noexcept(
       std::is_nothrow_move_constructible_v<Fn> &&
       std::is_nothrow_move_constructible_v<std::tuple<Args...>>)
@@ -120,7 +120,7 @@ class [[nodiscard]] SyncRun : private ResumesAtHome {
         args_(std::move(other.args_)),
         task_(std::exchange(other.task_, MovedFrom())) {}
 
-  // Leaves the error to await_suspend(), so that a task does not pay for it.
+  // await_suspend() reports errors, so that a task does not pay for them.
   bool await_ready() const noexcept {
     if (is_used_up()) [[unlikely]]
       return false;
@@ -140,19 +140,21 @@ class [[nodiscard]] SyncRun : private ResumesAtHome {
     return (*this)();
   }
 
-  // For the ForeignCall.
+  // The call itself; the ForeignCall makes it, too.
   Result operator()() { return std::apply(std::move(fn_), std::move(args_)); }
 
  private:
-  // A value of task_ that is no task.
+  // A value of task_ that is no task: this was moved from.
   PortalTask* MovedFrom() { return reinterpret_cast<PortalTask*>(this); }
   bool is_used_up() const { return task_ != nullptr || foreign_.has_value(); }
 
   Fn fn_;
   std::tuple<Args...> args_;
-  // await_ready() is const for others. Null: not awaited, or not in a task.
+  // Null: not awaited, or not in a task. await_ready() sets it, and is const
+  // because some libraries' coroutines require that.
   mutable PortalTask* task_ = nullptr;
-  std::optional<ForeignCall<Result>> foreign_;  // goes first
+  // Destroyed first: its frames use the rest.
+  std::optional<ForeignCall<Result>> foreign_;
 };
 
 // Calls async_fn(args...) and awaits the result, with a portal open meanwhile.
@@ -167,8 +169,8 @@ class [[nodiscard]] AsyncRun {
 
   explicit AsyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
-  // Before it is awaited; g++ 12 moves an awaiter that await_transform hands on
-  // by reference.
+  // It may be moved before it is awaited: g++ 12 moves an awaiter that
+  // await_transform returns by reference.
   AsyncRun(AsyncRun&& other) noexcept(
       std::is_nothrow_move_constructible_v<Fn> &&
       std::is_nothrow_move_constructible_v<std::tuple<Args...>>)
@@ -176,7 +178,8 @@ class [[nodiscard]] AsyncRun {
         args_(std::move(other.args_)),
         once_(std::move(other.once_)) {}
 
-  // What throws comes later: libraries want await_ready() to be noexcept.
+  // await_suspend() does what may throw: some libraries' coroutines require
+  // that await_ready() is noexcept.
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> coroutine) {
@@ -184,8 +187,8 @@ class [[nodiscard]] AsyncRun {
         HomeAwaiter<Inner> || Transferring<Promise> || std::is_void_v<Promise>,
         "greenback::WithPortalRun(async_fn, args...) in a coroutine "
         "of another library: a portal cannot follow what async_fn "
-        "gives; it must give a greenback::Co, or be a plain function "
-        "for WithPortalRunSync()");
+        "returns; it must return a greenback::Co, or be a plain "
+        "function for WithPortalRunSync()");
     using Suspend = decltype(CallSuspend<Inner>(*inner_, coroutine));
     const std::optional<bool> suspends = Begin(coroutine);
     if constexpr (std::is_void_v<Suspend>) {
@@ -206,7 +209,8 @@ class [[nodiscard]] AsyncRun {
   Result await_resume() {
     if (foreign_ != nullptr) [[unlikely]]
       return foreign_->Take();
-    // The portal ends with the call, not with this object, on all paths out.
+    // The portal closes when the call ends, also by an exception, not when this
+    // object is destroyed.
     struct CloseAtEnd {
       InPlace<PortalForCall>& portal;
       ~CloseAtEnd() { portal.Reset(); }
@@ -214,12 +218,12 @@ class [[nodiscard]] AsyncRun {
     return CallResume<Inner>(*inner_);
   }
 
-  // For the ForeignCall.
+  // The call that the ForeignCall makes.
   Result operator()() { return Await(Make()); }
 
  private:
-  // Nothing: inner_ is yet to suspend. Else whether the coroutine stays
-  // suspended.
+  // Starts the call. Returns whether the coroutine stays suspended; nullopt:
+  // the caller is to suspend it on inner_.
   std::optional<bool> Begin(std::coroutine_handle<> coroutine) {
     once_.UseUp("WithPortalRun");
     PortalTask* const task = ThisThread().current_task;
@@ -238,7 +242,7 @@ class [[nodiscard]] AsyncRun {
 
   Fn fn_;
   std::tuple<Args...> args_;
-  InPlace<PortalForCall> portal_;  // outlives what runs below it
+  InPlace<PortalForCall> portal_;  // destroyed after what runs inside it
   InPlace<Made> made_;
   InPlace<Inner> inner_;
   AwaitedOnce once_;
