@@ -37,7 +37,8 @@ void ThrowCallbackDropped(const std::source_location& where) {
 void ReportCallbackAwaitedTwice(const std::source_location& where) {
   ThrowOrDie(AwaitableError(
       absl::StrCat("greenback::FromCallback at ", Describe(where),
-                   ": awaited twice; make another one for another operation")));
+                   ": awaited twice; call FromCallback() again for another "
+                   "operation")));
 }
 
 }  // namespace greenback::internal

@@ -1,6 +1,6 @@
 // FromCallback<Result>(start): an operation of a callback API, as an awaitable.
 //
-//   // Somebody's library:
+//   // Another library has:
 //   //   int fetch(int id, std::function<void(int error, Page page)> done);
 //   //   void cancel_fetch(int ticket);
 //   auto Fetch(int id) {
@@ -20,39 +20,41 @@
 //   absl::StatusOr<Page> page = greenback::Await(Fetch(7));  // in a function
 //
 // Use it for an operation that calls a function once, when it is done. For a
-// library that has a type for its operations (a future, say), specialise
-// AwaitableAdapter for the type instead: its Adapt() may give a FromCallback().
+// library that has a type for its operations, such as a future, specialise
+// AwaitableAdapter for that type instead; its Adapt() may return a
+// FromCallback().
 //
-// `start(done)` is called when the awaitable is awaited, which may happen once;
-// again is an AwaitableError.
-// done(args...) makes the Result: Result(args...), a std::pair of two arguments
-// for instance; void takes none. `done` can be copied, even if Result cannot,
-// so that a std::function holds it, and be called on any thread, during `start`
-// or later. The first call counts. Later ones, and those that come when nobody
-// waits any more, do nothing: an error would come out in the library, which
-// cannot know what to do with it.
+// `start(done)` is called when the awaitable is awaited. That may happen once;
+// a second time is an AwaitableError.
+// done(args...) makes the Result, as Result(args...): a std::pair of two
+// arguments, for instance. If Result is void, `done` takes no arguments. `done`
+// can be copied, even if Result cannot, so that a std::function can hold it. It
+// can be called on any thread, during `start` or later. The first call counts.
+// Later calls do nothing, nor do calls after the waiter was destroyed: an error
+// would propagate into the library, which cannot know what to do with it.
 //
-// Suspends: until `done` is called, and not at all when `start` calls it.
-// Cancellation: without `cancel`, the wait cannot be called off. `cancel` is
-// called once at most, when the task is cancelled while it waits; right after
-// `start` when it was cancelled before. The wait still ends with `done`, called
-// with what the library gives then. `cancel` is called on the task's thread,
-// perhaps in another task's step, and perhaps when another thread is calling
-// `done` already. It must not throw, and Await() is refused in it. It is for Co
-// and Await(): a coroutine type of another library is not called off.
+// Suspends: until `done` is called; not at all if `start` calls it.
+// Cancellation: without `cancel`, the wait cannot be cancelled. `cancel` is
+// called at most once: when the task is cancelled while it waits, or right
+// after `start` if the task was cancelled before. The wait still ends when
+// `done` is called, with what the library passes to it then. `cancel` is called
+// on the task's thread, perhaps in another task's step, and perhaps while
+// another thread is calling `done`. It must not throw, and Await() is refused
+// in it. Only Co and Await() support cancellation; in other coroutine types
+// `cancel` is never called.
 // Resumed by: the task's host, on the task's thread. A coroutine of another
-// library is resumed inside `done`.
-// Ownership: `start` and `cancel`, and what they have captured, are kept until
-// the wait ends. Copies of `done` may outlive it. A coroutine that waits may be
-// destroyed, but not while another thread is calling `done`. g++ 12 destroys
-// twice what a lambda owns that is written inside a co_await: write it in a
-// function, as above, or give it a name first.
-// Errors: what `start`, or making the Result, throws comes out of the await.
-// When all copies of `done` have been destroyed and none was called, the await
-// ends with kAborted if Result can carry a status (kCancelled, if `cancel` was
-// called), and else with CallbackDropped; without exceptions its text is
-// printed and the program aborted. A copy in what `start` itself has captured
-// keeps that from being noticed.
+// library is resumed inside the call of `done`.
+// Ownership: `start` and `cancel`, with all that they have captured, are kept
+// until the wait ends. Copies of `done` may outlive it. A waiting coroutine may
+// be destroyed, but not while another thread is calling `done`. g++ 12 destroys
+// what a lambda has captured twice if the lambda is written inside a co_await:
+// write it in a function, as above, or give it a name first.
+// Errors: an exception of `start`, or of making the Result, propagates from the
+// await. If all copies of `done` are destroyed and none was called, the result
+// is kAborted (kCancelled, if `cancel` was called) where Result can carry a
+// status. Elsewhere the await throws CallbackDropped; without exceptions it
+// prints the text and aborts. Such a loss goes unnoticed while something that
+// `start` has captured keeps a copy of `done`.
 #ifndef GREENBACK_FROM_CALLBACK_H_
 #define GREENBACK_FROM_CALLBACK_H_
 
@@ -71,8 +73,8 @@ class CallbackDropped : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// co_await -> Result. `start` and `cancel` are moved or copied (std::ref for
-// references); what they return is ignored.
+// Returns an awaitable whose result is a Result. `start` and `cancel` are moved
+// or copied into it (std::ref for references); what they return is ignored.
 template <class Result = void, class Start>
 auto FromCallback(Start&& start, std::source_location where =
                                      std::source_location::current()) {

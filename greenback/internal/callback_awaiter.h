@@ -1,5 +1,5 @@
-// The awaitable that FromCallback() returns, and its awaiter. Internal to
-// from_callback.h.
+// The awaitable that FromCallback() returns, and its awaiter, which calls
+// `start` and `cancel`. Internal to from_callback.h.
 #ifndef GREENBACK_INTERNAL_CALLBACK_AWAITER_H_
 #define GREENBACK_INTERNAL_CALLBACK_AWAITER_H_
 
@@ -24,8 +24,9 @@ struct NoCancel {
   void operator()() const {}
 };
 
-// kAborted; or kCancelled, if `cancelled`, which is the task whose wait was
-// called off, really is.
+// The result of a wait whose `done` was dropped: kAborted, or kCancelled if
+// `cancelled`, the task for which `cancel` was called, is cancelled. Null:
+// `cancel` was not called.
 absl::Status CallbackDroppedStatus(PortalTask* cancelled,
                                    const std::source_location& where);
 [[noreturn]] void ThrowCallbackDropped(const std::source_location& where);
@@ -55,9 +56,10 @@ class CallbackAwaiter final : private CancelHook {
     if (state_ != nullptr) [[unlikely]]
       ReportCallbackAwaitedTwice(parts_.where);
     bool cancelled = false;
-    // A handle of no particular type is a waker: the wait ends on the thread of
-    // the task, where the hook may be taken out. Before the start: once that
-    // has begun something, it is too late to fail.
+    // A handle of no particular type is a waker. Only then does the wait end on
+    // the task's thread, where the hook may be removed. The hook is added
+    // before `start` is called: once the operation has begun, it is too late to
+    // fail.
     if constexpr (std::is_void_v<Promise> &&
                   !std::is_same_v<Cancel, NoCancel>) {
       task_ = ThisThread().current_task;
@@ -67,7 +69,7 @@ class CallbackAwaiter final : private CancelHook {
     state_ = new CallbackState<Result>();
     static_cast<void>(std::invoke(parts_.start, Callback<Result>(state_)));
     started_ = true;
-    if (cancelled || called_off_) CallOff();
+    if (cancelled || is_cancelled_) CallCancel();
     return state_->Suspend(handle);
   }
 
@@ -75,7 +77,7 @@ class CallbackAwaiter final : private CancelHook {
     CancelHooks::Remove(*this);
     if (state_->is_dropped()) [[unlikely]] {
       if constexpr (kCarriesStatus<Result>) {
-        return CallbackDroppedStatus(called_off_ ? task_ : nullptr,
+        return CallbackDroppedStatus(is_cancelled_ ? task_ : nullptr,
                                      parts_.where);
       } else {
         ThrowCallbackDropped(parts_.where);
@@ -86,12 +88,13 @@ class CallbackAwaiter final : private CancelHook {
 
  private:
   void OnCancel() noexcept override {
-    called_off_ = true;
-    if (started_) CallOff();
+    is_cancelled_ = true;
+    if (started_) CallCancel();
   }
-  void CallOff() noexcept {
-    called_off_ = !state_->is_done();
-    if (!called_off_) return;
+  // Calls `cancel`, unless the wait is over already.
+  void CallCancel() noexcept {
+    is_cancelled_ = !state_->is_done();
+    if (!is_cancelled_) return;
     NoAwaitScope no_await(parts_.where);
     static_cast<void>(std::invoke(parts_.cancel));
   }
@@ -100,7 +103,7 @@ class CallbackAwaiter final : private CancelHook {
   CallbackState<Result>* state_ = nullptr;
   PortalTask* task_ = nullptr;
   bool started_ = false;
-  bool called_off_ = false;
+  bool is_cancelled_ = false;  // `cancel` was called, or will be after `start`
 };
 
 template <class Result, class Start, class Cancel>

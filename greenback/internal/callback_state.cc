@@ -5,8 +5,8 @@
 namespace greenback::internal {
 
 void CallbackStateBase::Finish() {
-  // A waiter that is not suspended yet may be gone, and this with it, as soon
-  // as it finds the race completed.
+  // A waiter that has not suspended yet may be destroyed, and this with it, as
+  // soon as it finds the race completed.
   if (race_.Complete() == SuspendRace::State::kSuspended) handle_.resume();
 }
 
@@ -17,7 +17,7 @@ void CallbackStateBase::Leave() {
 
 void CallbackStateBase::DropCopy() {
   if (copies_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  // It was the last one: nobody else makes copies or calls.
+  // This was the last copy: no other thread can copy or call `done` any more.
   if (!claimed_.load(std::memory_order_relaxed)) {
     dropped_ = true;
     Finish();

@@ -1,5 +1,14 @@
-// What the awaiter of a FromCallback() and the copies of its `done` share.
-// Internal to from_callback.h.
+// CallbackState<Result>: what the awaiter of a FromCallback() and the copies of
+// its `done` share. Callback<Result>: `done`. Internal to from_callback.h.
+//
+// A state has two owners, the awaiter and all copies of `done` together, and is
+// destroyed by the last of them. It begins with one copy, which the first
+// Callback takes over.
+//
+// Threads: the copies may be made, called and destroyed on different threads at
+// the same time. The first call that Claim()s the state makes the result and
+// calls Finish(). If none does, the destruction of the last copy calls
+// Finish(), which races with the awaiter's Suspend().
 #ifndef GREENBACK_INTERNAL_CALLBACK_STATE_H_
 #define GREENBACK_INTERNAL_CALLBACK_STATE_H_
 
@@ -15,8 +24,7 @@
 
 namespace greenback::internal {
 
-// What the awaiter and the copies of `done` share. Begins with one copy, and
-// deletes itself when neither awaiter nor copies are left.
+// All of it that does not depend on the type of the result.
 class CallbackStateBase {
  public:
   CallbackStateBase(const CallbackStateBase&) = delete;
@@ -24,7 +32,7 @@ class CallbackStateBase {
 
   // For the awaiter.
 
-  // `handle` is resumed when `done` is called. False: it was called already.
+  // True: `handle` is resumed when the wait ends. False: it has ended already.
   bool Suspend(std::coroutine_handle<> handle) {
     handle_ = handle;
     return race_.Suspend();
@@ -32,16 +40,16 @@ class CallbackStateBase {
   bool is_done() const {
     return race_.state() == SuspendRace::State::kCompleted;
   }
-  // All copies are gone, and none was called. Once it is done.
+  // Once it is done: whether all copies were destroyed and none was called.
   bool is_dropped() const { return dropped_; }
-  // The awaiter is destroyed.
+  // The awaiter is destroyed, and does not touch this any more.
   void Leave();
 
   // For a copy of `done`.
 
   void AddCopy() { copies_.fetch_add(1, std::memory_order_relaxed); }
   void DropCopy();
-  // Whether this is the first call: then Finish() must follow.
+  // Returns true for the first call of `done`; then Finish() must follow.
   bool Claim() { return !claimed_.exchange(true, std::memory_order_relaxed); }
   void Finish();
 
@@ -50,12 +58,12 @@ class CallbackStateBase {
   virtual ~CallbackStateBase() = default;
 
  private:
-  // The awaiter does not need this any more, or the last copy does not.
+  // One of the two owners does not need this any more.
   void Release();
 
   SuspendRace race_;
   std::atomic<bool> claimed_{false};  // `done` was called
-  bool dropped_ = false;              // or never will be
+  bool dropped_ = false;              // `done` will never be called
   std::atomic<uint8_t> owners_{2};    // the awaiter, and all copies together
   std::atomic<size_t> copies_{1};
   std::coroutine_handle<> handle_;
@@ -83,7 +91,7 @@ inline constexpr bool kMakes = std::is_constructible_v<Result, Args...>;
 template <class... Args>
 inline constexpr bool kMakes<void, Args...> = sizeof...(Args) == 0;
 
-// `done`. Copies may be used on different threads at the same time.
+// `done`.
 template <class Result>
 class Callback {
  public:
@@ -105,7 +113,8 @@ class Callback {
   template <class... Args>
     requires kMakes<Result, Args...>
   void operator()(Args&&... args) const {
-    // What is resumed may destroy this object: nothing of it is used after.
+    // The resumed waiter may destroy this object, so nothing of it is used
+    // afterwards.
     if (state_ != nullptr) state_->Complete(std::forward<Args>(args)...);
   }
 
