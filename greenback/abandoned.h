@@ -10,11 +10,11 @@
 //
 // It is not a std::exception, so that code which handles errors does not take
 // it for one. Do not catch it; in a `catch (...)`, rethrow. If it is swallowed
-// all the same, the next Await() throws it again, and what the frames finally
-// return is dropped. A destructor that awaits while the frames are unwound
-// cannot throw a second exception: there Await() returns at once if its result
-// is void or can say that it was abandoned, with kCancelled where it can carry
-// a status, and otherwise with its AbandonedValue.
+// all the same, the next Await() throws it again, and the result that the
+// frames finally return is discarded. A destructor that awaits while the frames
+// are unwound cannot throw a second exception. There Await() returns at once if
+// its result is void or can express abandonment: kCancelled where it can carry
+// a status, and otherwise its AbandonedValue.
 //
 // C frames must not be unwound: code that they run after the call, such as
 // unlocking a mutex, would be skipped. So a callback that a C library calls
@@ -32,11 +32,11 @@
 //     sqlite3_result_int(context, *row);
 //   }
 //
-// The same is true of misuse and exhaustion. Exceptions of the awaitable itself
-// have to be caught in the callback. A library that continues after an error of
-// its callback has to be stopped in its own way (sqlite3_interrupt()). The C++
-// frames around the C library continue, after it has returned, until their next
-// Await() throws.
+// TryAwait() returns misuse and exhaustion in the same way. Exceptions of the
+// awaitable itself have to be caught in the callback. A library that continues
+// after an error of its callback has to be stopped in its own way
+// (sqlite3_interrupt()). The C++ frames around the C library continue, after it
+// has returned, until their next Await() throws.
 //
 // If a frame on the way is noexcept, the process ends with a message that names
 // the task. Without exceptions Await() returns the values above where the
@@ -54,11 +54,12 @@
 
 namespace greenback {
 
+// Thrown by Await(), as described above.
 class Abandoned final {};
 
 // The value that an Await() that cannot throw Abandoned returns in place of a
 // Result. Specialise it, with a static function Make() -> Result, for an error
-// type of your own. It is specialised for std::error_code (operation_canceled),
+// type of your own. It is defined for std::error_code (operation_canceled),
 // std::exception_ptr (an Abandoned), types like std::expected whose error_type
 // has a value, and a std::tuple or std::pair with an element that has one, if
 // each of the others has a value or a default constructor. asio/operation.h
@@ -66,6 +67,7 @@ class Abandoned final {};
 template <class Result>
 struct AbandonedValue {};
 
+// Whether AbandonedValue is specialised for a Result.
 template <class Result>
 concept HasAbandonedValue = requires {
   { AbandonedValue<Result>::Make() } -> std::convertible_to<Result>;
@@ -73,6 +75,7 @@ concept HasAbandonedValue = requires {
 
 namespace internal {
 
+// kCancelled, with a text that says why.
 absl::Status AbandonedStatus();
 
 template <class Element>

@@ -1,6 +1,6 @@
-// The portal manager and the runtime: all of greenback/ but Boost.Asio's part
-// and the context-switch core by itself. Depend on the single targets instead
-// where less will do.
+// The portal manager and the runtime: all of greenback/ except Boost.Asio's
+// part and the context-switch core by itself. Where less is enough, depend on
+// single targets instead.
 #ifndef GREENBACK_GREENBACK_H_
 #define GREENBACK_GREENBACK_H_
 

@@ -7,25 +7,30 @@
 //   }
 //
 // The error names the task, the line of `lock`, and the line of the Await().
-// A thread that waits in Await() goes on with other tasks. If one of them takes
-// the same mutex, the thread waits for itself, forever. So use this in place of
-// std::lock_guard and std::unique_lock wherever a mutex is taken in code that
-// can be reached from a task. Outside tasks it is a std::unique_lock. Where
-// waiting with the lock held is meant, a mutex of threads is the wrong thing.
 //
-// It has what a std::unique_lock has, and a NoAwaitScope (no_await_scope.h)
-// while it owns the mutex; locks end in any order, hand over hand too, are
-// members, or on the heap. It is itself what the standard library calls
-// Lockable, for several at a time:
+// While a task waits in Await(), its thread runs other tasks. If one of them
+// locks the same mutex, the thread waits for itself, forever. So use this class
+// in place of std::lock_guard and std::unique_lock wherever code that a task
+// can reach locks a mutex. Outside tasks it is a std::unique_lock. Do not use
+// it where a task is meant to wait with the lock held: a mutex for threads is
+// wrong there.
+//
+// It has the functions of a std::unique_lock, and a NoAwaitScope
+// (no_await_scope.h) while it owns the mutex. Locks may end in any order, also
+// when they are taken hand over hand, and may be members or on the heap. A
+// NoAwaitLock is what the standard library calls Lockable, so several can be
+// locked at a time:
 //
 //   greenback::NoAwaitLock from(from_.mutex, std::defer_lock);
 //   greenback::NoAwaitLock to(to_.mutex, std::defer_lock);
 //   std::lock(from, to);
 //
-// An error names the line where the lock was made, whoever calls lock().
+// An error names the line where the lock object was made, whatever code calls
+// lock().
 //
-// Suspends: never; lock() blocks the thread. Threads: those of a
-// std::unique_lock. A lock that is moved belongs to the task which moves it.
+// Suspends: never; lock() blocks the thread.
+// Threads: as for a std::unique_lock. A lock that is moved belongs to the task
+// that moves it.
 #ifndef GREENBACK_NO_AWAIT_LOCK_H_
 #define GREENBACK_NO_AWAIT_LOCK_H_
 
@@ -42,6 +47,7 @@ class [[nodiscard]] NoAwaitLock {
  public:
   using mutex_type = M;
 
+  // `where` is the line that errors name.
   explicit NoAwaitLock(
       M& mutex, std::source_location where = std::source_location::current())
       : lock_(mutex), no_await_(where) {
@@ -74,7 +80,7 @@ class [[nodiscard]] NoAwaitLock {
   }
   ~NoAwaitLock() { no_await_.LeaveList(); }
 
-  // As those of std::unique_lock.
+  // These do what they do in std::unique_lock.
   void lock() {
     lock_.lock();
     FollowLock();
@@ -93,6 +99,7 @@ class [[nodiscard]] NoAwaitLock {
   M* mutex() const noexcept { return lock_.mutex(); }
 
  private:
+  // Begins a NoAwaitScope if the mutex is owned now, and ends it if not.
   void FollowLock() {
     no_await_.LeaveList();
     if (lock_.owns_lock()) no_await_.Begin();

@@ -2,8 +2,8 @@
 // awaitable cannot be awaited any more.
 //
 // These are mistakes of the program, not failures of the awaitable: fix the
-// call instead of catching them. Code that can do without waiting checks
-// HasPortal() first, or uses TryAwait(), which returns the text of both as a
+// call instead of catching them. Code that can do without waiting should check
+// HasPortal() first, or use TryAwait(), which returns the text of both as a
 // FailedPrecondition status. Builds without exceptions print what() and abort.
 #ifndef GREENBACK_PORTAL_ERROR_H_
 #define GREENBACK_PORTAL_ERROR_H_

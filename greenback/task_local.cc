@@ -15,12 +15,12 @@
 namespace greenback {
 namespace internal {
 
-// By key, sorted. Not abseil's hash table, which is left in pieces when there
-// is no memory for a copy.
+// Sorted by key. It is not abseil's hash table, because that is left broken
+// when there is no memory for a copy.
 struct Locals {
   using Value = std::pair<uint64_t, std::shared_ptr<const void>>;
 
-  // Where `key` is, or belongs.
+  // The place of `key`, or the place where it would be inserted.
   std::vector<Value>::const_iterator Find(uint64_t key) const {
     return std::lower_bound(
         values.begin(), values.end(), key,
@@ -35,12 +35,14 @@ struct Locals {
 
 namespace {
 
+// Destroys the values when its thread ends.
 class LocalsOwner {
  public:
   explicit LocalsOwner(std::shared_ptr<Locals>& locals) : locals_(locals) {}
   LocalsOwner(const LocalsOwner&) = delete;
   LocalsOwner& operator=(const LocalsOwner&) = delete;
-  // Taken out first, since the destructors of values may set variables.
+  // The values are removed before they are destroyed, because their destructors
+  // may set variables.
   ~LocalsOwner() {
     while (locals_ != nullptr) std::exchange(locals_, nullptr).reset();
   }
@@ -49,9 +51,10 @@ class LocalsOwner {
   std::shared_ptr<Locals>& locals_;
 };
 
-// Not inlined: see ThisThread(). Emptied when the thread ends, and not
-// destroyed: destructors of static objects, which run after that on the main
-// thread, may use variables. What they set is not destroyed.
+// Not inlined: see ThisThread(). When the thread ends, the values are
+// destroyed, but not the pointer to them: destructors of static objects, which
+// run after that on the main thread, may use variables. What those set is not
+// destroyed.
 __attribute__((noinline)) std::shared_ptr<Locals>& LocalsOfThread() {
   alignas(std::shared_ptr<Locals>) thread_local constinit std::byte
       storage[sizeof(std::shared_ptr<Locals>)] = {};
@@ -85,8 +88,8 @@ const void* FindLocal(uint64_t key) {
 
 void SetLocal(uint64_t key, std::shared_ptr<const void> value) {
   std::shared_ptr<Locals>& current = CurrentLocals();
-  // Never written to once it is shared. An old value goes last: its destructor
-  // may set variables.
+  // A table is never written to once it is shared. The old value is destroyed
+  // last, because its destructor may set variables.
   auto changed = current != nullptr ? std::make_shared<Locals>(*current)
                                     : std::make_shared<Locals>();
   const auto place = changed->Find(key);

@@ -6,17 +6,18 @@
 //   nursery.StartSoon(Handle);               // begins with "r-17"
 //   Log(request_id.Get());
 //
-// A context is the values of all such variables. A task inherits, when it is
-// spawned, the context of whoever spawns it; what either sets later is its own.
-// The coroutines of a task and its synchronous frames, below Await() and above,
-// share one context. Outside tasks each thread has one, which the main task of
-// a run inherits.
+// A context holds the values of all such variables. A new task inherits the
+// context of the code that spawns it; after that, neither sees what the other
+// sets. The coroutines of a task and its synchronous frames share one context,
+// on both sides of every Await(). Outside tasks each thread has a context,
+// which the main task of a run inherits.
 //
-// Use it for what is about the flow, such as a request's identity or a logger.
-// Pass what a function works on as an argument.
+// Use it for what belongs to the flow of control, such as a request's identity
+// or a logger. Do not use it for what a function works on: pass that as an
+// argument.
 //
-// Spawning copies a pointer; Set() copies the table of what is set, and suits
-// what is read often and set seldom.
+// Spawning copies a pointer. Set() copies the table of all values that are set,
+// so a TaskLocal is for what is read often and set seldom.
 //
 // Context::Run() runs a function in another context, for example in a copy, so
 // that what the function sets stays private:
@@ -26,9 +27,10 @@
 //     ...
 //   });
 //
-// Threads: a variable may be used on all threads at the same time. Values are
-// shared between contexts, so what a T points to may be, too.
-// Nothing here suspends; a function under Context::Run() may Await().
+// Threads: a variable may be used on all threads at the same time. Contexts
+// share values, so several threads may read the same T, and what it points to,
+// at the same time.
+// Nothing here suspends; a function that Context::Run() calls may Await().
 #ifndef GREENBACK_TASK_LOCAL_H_
 #define GREENBACK_TASK_LOCAL_H_
 
@@ -44,13 +46,14 @@ namespace greenback {
 
 namespace internal {
 
-// Of the running task, or of the thread. Good until the task suspends.
+// The context of the running task, or outside tasks of the thread. The
+// reference is valid until the task suspends.
 std::shared_ptr<Locals>& CurrentLocals();
 
 uint64_t NextLocalKey();
-// Null: not set.
+// Returns the value in the current context; null: none is set.
 const void* FindLocal(uint64_t key);
-// Null: not set any more.
+// Sets the value in the current context; null: none is set afterwards.
 void SetLocal(uint64_t key, std::shared_ptr<const void> value);
 
 }  // namespace internal
@@ -58,7 +61,7 @@ void SetLocal(uint64_t key, std::shared_ptr<const void> value);
 template <class T>
 class TaskLocal {
  public:
-  // Get() gives `default_value` where nothing was set.
+  // Get() returns `default_value` where no value is set.
   explicit TaskLocal(T default_value) : default_(std::move(default_value)) {}
   TaskLocal()
     requires std::is_default_constructible_v<T>
@@ -66,8 +69,9 @@ class TaskLocal {
   TaskLocal(const TaskLocal&) = delete;
   TaskLocal& operator=(const TaskLocal&) = delete;
 
-  // Good until this variable's next Set() or Reset() in the same context, and
-  // until that goes, with its task for instance.
+  // The reference is valid until this variable's next Set() or Reset() in the
+  // same context, and not after that context is destroyed, which happens when
+  // its task ends, for instance.
   const T& Get() const {
     const void* const value = internal::FindLocal(key_);
     return value != nullptr ? *static_cast<const T*>(value) : default_;
@@ -77,34 +81,35 @@ class TaskLocal {
   void Set(T value) {
     internal::SetLocal(key_, std::make_shared<const T>(std::move(value)));
   }
-  // Back to the default.
+  // Restores the default.
   void Reset() { internal::SetLocal(key_, nullptr); }
 
  private:
-  // Never used twice, so that no variable finds another's values.
+  // A key is never used again, so that no variable finds another's values.
   const uint64_t key_ = internal::NextLocalKey();
   const T default_;
 };
 
-// The values of all task-local variables. A copy shares nothing with what it
-// was copied from, as far as anybody can see.
+// The values of all task-local variables. A copy behaves as if it shared
+// nothing with its original.
 class Context {
  public:
-  // Nothing is set.
+  // A context in which no variable is set.
   Context() = default;
-  // Of one that is inside its Run(): what it was when that began.
+  // A copy of a context that is inside its Run() has the values from before.
   Context(const Context& other) : locals_(other.locals_) {}
   Context& operator=(const Context& other) {
     locals_ = other.locals_;
     return *this;
   }
-  // A copy of the running task's; outside tasks, of the thread's.
+  // A copy of the running task's context; outside tasks, of the thread's.
   static Context Current();
 
-  // Calls fn(args...) with this as the running task's context, and gives its
+  // Calls fn(args...) with this as the running task's context, and returns its
   // result. What it sets stays in this object. A coroutine that fn returns runs
-  // later, and not in it. By one task at a time, and not inside itself: that is
-  // an error (std::logic_error, or a message and abort).
+  // later, and not in this context. Running a context in two tasks at the same
+  // time, or inside itself, is an error: it throws std::logic_error; without
+  // exceptions it prints a message and aborts.
   template <class Fn, class... Args>
   decltype(auto) Run(Fn&& fn, Args&&... args) {
     const Entered entered(*this);
