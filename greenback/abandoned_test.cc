@@ -16,7 +16,7 @@ struct Without {
   explicit Without(int) {}  // no default constructor either
 };
 
-// As std::expected is, as far as this is concerned.
+// Has what AbandonedValue uses of std::expected.
 struct Expected {
   using error_type = std::error_code;
   struct unexpected_type {
@@ -27,7 +27,7 @@ struct Expected {
   std::error_code error;
 };
 
-TEST(AbandonedTest, ResultsThatCanSaySoHaveAValue) {
+TEST(AbandonedTest, ResultsThatCanExpressItHaveAValue) {
   EXPECT_EQ(AbandonedValue<absl::Status>::Make().code(),
             absl::StatusCode::kCancelled);
   EXPECT_EQ(AbandonedValue<std::error_code>::Make(),
@@ -38,7 +38,7 @@ TEST(AbandonedTest, ResultsThatCanSaySoHaveAValue) {
   static_assert(!HasAbandonedValue<std::unique_ptr<int>>);
 }
 
-TEST(AbandonedTest, OneElementThatCanSaySoIsEnough) {
+TEST(AbandonedTest, OneElementThatCanExpressItIsEnough) {
   const auto [count, error] =
       AbandonedValue<std::pair<int, std::error_code>>::Make();
   EXPECT_EQ(count, 0);

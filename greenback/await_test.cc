@@ -40,7 +40,7 @@ Co<int> Twice(int n) {
   co_return 2 * n;
 }
 
-TEST(AwaitTest, GivesTheResultOfACoroutineThatSuspends) {
+TEST(AwaitTest, ReturnsTheResultOfACoroutineThatSuspends) {
   EXPECT_EQ(InPortal([] { return Await(Twice(21)); }), 42);
 }
 
@@ -63,7 +63,7 @@ TEST(AwaitTest, SuspendsTheWholeSynchronousStack) {
       log, ElementsAre("before bottom", "after bottom", "level 1", "level 2"));
 }
 
-// An awaiter with every answer that await_suspend may give.
+// An awaiter whose await_suspend() returns a Result: void, bool or a handle.
 template <class Result>
 struct Suspending {
   std::function<Result(std::coroutine_handle<>)> suspend;
@@ -152,9 +152,9 @@ TEST(AwaitTest, P17_ReferencesVoidAndMoveOnlyResultsArrive) {
   });
 }
 
-// Its awaiter holds the result, and gives an rvalue reference to that.
+// Its awaiter holds the result, and returns an rvalue reference to it.
 template <class T>
-struct GivesInto {
+struct RefersIntoAwaiter {
   struct Awaiter {
     T result;
     bool await_ready() const noexcept { return false; }
@@ -165,29 +165,32 @@ struct GivesInto {
   Awaiter operator co_await() && { return {std::move(value)}; }
 };
 
-// No short one, so that its characters are on the heap.
+// Long enough for its characters to be on the heap.
 std::string LongText() { return std::string(100, 'x'); }
 
 TEST(AwaitTest, R18_AnRvalueReferenceIntoTheAwaiterIsMovedOutOfIt) {
   static_assert(
-      std::is_same_v<AwaitResult<GivesInto<std::string>>, std::string>);
-  static_assert(std::is_same_v<TryAwaitResult<GivesInto<std::string>>,
+      std::is_same_v<AwaitResult<RefersIntoAwaiter<std::string>>, std::string>);
+  static_assert(std::is_same_v<TryAwaitResult<RefersIntoAwaiter<std::string>>,
                                absl::StatusOr<std::string>>);
-  static_assert(
-      std::is_same_v<TryAwaitResult<GivesInto<absl::Status>>, absl::Status>);
+  static_assert(std::is_same_v<TryAwaitResult<RefersIntoAwaiter<absl::Status>>,
+                               absl::Status>);
   InCompany([] {
-    auto&& text = Await(GivesInto<std::string>{LongText()});
+    auto&& text = Await(RefersIntoAwaiter<std::string>{LongText()});
     EXPECT_EQ(text, LongText());
-    EXPECT_EQ(*Await(GivesInto<std::unique_ptr<int>>{std::make_unique<int>(4)}),
+    EXPECT_EQ(*Await(RefersIntoAwaiter<std::unique_ptr<int>>{
+                  std::make_unique<int>(4)}),
               4);
-    EXPECT_EQ(TryAwait(GivesInto<std::string>{LongText()}).value(), LongText());
-    EXPECT_EQ(TryAwait(GivesInto<absl::Status>{absl::DataLossError("lost")}),
-              absl::DataLossError("lost"));
+    EXPECT_EQ(TryAwait(RefersIntoAwaiter<std::string>{LongText()}).value(),
+              LongText());
+    EXPECT_EQ(
+        TryAwait(RefersIntoAwaiter<absl::Status>{absl::DataLossError("lost")}),
+        absl::DataLossError("lost"));
   });
 }
 
 TEST(AwaitTest, R18_RunAndWithPortalRunMoveItOutToo) {
-  const auto ask = [] { return GivesInto<std::string>{LongText()}; };
+  const auto ask = [] { return RefersIntoAwaiter<std::string>{LongText()}; };
   EXPECT_EQ(greenback::Run(ask), LongText());
   InCompany([&] { EXPECT_EQ(Await(WithPortalRun(ask)), LongText()); });
   EXPECT_EQ(greenback::Run([&]() -> Co<std::string> {
@@ -198,13 +201,15 @@ TEST(AwaitTest, R18_RunAndWithPortalRunMoveItOutToo) {
 
 TEST(AwaitTest, R18_AReferenceThatACoroutineReturnsIsAValueForAwaitAlone) {
   std::string text = LongText();
-  const auto give = [&]() -> Co<std::string&&> { co_return std::move(text); };
+  const auto move_out = [&]() -> Co<std::string&&> {
+    co_return std::move(text);
+  };
   static_assert(std::is_same_v<AwaitResult<Co<std::string&&>>, std::string>);
   greenback::Run([&]() -> Co<void> {
-    std::string&& reference = co_await give();
+    std::string&& reference = co_await move_out();
     EXPECT_EQ(&reference, &text);
     const std::string value =
-        co_await WithPortalRunSync([&] { return Await(give()); });
+        co_await WithPortalRunSync([&] { return Await(move_out()); });
     EXPECT_EQ(value, LongText());
     EXPECT_EQ(text, "");
   });
@@ -217,7 +222,7 @@ TEST(AwaitTest, AnLvalueAwaitableIsAwaitedInPlace) {
   });
 }
 
-// Completes on another thread, at some moment around the park.
+// Completes on another thread, before, while or after the task parks.
 struct OnThread {
   std::thread thread;
   bool await_ready() const { return false; }
@@ -239,7 +244,7 @@ TEST(AwaitTest, R03_AfterCompletionOnAnotherThreadTheTaskResumesOnItsOwn) {
   });
 }
 
-// An awaitable that somebody fires by hand.
+// An awaitable that the test fires by hand.
 struct Manual {
   std::coroutine_handle<> waker;
   bool await_ready() const { return false; }
@@ -247,7 +252,7 @@ struct Manual {
   void await_resume() const {}
 };
 
-TEST(AwaitTest, FiredInsideAnotherTasksStepGoesOnInItsOwn) {
+TEST(AwaitTest, AWaiterFiredInAnotherTasksStepResumesInItsOwn) {
   greenback::Run([]() -> Co<void> {
     Manual manual;
     std::vector<std::string> log;
@@ -263,7 +268,7 @@ TEST(AwaitTest, FiredInsideAnotherTasksStepGoesOnInItsOwn) {
       while (!manual.waker) (void)co_await Checkpoint();
       log.push_back("firing");
       manual.waker.resume();
-      // The waiter goes on from the loop, not in the middle of this step.
+      // The waiter resumes from the loop, not in the middle of this step.
       log.push_back("fired");
       (void)co_await Checkpoint();
     });
@@ -297,7 +302,8 @@ TEST(TryAwaitTest, VoidAndStatusResultsAreAPlainStatus) {
   });
 }
 
-// The stack pool's limit, where the result can carry it and where it cannot.
+// At the limit of stacks, with a result that can carry a status and with one
+// that cannot.
 TEST(AwaitTest, R08_NoStackLeftIsResourceExhausted) {
   greenback::Run(RunOptions{.max_fibers = 1}, []() -> Co<void> {
     (void)co_await EnsurePortal();
@@ -315,7 +321,7 @@ TEST(AwaitTest, R08_NoStackLeftIsResourceExhausted) {
     }
     EXPECT_TRUE(exhausted);
 #endif
-    // Nothing was started, and the loop goes on.
+    // Nothing was started, and the loop continues.
     EXPECT_EQ(co_await Twice(1), 2);
   });
 }

@@ -14,7 +14,7 @@ namespace greenback {
 namespace {
 
 // Awaiters of another library whose functions have the qualifiers READY,
-// SUSPEND and RESUME. Each suspends, and has been resumed already.
+// SUSPEND and RESUME. Each suspends, and is resumed inside await_suspend().
 // NOLINTBEGIN(bugprone-macro-parentheses): none fit around qualifiers.
 #define AWAITER(Name, READY, SUSPEND, RESUME)                             \
   struct Name {                                                           \
@@ -37,7 +37,7 @@ AWAITER(OfConstRvalues, const&&, const&&, const&&);
 AWAITER(Mixed, const&, &, const);
 #undef AWAITER
 
-// Ready, by something that is a bool in conditions alone.
+// Its await_ready() returns what converts to bool in conditions alone.
 struct ExplicitlyReady {
   struct Ready {
     explicit operator bool() const { return true; }
@@ -48,7 +48,7 @@ struct ExplicitlyReady {
   std::string await_resume() { return "done"; }
 };
 
-// What an adapter makes of one.
+// An awaitable of which an adapter makes an A.
 template <class A>
 struct Adapted {};
 
@@ -69,9 +69,9 @@ using Awaiters = testing::Types<Plain, Const, Noexcept, OfLvalues,
                                 OfConstRvalues, Mixed, ExplicitlyReady>;
 TYPED_TEST_SUITE(AwaiterTest, Awaiters);
 
-// An operator co_await that gives one.
+// An awaitable whose operator co_await returns an A.
 template <class A>
-struct Gives {
+struct HasOperator {
   A operator co_await() const { return {}; }
 };
 
@@ -81,14 +81,14 @@ TYPED_TEST(AwaiterTest, R25_IsTakenWithItsQualifiers) {
   static_assert(std::is_same_v<AwaitResult<TypeParam>, std::string>);
   greenback::Run([]() -> Co<void> {
     EXPECT_EQ(co_await TypeParam(), "done");
-    EXPECT_EQ(co_await Gives<TypeParam>(), "done");
+    EXPECT_EQ(co_await HasOperator<TypeParam>(), "done");
     EXPECT_EQ(co_await Adapted<TypeParam>(), "done");
     EXPECT_EQ(co_await WithPortalRun([] { return TypeParam(); }), "done");
     TypeParam moved;
     EXPECT_EQ(co_await std::move(moved), "done");
     co_await WithPortalRunSync([] {
       EXPECT_EQ(Await(TypeParam()), "done");
-      EXPECT_EQ(Await(Gives<TypeParam>()), "done");
+      EXPECT_EQ(Await(HasOperator<TypeParam>()), "done");
       EXPECT_EQ(Await(Adapted<TypeParam>()), "done");
       EXPECT_EQ(Await(WithPortalRun([] { return TypeParam(); })), "done");
       EXPECT_EQ(TryAwait(TypeParam()).value(), "done");
@@ -105,7 +105,8 @@ TYPED_TEST(AwaiterTest, R25_IsTakenWithItsQualifiers) {
   EXPECT_EQ(result, "done");
 }
 
-// An lvalue stays where it is; what is for rvalues is not moved from it.
+// An lvalue is awaited where it is. An awaiter that is for rvalues alone is not
+// moved from an lvalue.
 TYPED_TEST(AwaiterTest, R25_IsAwaitedAsAnLvalueUnlessItIsForRvalues) {
   constexpr bool kForLvalues =
       requires(TypeParam& awaiter, std::coroutine_handle<> waker) {
@@ -123,7 +124,8 @@ TYPED_TEST(AwaiterTest, R25_IsAwaitedAsAnLvalueUnlessItIsForRvalues) {
   }
 }
 
-// With a choice, the functions for lvalues are called, as by the compiler.
+// If there are both, the functions for lvalues are called, as the compiler
+// does.
 struct Both {
   bool await_ready() & { return true; }
   bool await_ready() && {

@@ -1,5 +1,5 @@
-// TryAwait() in callbacks of C: nothing of greenback's is thrown through frames
-// that only end well by returning.
+// TryAwait() in callbacks of C: no error of greenback's is thrown through
+// frames that must end by returning.
 #include <coroutine>
 #include <functional>
 #include <string>
@@ -44,7 +44,7 @@ template <class Fn>
 void DestroyWhileItWaits(Fn fn) {
   const auto body = [&]() -> OwnedCoroutine {
     co_await WithPortalRunSync(std::ref(fn));
-    ADD_FAILURE() << "went on";
+    ADD_FAILURE() << "continued";
   };
   body().Destroy();
 }
@@ -76,7 +76,7 @@ TEST(CFramesTest, R23_FromThenOnItIsRefusedAtOnce) {
     codes.push_back(TryAwait(Never()).status().raw_code());
 #if defined(__cpp_exceptions)
     (void)Await(Never());
-    ADD_FAILURE() << "went on";
+    ADD_FAILURE() << "continued";
 #endif
   });
   EXPECT_THAT(codes, ElementsAre(kCancelled, kCancelled, kCancelled,  //
@@ -104,7 +104,7 @@ TEST(CFramesTest, R23_MisuseAndExhaustionReturn) {
 
 #if defined(__cpp_exceptions)
 
-// What greenback throws inside the awaitable does not come out either.
+// What greenback throws inside the awaitable does not propagate either.
 TEST(CFramesTest, R23_NestedAwaitsReturnToo) {
   CSession session = {};
   const auto ask = []() -> Co<int> { co_return Await(Never()); };
@@ -145,7 +145,7 @@ TEST(CFramesTest, R23_NestedAwaitsReturnToo) {
   EXPECT_EQ(session.cleaned_up, 3);
 }
 
-// The awaitable's own exceptions pass.
+// The awaitable's own exceptions propagate.
 TEST(CFramesTest, WhatTheAwaitableThrowsIsThrown) {
   greenback::Run([]() -> Co<void> {
     (void)co_await EnsurePortal();

@@ -42,8 +42,8 @@ void InPortal(Body body) {
       [&]() -> Co<void> { co_await WithPortalRunSync(std::ref(body)); });
 }
 
-// Somebody's library: keeps callbacks until they are fired, on whatever thread
-// Fire() is called.
+// Another library: keeps callbacks until they are fired, on the thread that
+// calls Fire().
 template <class... Args>
 class Library {
  public:
@@ -66,7 +66,8 @@ class Library {
   std::deque<Function> pending_;
 };
 
-// A thread of such a library: calls what it is given, in order, and joins.
+// A thread of such a library: calls the functions that are posted to it, in
+// order, and is joined at its end.
 class Worker {
  public:
   Worker() : thread_([this] { Serve(); }) {}
@@ -103,12 +104,12 @@ class Worker {
   std::thread thread_;
 };
 
-// Spends a moment, which the optimiser leaves alone.
+// Spends a moment that the optimiser does not remove.
 void Dawdle(int steps) {
   for (int i = 0; i < steps; ++i) asm volatile("");
 }
 
-TEST(FromCallbackTest, AwaitedNativelyAndBySynchronousCode) {
+TEST(FromCallbackTest, CoroutinesAndSynchronousCodeMayAwaitIt) {
   Library<int> library;
   const auto ask = [&] {
     return FromCallback<int>([&](auto done) { library.Begin(done); });
@@ -146,7 +147,7 @@ TEST(FromCallbackTest, StartsWhenAwaited) {
   });
 }
 
-TEST(FromCallbackTest, CalledInsideStartMakesNoSwitch) {
+TEST(FromCallbackTest, ACallInsideStartMakesNoSwitch) {
   bool finished = false;
   bool others_ran = false;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -168,9 +169,9 @@ TEST(FromCallbackTest, CalledInsideStartMakesNoSwitch) {
   });
 }
 
-TEST(FromCallbackTest, KindsOfResults) {
+TEST(FromCallbackTest, ResultsMayBeVoidAggregatesOrMoveOnly) {
   InPortal([] {
-    // Nothing.
+    // No result.
     Await(FromCallback([](std::function<void()> done) { done(); }));
 
     // Several arguments, converted.
@@ -189,7 +190,7 @@ TEST(FromCallbackTest, KindsOfResults) {
     EXPECT_EQ(read.error, 0);
     EXPECT_EQ(read.bytes, 512u);
 
-    // Move-only, through a std::function, which wants what can be copied.
+    // Move-only, through a std::function, which can only hold what is copyable.
     const std::unique_ptr<int> owned = Await(FromCallback<std::unique_ptr<int>>(
         [](std::function<void(std::unique_ptr<int>)> done) {
           done(std::make_unique<int>(9));
@@ -228,7 +229,7 @@ auto Fetch(int id) {
       [=] { cancel_fetch(*ticket); });
 }
 
-TEST(FromCallbackTest, ExampleOfTheHeader) {
+TEST(FromCallbackTest, TheExampleOfTheHeaderWorks) {
   RunNurseryOk([](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([]() -> Co<void> {
       absl::StatusOr<Page> page = co_await Fetch(7);
@@ -257,7 +258,7 @@ void CRead(void (*done)(void*, int), void* user) {
   c_user = user;
 }
 
-TEST(FromCallbackTest, CFunctionWithAPointer) {
+TEST(FromCallbackTest, ACLibraryMayKeepDoneBehindAPointer) {
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([]() -> Co<void> {
       const int bytes = co_await FromCallback<int>([](auto done) {
@@ -292,7 +293,7 @@ struct AwaitableAdapter<Question> {
 
 namespace {
 
-TEST(FromCallbackTest, InsideAnAdapterAndWithPortalRun) {
+TEST(FromCallbackTest, AdaptersAndWithPortalRunMayReturnOne) {
   Library<int> library;
   greenback::Run([&]() -> Co<void> {
     EXPECT_EQ(co_await Question{&library}, 42);
@@ -318,10 +319,10 @@ TEST(FromCallbackTest, TheFirstCallCounts) {
               1);
     library.Fire(0, 4);
   });
-  library.Fire(1, 5);  // and nobody is there any more
+  library.Fire(1, 5);  // nothing waits any more
 }
 
-TEST(FromCallbackTest, MovedCallbackDoesNothing) {
+TEST(FromCallbackTest, AMovedFromCallbackDoesNothing) {
   InPortal([&] {
     EXPECT_EQ(Await(FromCallback<int>([&](auto done) {
                 auto moved = std::move(done);
@@ -333,7 +334,7 @@ TEST(FromCallbackTest, MovedCallbackDoesNothing) {
   });
 }
 
-TEST(FromCallbackTest, DroppedGivesAbortedWhereItCanBeTold) {
+TEST(FromCallbackTest, ADropIsAbortedWhereTheResultCarriesAStatus) {
   Library<absl::StatusOr<int>> library;
   Library<absl::Status> statuses;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -358,14 +359,14 @@ TEST(FromCallbackTest, DroppedGivesAbortedWhereItCanBeTold) {
     library.Drop(0);
     statuses.Drop(0);
   });
-  // Inside `start`.
+  // The last copy is destroyed inside `start`.
   InPortal([] {
     EXPECT_EQ(Await(FromCallback<absl::Status>([](auto) {})).code(),
               absl::StatusCode::kAborted);
   });
 }
 
-TEST(FromCallbackTest, DroppedAfterACallIsNoMatter) {
+TEST(FromCallbackTest, ADropAfterACallDoesNothing) {
   Library<int> library;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([&]() -> Co<void> {
@@ -381,7 +382,7 @@ TEST(FromCallbackTest, DroppedAfterACallIsNoMatter) {
 
 #if defined(__cpp_exceptions)
 
-TEST(FromCallbackTest, DroppedThrowsElsewhere) {
+TEST(FromCallbackTest, ADropThrowsWhereTheResultCarriesNoStatus) {
   Library<int> library;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([&]() -> Co<void> {
@@ -401,7 +402,7 @@ TEST(FromCallbackTest, DroppedThrowsElsewhere) {
       [] { EXPECT_THROW(Await(FromCallback([](auto) {})), CallbackDropped); });
 }
 
-TEST(FromCallbackTest, WhatStartThrowsComesOut) {
+TEST(FromCallbackTest, AnExceptionOfStartPropagates) {
   Library<int> library;
   const auto fail = [&] {
     return FromCallback<int>([&](auto done) {
@@ -430,7 +431,7 @@ struct Picky {
   }
 };
 
-TEST(FromCallbackTest, WhatMakingTheResultThrowsComesOut) {
+TEST(FromCallbackTest, AnExceptionOfMakingTheResultPropagates) {
   Library<int> library;
   bool caught = false;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -449,7 +450,7 @@ TEST(FromCallbackTest, WhatMakingTheResultThrowsComesOut) {
   });
 }
 
-TEST(FromCallbackTest, AwaitedTwiceIsRefused) {
+TEST(FromCallbackTest, AwaitingTwiceIsRefused) {
   InPortal([] {
     auto operation = FromCallback<int>([](auto done) { done(1); });
     EXPECT_EQ(Await(operation), 1);
@@ -468,14 +469,14 @@ TEST(FromCallbackTest, R44_AwaitingOneAwaiterTwiceIsRefused) {
 
 #else
 
-TEST(FromCallbackDeathTest, DroppedDiesWithTheText) {
+TEST(FromCallbackDeathTest, ADropDiesWithTheText) {
   EXPECT_DEATH(InPortal([] { Await(FromCallback([](auto) {})); }),
                "from_callback_test.cc:.*none was called");
 }
 
 #endif
 
-TEST(FromCallbackTest, CoroutineOfAnotherLibrary) {
+TEST(FromCallbackTest, ACoroutineOfAnotherLibraryResumesInsideDone) {
   Library<int> library;
   int result = 0;
   const auto body = [&]() -> OwnedCoroutine {
@@ -488,19 +489,19 @@ TEST(FromCallbackTest, CoroutineOfAnotherLibrary) {
   EXPECT_EQ(result, 7);  // inside Fire()
 }
 
-TEST(FromCallbackTest, DestroyedWhileItWaits) {
+TEST(FromCallbackTest, AWaitingCoroutineMayBeDestroyed) {
   const int live = Counted::live();
   Library<int> library;
   {
     const auto body = [&](Counted) -> OwnedCoroutine {
       (void)co_await FromCallback<Counted>(
           [&](auto done) { library.Begin(done); });
-      ADD_FAILURE() << "went on";
+      ADD_FAILURE() << "continued";
     };
     for (int i = 0; i < 2; ++i) body(Counted()).Destroy();
     EXPECT_EQ(Counted::live(), live);
     library.Fire(0, 7);
-    EXPECT_EQ(Counted::live(), live + 1) << "the result, which nobody took";
+    EXPECT_EQ(Counted::live(), live + 1) << "the result, which was not taken";
     library.Drop(0);
     library.Drop(1);
     EXPECT_EQ(Counted::live(), live);
@@ -509,7 +510,7 @@ TEST(FromCallbackTest, DestroyedWhileItWaits) {
   {
     std::optional<Co<void>> co([](Library<int>& library) -> Co<void> {
       (void)co_await FromCallback<int>([&](auto done) { library.Begin(done); });
-      ADD_FAILURE() << "went on";
+      ADD_FAILURE() << "continued";
     }(library));
     const auto begin = [&]() -> OwnedCoroutine { co_await *co; };
     OwnedCoroutine foreign = begin();
@@ -539,7 +540,7 @@ TEST(FromCallbackTest, ResultsAreMovedAndDestroyed) {
 TEST(FromCallbackTest, StartIsKeptUntilTheEnd) {
   Library<> library;
   const std::string* buffer = nullptr;
-  // Not inside a co_await: there g++ 12 destroys what a lambda owns twice.
+  // Not inside a co_await: there g++ 12 destroys twice what a lambda owns.
   const auto operation = [&] {
     return FromCallback([&, own = std::string(100, 'x')](auto done) {
       buffer = &own;
@@ -558,7 +559,7 @@ TEST(FromCallbackTest, StartIsKeptUntilTheEnd) {
 struct Operation {
   Library<absl::Status> library;
   std::vector<std::string> log;
-  bool answers = true;  // to Cancel(), at once
+  bool answers = true;  // whether `cancel` completes it at once
 
   auto operator()() {
     return FromCallback<absl::Status>(
@@ -619,7 +620,7 @@ TEST(FromCallbackTest, CancelIsNotCalledOnceItIsDone) {
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
     nursery.StartSoon([&]() -> Co<void> {
       EXPECT_TRUE((co_await operation()).ok());
-      // Inside `start`, in a task that is cancelled.
+      // `done` is called inside `start`, in a task that is cancelled.
       CancelScope scope;
       scope.Cancel();
       co_await FromCallback([](auto done) { done(); },
@@ -627,7 +628,7 @@ TEST(FromCallbackTest, CancelIsNotCalledOnceItIsDone) {
     });
     (void)co_await Checkpoint();
     operation.library.Fire(0, absl::OkStatus());
-    nursery.cancel_scope().Cancel();  // before the task goes on
+    nursery.cancel_scope().Cancel();  // before the task resumes
   });
   EXPECT_THAT(operation.log, ElementsAre("start"));
 }
@@ -645,7 +646,7 @@ TEST(FromCallbackTest, CancelIsNotCalledAfterTheWait) {
   EXPECT_THAT(operation.log, ElementsAre());
 }
 
-TEST(FromCallbackTest, WithoutCancelTheWaitGoesOn) {
+TEST(FromCallbackTest, WithoutCancelTheWaitContinues) {
   Library<int> library;
   bool finished = false;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -664,7 +665,7 @@ TEST(FromCallbackTest, WithoutCancelTheWaitGoesOn) {
   EXPECT_TRUE(finished);
 }
 
-TEST(FromCallbackTest, DroppedByCancelIsCancelled) {
+TEST(FromCallbackTest, ADropByCancelIsCancelled) {
   Library<absl::Status> library;
   MockClock clock;
   RunOptions options;
@@ -711,7 +712,7 @@ TEST(FromCallbackDeathTest, CancelMustNotThrow) {
 }
 #endif
 
-TEST(FromCallbackTest, CalledOnAnotherThread) {
+TEST(FromCallbackTest, DoneMayBeCalledOnAnotherThread) {
   InPortal([] {
     Worker worker;
     const std::thread::id home = std::this_thread::get_id();
@@ -727,7 +728,7 @@ TEST(FromCallbackTest, CalledOnAnotherThread) {
   });
 }
 
-TEST(FromCallbackTest, DroppedOnAnotherThread) {
+TEST(FromCallbackTest, DoneMayBeDroppedOnAnotherThread) {
   InPortal([] {
     Worker worker;
     const absl::Status status = Await(
@@ -760,8 +761,8 @@ TEST(FromCallbackTest, CancelIsCalledOnTheTasksThread) {
 using Ending = std::function<void(std::function<void(int)> done)>;
 
 // Rounds of two operations, each of which ends on another thread at some moment
-// around the wait: before it, in the middle of suspending, or when the thread
-// that waits has long gone to sleep. Gives how many were called; the others
+// around the wait: before it, in the middle of suspending, or when the waiting
+// thread has been asleep for a while. Returns how many were called; the others
 // were dropped.
 int Rounds(int rounds, const Ending& ending) {
   std::atomic<std::function<void(int)>*> slot{nullptr};
@@ -805,7 +806,7 @@ int Rounds(int rounds, const Ending& ending) {
       }
       finished = true;
     });
-    // In company for a part of the time, so that the loop is awake.
+    // For a part of the time, this keeps the loop awake.
     for (int i = 0; i < rounds && !finished; ++i) (void)co_await Checkpoint();
   });
   over.store(true, std::memory_order_release);
@@ -815,16 +816,16 @@ int Rounds(int rounds, const Ending& ending) {
 
 constexpr int kRounds = 15'000;
 
-TEST(FromCallbackStressTest, CalledAtAnyMoment) {
+TEST(FromCallbackStressTest, DoneMayBeCalledAtAnyMoment) {
   EXPECT_EQ(Rounds(kRounds, [](std::function<void(int)> done) { done(7); }),
             2 * kRounds);
 }
 
-TEST(FromCallbackStressTest, DroppedAtAnyMoment) {
+TEST(FromCallbackStressTest, DoneMayBeDroppedAtAnyMoment) {
   EXPECT_EQ(Rounds(kRounds, [](std::function<void(int)>) {}), 0);
 }
 
-TEST(FromCallbackStressTest, TwoThreadsCallOrDropAtTheSameTime) {
+TEST(FromCallbackStressTest, TwoThreadsMayCallOrDropAtTheSameTime) {
   Worker second;
   int round = 0;
   const int called = Rounds(kRounds / 3, [&](std::function<void(int)> done) {
@@ -837,7 +838,7 @@ TEST(FromCallbackStressTest, TwoThreadsCallOrDropAtTheSameTime) {
   EXPECT_EQ(called, kRounds / 3 * 2 * 3 / 4);
 }
 
-TEST(FromCallbackStressTest, CancelledAtAnyMoment) {
+TEST(FromCallbackStressTest, TheTaskMayBeCancelledAtAnyMoment) {
   // The worker completes the operation by itself, and once more when cancelled.
   Worker worker;
   for (int i = 0; i < 5'000; ++i) {

@@ -25,7 +25,7 @@ void InPortal(const std::function<void()>& body) {
 
 // Why Await() is refused; empty when it is not.
 std::string Refusal() { return std::string(TryAwait(Checkpoint()).message()); }
-// With the line of this file that is named.
+// Matches a refusal that names this line of this file.
 auto NamesLine(int line) {
   return HasSubstr(
       "is inside the NoAwaitScope of greenback/"
@@ -87,7 +87,7 @@ TEST(NoAwaitLockTest, R22_LocksMayBeTakenHandOverHand) {
   });
 }
 
-// The standard library calls lock() for these.
+// Here the standard library calls lock().
 TEST(NoAwaitLockTest, R22_ItsLineIsNamedWhateverFunctionCallsLock) {
   InPortal([] {
     std::mutex first, second;
@@ -123,7 +123,7 @@ TEST(NoAwaitLockTest, R22_TryingAndAdoptingNameTheLineToo) {
     std::mutex mutex;
     {
       const std::lock_guard held(mutex);
-      // Of another thread: to try a mutex that one owns is not defined.
+      // On another thread: trying a mutex that the thread owns is undefined.
       std::thread([&] {
         const NoAwaitLock lock(mutex, std::try_to_lock);
         EXPECT_FALSE(lock.owns_lock());

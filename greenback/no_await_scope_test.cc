@@ -91,7 +91,7 @@ TEST(NoAwaitScopeTest, R22_OneMayEndInAnotherTask) {
       });
       (void)co_await EnsurePortal();
       while (!scope) (void)co_await Checkpoint();
-      EXPECT_EQ(Refusal(), "");  // it is the other's
+      EXPECT_EQ(Refusal(), "");  // the scope is the other task's
       scope.reset();
     });
   });
@@ -118,7 +118,7 @@ TEST(NoAwaitScopeTest, R22_OneMayOutliveItsTaskAndItsRun) {
   InPortal([] { EXPECT_EQ(Refusal(), ""); });
 }
 
-// A type of lock with a scope of its own.
+// A class of lock that has a scope as a member.
 class CheckedMutex {
  public:
   void lock(std::source_location where = std::source_location::current()) {

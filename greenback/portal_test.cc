@@ -64,7 +64,8 @@ TEST(PortalTest, OutsideATaskIsAnError) {
   EXPECT_THROW(portal.await_suspend(std::noop_coroutine()), PortalError);
 }
 
-// What is used up by one await is refused the second time, natively and not.
+// What one await uses up is refused the second time, by co_await and by
+// Await().
 TEST(PortalTest, R44_AwaitingTwiceIsAClearError) {
   greenback::Run([]() -> Co<void> {
     auto call = WithPortalRunSync([](std::string text) { return text; },
@@ -132,7 +133,7 @@ TEST(PortalTest, R44_OneEnsurePortalThatTwoTasksAwaitIsAClearError) {
       co_return;
     });
     EXPECT_EQ(errors, 1);
-    // One after the other there is nothing against it.
+    // Two tasks may await it one after the other.
     EXPECT_TRUE((co_await portal).ok());
   });
 }
@@ -162,7 +163,7 @@ TEST(NoAwaitScopeTest, R10_RefusesAwaitAndNamesBothPlaces) {
           std::string(refused.message()),
           AllOf(HasSubstr("portal_test.cc:" + std::to_string(line)),
                 HasSubstr("portal_test.cc:" + std::to_string(line + 1))));
-      // What belongs to the coroutine is not refused.
+      // A native co_await is not refused.
       EXPECT_TRUE((co_await Checkpoint()).ok());
       {
         NoAwaitScope inner;
@@ -173,7 +174,7 @@ TEST(NoAwaitScopeTest, R10_RefusesAwaitAndNamesBothPlaces) {
   });
 }
 
-TEST(NoAwaitScopeTest, IsItsTasksAlone) {
+TEST(NoAwaitScopeTest, BelongsToItsTaskAlone) {
   greenback::Run([]() -> Co<void> {
     NoAwaitScope no_await;
     (void)co_await OpenNursery([](Nursery& nursery) -> Co<void> {

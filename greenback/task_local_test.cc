@@ -34,8 +34,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Outside tasks, a test would leave what it sets to the next one. This calls
-// `fn` with nothing set.
+// Calls `fn` in an empty context. Outside tasks, what a test sets would
+// otherwise remain for the next test.
 template <class Fn>
 void InANewContext(Fn fn) {
   Context().Run(fn);
@@ -51,7 +51,7 @@ TEST(TaskLocalTest, HasADefault) {
   EXPECT_EQ(number.Get(), 0);
 }
 
-TEST(TaskLocalTest, SetAndReset) {
+TEST(TaskLocalTest, SetAndResetChangeTheValue) {
   InANewContext([] {
     TaskLocal<std::string> text("default");
     text.Set("first");
@@ -67,7 +67,7 @@ TEST(TaskLocalTest, SetAndReset) {
   });
 }
 
-TEST(TaskLocalTest, SetToItsDefaultItIsSet) {
+TEST(TaskLocalTest, IsSetEvenToItsDefault) {
   InANewContext([] {
     TaskLocal<int> number(3);
     number.Set(3);
@@ -88,8 +88,8 @@ TEST(TaskLocalTest, VariablesDoNotMix) {
   });
 }
 
-// What is set stays at its place, whatever is set beside it.
-TEST(TaskLocalTest, AReferenceIsGoodUntilTheVariableIsSetAgain) {
+// A value stays at its address when other variables are set.
+TEST(TaskLocalTest, AReferenceIsValidUntilTheVariableIsSetAgain) {
   InANewContext([] {
     TaskLocal<std::string> text("default");
     TaskLocal<int> other(0);
@@ -102,7 +102,7 @@ TEST(TaskLocalTest, AReferenceIsGoodUntilTheVariableIsSetAgain) {
   });
 }
 
-TEST(TaskLocalTest, HoldsWhatCanOnlyBeMoved) {
+TEST(TaskLocalTest, HoldsMoveOnlyValues) {
   InANewContext([] {
     TaskLocal<std::unique_ptr<int>> pointer;
     EXPECT_EQ(pointer.Get(), nullptr);
@@ -117,7 +117,7 @@ TEST(TaskLocalTest, HoldsWhatCanOnlyBeMoved) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
-TEST(TaskLocalTest, DestroysAValueWhenNobodyHasItAnyMore) {
+TEST(TaskLocalTest, DestroysAValueWithTheLastContextThatHasIt) {
   TaskLocal<std::shared_ptr<int>> variable;
   std::weak_ptr<int> value;
   InANewContext([&] {
@@ -132,8 +132,8 @@ TEST(TaskLocalTest, DestroysAValueWhenNobodyHasItAnyMore) {
   });
 }
 
-// The key of one that is gone is not used again.
-TEST(TaskLocalTest, AnotherAtTheSamePlaceIsNotSet) {
+// The key of a variable that was destroyed is not used again.
+TEST(TaskLocalTest, ANewVariableAtTheSameAddressIsNotSet) {
   InANewContext([] {
     std::optional<TaskLocal<int>> variable;
     variable.emplace(1);
@@ -146,7 +146,7 @@ TEST(TaskLocalTest, AnotherAtTheSamePlaceIsNotSet) {
   });
 }
 
-// Sets `variable` when it goes.
+// Sets `variable` when it is destroyed.
 struct SetsAtItsEnd {
   explicit SetsAtItsEnd(TaskLocal<int>& variable) : variable(&variable) {}
   SetsAtItsEnd(SetsAtItsEnd&& other) noexcept
@@ -213,7 +213,7 @@ TEST(TaskLocalTest, AChildBeginsWithWhatItsSpawnerHas) {
       EXPECT_EQ(variable.Get(), "parent");
       co_return;
     });
-    // At the moment of spawning.
+    // What counts is the moment of spawning.
     variable.Set("later");
     nursery.StartSoon([&]() -> Co<void> {
       EXPECT_EQ(variable.Get(), "later");
@@ -260,7 +260,7 @@ TEST(TaskLocalTest, WhatAParentSetsLaterIsItsOwn) {
   });
 }
 
-TEST(TaskLocalTest, TheSpawnerCountsNotTheNurserysParent) {
+TEST(TaskLocalTest, ATaskInheritsFromItsSpawnerNotFromTheNurserysParent) {
   TaskLocal<std::string> variable("default");
   std::string seen;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -296,7 +296,7 @@ TEST(TaskLocalTest, ASystemTaskBeginsInTheContextOfRun) {
   EXPECT_EQ(seen, "thread");
 }
 
-TEST(TaskLocalTest, ManyTasksEachWithTheirOwn) {
+TEST(TaskLocalTest, AThousandTasksEachHaveTheirOwnValue) {
   constexpr int kTasks = 1'000;
   TaskLocal<int> variable(-1);
   int right = 0;
@@ -333,12 +333,12 @@ TEST(TaskLocalTest, P14_SynchronousFramesShareTheContextOfTheirTask) {
     variable.Set("synchronous again");
   };
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
-    // Somebody else, so that each wait gives up the thread.
+    // Another task, which runs during each wait.
     nursery.StartSoon([&]() -> Co<void> {
       for (int i = 0; i < 5; ++i) {
-        variable.Set("somebody else's");
+        variable.Set("another task's");
         EXPECT_TRUE((co_await Checkpoint()).ok());
-        EXPECT_EQ(variable.Get(), "somebody else's");
+        EXPECT_EQ(variable.Get(), "another task's");
       }
     });
     variable.Set("task");
@@ -440,8 +440,7 @@ TEST(TaskLocalTest, P12_BestowingFromSynchronousFramesSharesNoContext) {
   });
 }
 
-// ---------------------------------------------------------------- outside
-// tasks
+// -------------------------------------------------------------- outside tasks
 
 TEST(TaskLocalTest, OutsideTasksEachThreadHasItsOwn) {
   TaskLocal<std::string> variable("default");
@@ -456,7 +455,7 @@ TEST(TaskLocalTest, OutsideTasksEachThreadHasItsOwn) {
   });
 }
 
-TEST(TaskLocalTest, MainInheritsTheThreads) {
+TEST(TaskLocalTest, TheMainTaskInheritsTheContextOfItsThread) {
   TaskLocal<std::string> variable("default");
   InANewContext([&] {
     variable.Set("thread");
@@ -470,7 +469,7 @@ TEST(TaskLocalTest, MainInheritsTheThreads) {
   });
 }
 
-TEST(TaskLocalTest, BetweenStepsTheThreadsIsThere) {
+TEST(TaskLocalTest, CallbacksBetweenStepsSeeTheContextOfTheThread) {
   TaskLocal<std::string> variable("default");
   InANewContext([&] {
     variable.Set("thread");
@@ -502,7 +501,7 @@ TEST(TaskLocalTest, AFunctionOnAnotherThreadRunsInACopy) {
   });
 }
 
-TEST(TaskLocalTest, TwoThreadsUseOneVariable) {
+TEST(TaskLocalTest, TwoThreadsMayUseOneVariable) {
   constexpr int kRounds = 10'000;
   TaskLocal<int> variable(-1);
   TaskLocal<std::string> shared("default");
@@ -529,7 +528,7 @@ TEST(TaskLocalTest, TwoThreadsUseOneVariable) {
   EXPECT_THAT(wrong, ElementsAre(0, 0));
 }
 
-TEST(TaskLocalTest, TwoRunsUseOneVariable) {
+TEST(TaskLocalTest, TwoRunsMayUseOneVariable) {
   constexpr int kRounds = 1'000;
   TaskLocal<int> variable(-1);
   std::latch both_run(2);
@@ -565,7 +564,7 @@ TEST(ContextTest, IsEmptyAtFirst) {
   });
 }
 
-TEST(ContextTest, GivesWhatTheFunctionGives) {
+TEST(ContextTest, RunReturnsWhatTheFunctionReturns) {
   int value = 5;
   Context context;
   EXPECT_EQ(context.Run([](int a, int b) { return a - b; }, 7, 4), 3);
@@ -618,7 +617,7 @@ TEST(ContextTest, RunsNest) {
   inner.Run([&] { EXPECT_EQ(variable.Get(), "inner"); });
 }
 
-TEST(ContextTest, ACopyOfOneInsideItsRunIsWhatItWasBefore) {
+TEST(ContextTest, ACopyMadeInsideItsRunHasTheValuesFromBefore) {
   TaskLocal<int> variable(0);
   Context context;
   context.Run([&] { variable.Set(1); });
@@ -650,7 +649,7 @@ TEST(ContextTest, ChildrenInheritTheContextTheyAreSpawnedIn) {
   EXPECT_EQ(seen, "context");
 }
 
-TEST(ContextTest, AwaitInsideWhileOthersRun) {
+TEST(ContextTest, TheFunctionMayAwaitWhileOthersRun) {
   TaskLocal<std::string> variable("default");
   std::vector<std::string> log;
   RunNurseryOk([&](Nursery& nursery) -> Co<void> {
@@ -680,7 +679,7 @@ TEST(ContextTest, AwaitInsideWhileOthersRun) {
 
 #if defined(__cpp_exceptions)
 
-TEST(ContextTest, AnExceptionComesOut) {
+TEST(ContextTest, AnExceptionPropagates) {
   TaskLocal<int> variable(0);
   Context context;
   try {
@@ -693,7 +692,7 @@ TEST(ContextTest, AnExceptionComesOut) {
     EXPECT_STREQ(error.what(), "out");
   }
   EXPECT_FALSE(variable.is_set());
-  // It can be used again, and what was set is kept.
+  // The context can be used again, and has kept what was set.
   context.Run([&] { EXPECT_EQ(variable.Get(), 1); });
 }
 
