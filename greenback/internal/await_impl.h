@@ -18,6 +18,7 @@
 #include "greenback/host/portal_task.h"
 #include "greenback/host/transfer.h"
 #include "greenback/host/waker.h"
+#include "greenback/internal/carries_status.h"
 
 namespace greenback::internal {
 
@@ -37,13 +38,6 @@ inline __attribute__((always_inline)) void LetEscape(T& object) {
     asm volatile("" : : "r"(std::addressof(object)) : "memory");
   }
 }
-
-// A result that can say that something could not be started.
-template <class T>
-inline constexpr bool kCarriesStatus =
-    std::is_same_v<T, absl::Status> ||
-    (std::is_constructible_v<T, absl::Status> &&
-     std::is_convertible_v<absl::Status, T>);
 
 // Throws StackExhausted, or prints its text and aborts.
 [[noreturn]] void ReportStackExhausted(const absl::Status& status);

@@ -16,6 +16,7 @@
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/internal/callback_state.h"
+#include "greenback/internal/carries_status.h"
 #include "greenback/no_await_scope.h"
 
 namespace greenback::internal {

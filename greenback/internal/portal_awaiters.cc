@@ -25,7 +25,7 @@ void EnsurePortalAwaiter::Open() {
   waiter_.task = task;
 }
 
-void AwaitedOnce::ReportTwice(const char* what) {
+void ReportAwaitedTwice(const char* what) {
   ThrowOrDie(AwaitableError(absl::StrCat(
       "greenback::", what,
       ": awaited twice, or after it was moved from; its function and arguments "

@@ -78,25 +78,9 @@ class PortalForCall {
   const PortalAccess::Portal before_;
 };
 
-// What is awaited once, because that uses it up.
-class AwaitedOnce {
- public:
-  AwaitedOnce() = default;
-  // What it is moved from is used up, too.
-  AwaitedOnce(AwaitedOnce&& other) noexcept
-      : used_up_(std::exchange(other.used_up_, true)) {}
-
-  // `what`: its function's name. Again: an AwaitableError.
-  void UseUp(const char* what) {
-    if (std::exchange(used_up_, true)) [[unlikely]]
-      ReportTwice(what);
-  }
-
-  [[noreturn]] static void ReportTwice(const char* what);
-
- private:
-  bool used_up_ = false;
-};
+// An AwaitableError: the result of the function `what` is awaited a second
+// time, or after it was moved from.
+[[noreturn]] void ReportAwaitedTwice(const char* what);
 
 // For a call outside a task.
 template <class R>
@@ -129,7 +113,7 @@ class [[nodiscard]] SyncRun : private ResumesAtHome {
   }
   bool await_suspend(std::coroutine_handle<> coroutine) {
     if (is_used_up()) [[unlikely]]
-      AwaitedOnce::ReportTwice("WithPortalRunSync");
+      ReportAwaitedTwice("WithPortalRunSync");
     foreign_.emplace();
     return foreign_->Start(*this, coroutine);
   }
@@ -176,7 +160,7 @@ class [[nodiscard]] AsyncRun {
       std::is_nothrow_move_constructible_v<std::tuple<Args...>>)
       : fn_(std::move(other.fn_)),
         args_(std::move(other.args_)),
-        once_(std::move(other.once_)) {}
+        used_up_(std::exchange(other.used_up_, true)) {}
 
   // await_suspend() does what may throw: some libraries' coroutines require
   // that await_ready() is noexcept.
@@ -225,7 +209,8 @@ class [[nodiscard]] AsyncRun {
   // Starts the call. Returns whether the coroutine stays suspended; nullopt:
   // the caller is to suspend it on inner_.
   std::optional<bool> Begin(std::coroutine_handle<> coroutine) {
-    once_.UseUp("WithPortalRun");
+    if (std::exchange(used_up_, true)) [[unlikely]]
+      ReportAwaitedTwice("WithPortalRun");
     PortalTask* const task = ThisThread().current_task;
     if (task == nullptr) [[unlikely]] {
       foreign_ = std::make_unique<ForeignCall<Result>>();
@@ -245,7 +230,7 @@ class [[nodiscard]] AsyncRun {
   InPlace<PortalForCall> portal_;  // destroyed after what runs inside it
   InPlace<Made> made_;
   InPlace<Inner> inner_;
-  AwaitedOnce once_;
+  bool used_up_ = false;
   ForeignCallPtr<Result> foreign_;
 };
 

@@ -28,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "greenback/internal/intrusive_list.h"
+#include "greenback/internal/outcome.h"
 #include "greenback/runtime/cancel_scope.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/exception_group.h"  // IWYU pragma: export
@@ -135,37 +136,37 @@ class Nursery final : private internal::TaskOwner {
 template <class T>
 class TaskStatus {
  public:
-  TaskStatus(internal::StartedChild& child, internal::StartValue<T>& value)
+  TaskStatus(internal::StartedChild& child, internal::Outcome<T>& value)
       : child_(&child), value_(&value) {}
 
   // The task is ready: Start() returns `value`. Call it once; a second call is
   // an error (std::logic_error, or a message and abort). Never suspends.
   void Started(T value) const {
     if (!child_->MayStart()) return;
-    value_->emplace(std::move(value));
+    value_->SetValue([&]() -> T { return std::move(value); });
     child_->Started();
   }
 
  private:
   internal::StartedChild* child_;
-  internal::StartValue<T>* value_;
+  internal::Outcome<T>* value_;
 };
 
 template <>
 class TaskStatus<void> {
  public:
-  TaskStatus(internal::StartedChild& child, internal::StartValue<void>& value)
+  TaskStatus(internal::StartedChild& child, internal::Outcome<void>& value)
       : child_(&child), value_(&value) {}
 
   void Started() const {
     if (!child_->MayStart()) return;
-    value_->emplace();
+    value_->SetValue();
     child_->Started();
   }
 
  private:
   internal::StartedChild* child_;
-  internal::StartValue<void>* value_;
+  internal::Outcome<void>* value_;
 };
 
 }  // namespace greenback

@@ -38,6 +38,7 @@
 #include "absl/status/status.h"
 #include "greenback/await.h"
 #include "greenback/awaitable.h"
+#include "greenback/internal/carries_status.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/internal/outcome.h"
 #include "greenback/runtime/co.h"

@@ -41,6 +41,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "greenback/await.h"
+#include "greenback/internal/carries_status.h"
 #include "greenback/internal/outcome.h"
 #include "greenback/runtime/co.h"
 #include "greenback/runtime/internal/cancel_state.h"

@@ -15,7 +15,9 @@
 
 namespace greenback::internal {
 
-// Whether a result of type T may carry a status, and the type of its value.
+// Whether a status and a value can be read back from a result of type T, and
+// the type of the value. (kCarriesStatus is wider: a T that is made from a
+// status.)
 template <class T>
 struct StatusForm {
   static constexpr bool kCarries = false;

@@ -7,7 +7,6 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
-#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -127,12 +126,6 @@ class PendingStart {
  private:
   Nursery& nursery_;
 };
-
-struct Nothing {};
-// The value of Started(), on its way to Start(), in whose frame this lives.
-template <class T>
-using StartValue =
-    std::optional<std::conditional_t<std::is_void_v<T>, Nothing, T>>;
 
 // Why Start() ends without a value.
 absl::Status ExplainNotStarted(absl::Status status);

@@ -24,7 +24,7 @@ namespace internal {
 
 // The outermost coroutine of a task under Start().
 template <class T, class Fn, class... Args>
-Co<absl::Status> RunStarted(Nursery& target, StartValue<T>& value, Fn fn,
+Co<absl::Status> RunStarted(Nursery& target, Outcome<T>& value, Fn fn,
                             Args... args) {
   StartedChild child(target);
   auto&& awaitable = std::invoke(std::move(fn), TaskStatus<T>(child, value),
@@ -75,7 +75,7 @@ Nursery::Start(Fn fn, Args... args) {
                 "that co_await turns into an absl::Status or nothing; pass "
                 "other results to TaskStatus::Started()");
   const internal::PendingStart pending(*this);
-  internal::StartValue<T> value;
+  internal::Outcome<T> value;
   absl::Status status =
       co_await OpenNursery([&](Nursery& starting) -> Co<void> {
         if constexpr (kFits) {
@@ -86,13 +86,13 @@ Nursery::Start(Fn fn, Args... args) {
         co_return;
       });
   // A failure of another task in `starting` is a failure, too.
-  if (!value || !status.ok()) {
+  if (!value.has_value() || !status.ok()) {
     co_return internal::ExplainNotStarted(std::move(status));
   }
   if constexpr (std::is_void_v<T>) {
     co_return absl::OkStatus();
   } else {
-    co_return *std::move(value);
+    co_return value.Take();
   }
 }
 
