@@ -13,7 +13,7 @@ ForeignTask::ForeignTask() : StepTask("a coroutine of another library") {
 
 void ForeignTask::End() {
   if (!has_parked_) {
-    // Nobody else knows of it: Suspend() comes after this, on this thread.
+    // No other thread has access: Suspend() follows, on this thread.
     race_.CompleteInline();
     return;
   }

@@ -2,10 +2,11 @@
 // greenback's runs. Internal to portal.h.
 //
 // The call is a task of its own, which lives as long as the call does, and its
-// one step runs on a fiber. While that is parked the coroutine stays suspended.
-// There is no loop to come home to: who completes what is awaited goes on with
-// the fiber at once, on its own thread, and when the call has ended resumes the
-// coroutine, as it is among coroutines.
+// one step runs on a fiber. While the fiber is parked, the coroutine stays
+// suspended. There is no loop in whose thread the fiber could resume: the
+// completer of the awaited operation resumes it at once, on the completer's
+// thread, and resumes the coroutine there when the call has ended. Coroutines
+// without a host resume each other in the same way.
 #ifndef GREENBACK_HOST_FOREIGN_CALL_H_
 #define GREENBACK_HOST_FOREIGN_CALL_H_
 
@@ -32,16 +33,16 @@ class ForeignTask : public StepTask {
   ForeignTask();
   ~ForeignTask() override = default;
 
-  // The one step has ended: `coroutine_` goes on, unless it never stopped.
+  // The one step has ended: resumes `coroutine_`, if that was suspended.
   void End();
-  // After the step began. False: it has ended already.
+  // To be called when the step has begun. False: it has ended already.
   bool Suspend() { return race_.Suspend(); }
 
   std::coroutine_handle<> coroutine_;
 
  private:
   void ScheduleContinue(Waiter& waiter) noexcept override { Continue(waiter); }
-  // There are no others to let run: what is left of this step comes first.
+  // There are no other tasks to run meanwhile: the rest of this step follows.
   void ScheduleCheckpoint(Waiter& waiter) override;
   absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
   bool AddCancelHook(CancelHook& hook) override {
@@ -49,22 +50,22 @@ class ForeignTask : public StepTask {
     return true;
   }
 
-  SuspendRace race_;         // of the coroutine with the step
-  bool has_parked_ = false;  // known to the step alone
-  CancelHooks hooks_;        // nobody cancels
+  SuspendRace race_;         // between the coroutine and the step
+  bool has_parked_ = false;  // used by the step alone
+  CancelHooks hooks_;        // never called: nothing cancels
 };
 
 template <class R>
 class ForeignCall final : public ForeignTask {
  public:
   ForeignCall() {}  // = default would let emplace() clear all of it first
-  // The coroutine is destroyed while it waits here.
+  // If the coroutine is destroyed while it waits here, the step is unwound.
   ~ForeignCall() override {
     if (is_parked()) Abandon();
   }
 
-  // Begins with fn(), which lives until the call has ended. False: it has ended
-  // already; else `coroutine` is resumed when it does.
+  // Begins the step, fn(); fn must live until the call has ended. False: it has
+  // ended already. Otherwise `coroutine` is resumed when it ends.
   template <class Fn>
   bool Start(Fn& fn, std::coroutine_handle<> coroutine) {
     coroutine_ = coroutine;
@@ -72,7 +73,7 @@ class ForeignCall final : public ForeignTask {
       GREENBACK_TRY { outcome_.SetValue(fn); }
 #if defined(__cpp_exceptions)
       catch (const Abandoned&) {
-        return;  // there is nobody to tell
+        return;  // nothing waits for the result any more
       }
 #endif
       GREENBACK_CATCH_ALL { outcome_.SetCurrentException(); }

@@ -24,7 +24,7 @@
 namespace greenback {
 namespace {
 
-// What a Gate gives to the one who waits, when somebody says so.
+// Suspends its awaiter until Open(), whose argument the await returns.
 class Gate {
  public:
   bool await_ready() const noexcept { return false; }
@@ -141,7 +141,7 @@ TEST(ForeignCallTest, ACoroutineOfGreenbacksHasThePortalToItsEnd) {
   EXPECT_EQ(result, 42);
 }
 
-TEST(ForeignCallTest, EnsurePortalIsACheckpointWithNobodyElseToRun) {
+TEST(ForeignCallTest, EnsurePortalIsACheckpointWithNothingElseToRun) {
   int reached = 0;
   auto inner = [&]() -> Co<void> {
     for (int i = 0; i < 100'000; ++i) {
@@ -155,7 +155,7 @@ TEST(ForeignCallTest, EnsurePortalIsACheckpointWithNobodyElseToRun) {
   EXPECT_EQ(reached, 100'000);
 }
 
-TEST(ForeignCallTest, CompletedByAnotherThread) {
+TEST(ForeignCallTest, AnotherThreadCompletesTheWait) {
   for (int i = 0; i < 100; ++i) {
     Gate gate;
     int result = 0;
@@ -220,7 +220,7 @@ struct Mark {
 
 #if defined(__cpp_exceptions)
 
-TEST(ForeignCallTest, ExceptionsComeOut) {
+TEST(ForeignCallTest, ExceptionsPropagate) {
   Gate gate;
   std::string caught;
   auto body = [&]() -> OwnedCoroutine {
@@ -278,7 +278,7 @@ TEST(ForeignCallTest, R02_WhatIsSwallowedIsThrownAgain) {
           log.push_back("swallowed");
         }
       }
-      return 1;  // to nobody
+      return 1;  // nothing receives it
     };
     co_await WithPortalRunSync(call);
     log.push_back("not reached");
@@ -323,7 +323,7 @@ TEST(ForeignCallTest, R02_NestedWaitsAreUnwoundInnermostFirst) {
   std::vector<std::string> log;
   Gate gate;
   auto inner = [&]() -> Co<void> {
-    (void)co_await EnsurePortal();  // goes on as a step of its own
+    (void)co_await EnsurePortal();  // continues as a step of its own
     Mark mark{log, "inner"};
     Await(gate);
   };

@@ -166,7 +166,7 @@ TEST(StepTaskTest, WhatFiresInAStepOfItsTaskIsTheRestOfThatStep) {
   EXPECT_EQ(task.TakeFired(), nullptr);
 }
 
-TEST(StepTaskTest, AStepBelowAnAwaitRunsOnItsStackWhichThenWaitsAgain) {
+TEST(StepTaskTest, AStepNestedInAnAwaitRunsOnItsStackWhichThenWaitsAgain) {
   TestTask task;
   Place place;
   Log log;
@@ -366,7 +366,7 @@ class LoggingHook final : public internal::ParkHook {
   Log& log_;
 };
 
-TEST(ParkHookTest, IsToldWhenTheFramesLeaveAndReturn) {
+TEST(ParkHookTest, IsNotifiedWhenTheFramesLeaveAndReturn) {
   TestTask task;
   Gate gate;
   Log log;
@@ -395,7 +395,7 @@ TEST(ParkHookTest, IsToldWhenTheFramesLeaveAndReturn) {
 }
 
 // What is called on the waiting stack is the task's, too.
-TEST(ParkHookTest, ReturnsForACallBelow) {
+TEST(ParkHookTest, ReturnsForANestedCall) {
   TestTask task;
   Place place;
   Log log;

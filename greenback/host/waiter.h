@@ -5,18 +5,17 @@
 // nothing is allocated to wake it, and a task can wait in several places at
 // once: a fiber in an Await(), and the coroutine that it awaits.
 //
-// Its SuspendRace settles who resumes it. Here are the words that hosts use for
-// the transitions of that:
+// Its SuspendRace has the states, and decides whether the waiter or the
+// completer resumes it. The functions here have the names that hosts use:
 //
 //   Park()    Suspend()   the stack, or the coroutine, is about to be left
 //   Fire()    Complete()  the wait is over
 //
-// A fiber that its awaiter has put into the host's queue by itself is resumed
+// A fiber that its awaiter has put into the host's queue itself is resumed
 // while it is parked: nothing fires.
 //
-// Threads: those of SuspendRace. The functions that are ...Unshared() there are
-// for a waiter that one thread alone has access to at the time, and for a host
-// of one thread.
+// Threads: as for SuspendRace. The ...Unshared() functions are for a waiter to
+// which one thread alone has access at the time.
 #ifndef GREENBACK_HOST_WAITER_H_
 #define GREENBACK_HOST_WAITER_H_
 

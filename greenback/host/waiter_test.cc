@@ -93,7 +93,7 @@ TEST(WaiterTest, WhatIsAbandonedIsOverInAnyState) {
   }
 }
 
-// Whichever comes second knows that it is, and nobody else does.
+// Exactly one of the two calls says that it came second.
 TEST(WaiterTest, OfTwoThreadsOneResumesIt) {
   for (int i = 0; i < 200; ++i) {
     TestWaiter waiter;
