@@ -78,7 +78,7 @@ TEST(NoAwaitLockTest, R22_LocksMayBeTakenHandOverHand) {
       NoAwaitLock next(node->mutex);
       here = std::move(next);
       EXPECT_THAT(Refusal(), NamesLine(line));
-      EXPECT_FALSE(next.owns_lock());
+      EXPECT_FALSE(next.owns_lock());  // NOLINT(bugprone-use-after-move)
       EXPECT_FALSE(IsFree(node->mutex));
       EXPECT_TRUE(IsFree(list.mutex));
     }
