@@ -129,7 +129,7 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_OneThatWasMovedFromIsAtItsEnd) {
     EXPECT_EQ(co_await Host::Adapt(first.Next()), 0);
     AsyncGenerator<int> second = std::move(first);
     EXPECT_EQ(co_await Host::Adapt(second.Next()), 1);
-    EXPECT_TRUE(first.done());
+    EXPECT_TRUE(first.done());  // NOLINT(bugprone-use-after-move)
     EXPECT_EQ(co_await Host::Adapt(first.Next()), std::nullopt);
     co_await Host::Adapt(first.Close());
     first = std::move(second);
@@ -140,7 +140,8 @@ TYPED_TEST(AnyThreadAsyncGeneratorTest, U05_OneThatWasMovedFromIsAtItsEnd) {
 AsyncGenerator<Counted> MoveOnly() {
   Counted kept(1);
   co_yield std::move(kept);
-  EXPECT_EQ(kept.value, -1);  // moved from here into the result
+  // The value was moved from here into the result.
+  EXPECT_EQ(kept.value, -1);  // NOLINT(bugprone-use-after-move)
   co_yield Counted(2);
   co_yield Counted(3);
 }
