@@ -46,6 +46,7 @@
 #include "gtest/gtest.h"
 #include "instrument/greenback_instrument.h"
 #include "tests/support/elsewhere_task.h"
+#include "tests/support/owned_coroutine.h"
 #include "tests/support/test_awaitables.h"
 
 namespace greenback {
@@ -938,6 +939,41 @@ TEST(AsioPortalTest, R02_OneMayBeAbandonedBeforeItsContext) {
     io.run();
     EXPECT_THAT(log, ElementsAre("went on", "inner left"));
   }
+}
+
+// A destructor that runs while the frames are unwound may start a coroutine
+// that makes a checkpoint, and destroy it.
+TEST(AsioPortalTest, R02_ACheckpointWhileUnwindingIsNotPosted) {
+  std::vector<std::string> log;
+  io_context io;
+  asio::internal::CoroutineTaskPtr task;
+  const auto waiting = [&]() -> OwnedCoroutine {
+    Mark mark{log, "waiting"};
+    (void)co_await greenback::EnsurePortal();
+    log.push_back("not reached");
+  };
+  struct AtEnd {
+    decltype(waiting)& waiting_;
+    ~AtEnd() {
+      const OwnedCoroutine destroyed = waiting_();
+      EXPECT_FALSE(destroyed.done());
+    }
+  };
+  auto body = [&]() -> awaitable<void> {
+    (void)co_await asio::EnsurePortal();
+    task.reset(asio::internal::CoroutineTask::Current());
+    AtEnd at_end{waiting};
+    boost::asio::steady_timer never(
+        io, boost::asio::steady_timer::time_point::max());
+    Await(never.async_wait(deferred));
+    log.push_back("not reached");
+  };
+  boost::asio::co_spawn(io, body(), detached);
+  io.poll();
+  ASSERT_NE(task, nullptr);
+  std::exchange(task, nullptr)->AbandonCoroutine();
+  io.poll();
+  EXPECT_THAT(log, ElementsAre("waiting unwound"));
 }
 
 TEST(AsioPortalTest, R02_WhatAnExecutorDropsIsUnwound) {

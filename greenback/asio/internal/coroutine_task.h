@@ -279,6 +279,9 @@ class CoroutineTaskOn final : public CoroutineTask {
     }
   }
   void ScheduleCheckpoint(Waiter& waiter) override {
+    // An abandoned task is not continued. Its waiter may be destroyed, and a
+    // posted step would outlive it.
+    if (PortalAccess::Get(*this) == PortalAccess::Portal::kAbandoned) return;
     Post(posting_, CheckpointStep(*this, waiter));
   }
 
