@@ -1,5 +1,5 @@
-// Awaits a boost::asio::awaitable in code that is none, and everything else in
-// one.
+// Awaits a boost::asio::awaitable in synchronous code and in other coroutines,
+// and everything else in a boost::asio::awaitable.
 //
 //   // Await() of one, in synchronous code of a coroutine with a portal:
 //   Row row = greenback::Await(FetchRow(id));   // asio::awaitable<Row>

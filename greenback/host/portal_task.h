@@ -5,10 +5,10 @@
 // runtime's Task is one. To write a host:
 //
 //  - derive a task type, and implement the private virtual functions below;
+//  - call ReportStackOverflows() once on each thread before it runs a fiber;
 //  - around each step of a task, point ThisThread().current_task at it;
 //  - call PromoteBestowed() on a task before its next step when
-//    OnSelfBestowed() has asked for it;
-//  - call ReportStackOverflows() once on each thread before it runs a fiber.
+//    OnSelfBestowed() has asked for it.
 //
 // Threads: a task runs on one thread at a time. Everything here is called on
 // the thread that runs the task, except Wake().
