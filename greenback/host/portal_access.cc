@@ -20,11 +20,24 @@ void PortalAccess::ParkWithHooks(FiberWaiter& waiter) {
   hooks.Return();
 }
 
+namespace {
+
+// Not inlined, so that an Await() where no hook is set pays for a comparison.
+__attribute__((noinline)) bool IsRefusedByHook(
+    const PortalTask& task) noexcept {
+  return PortalAccess::Hooks(task).Refuses() != nullptr;
+}
+
+}  // namespace
+
 PortalTask* TaskWithPortal() noexcept {
-  PortalTask* task = ThisThread().current_task;
+  PortalTask* const task = ThisThread().current_task;
   if (task == nullptr || !PortalAccess::IsOpen(*task)) return nullptr;
-  const ParkHooks& hooks = PortalAccess::Hooks(*task);
-  return hooks.empty() || hooks.Refuses() == nullptr ? task : nullptr;
+  if (!PortalAccess::Hooks(*task).empty() && IsRefusedByHook(*task))
+      [[unlikely]] {
+    return nullptr;
+  }
+  return task;
 }
 
 bool IsAbandoned() noexcept {
