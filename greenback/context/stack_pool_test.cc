@@ -114,7 +114,7 @@ TEST(StackTest, MovedFromIsEmpty) {
   Stack first = MustAcquire(pool);
   char* const limit = first.limit();
   const Stack second = std::move(first);
-  EXPECT_FALSE(first);
+  EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move)
   EXPECT_EQ(second.limit(), limit);
   EXPECT_EQ(pool.stats().in_use, 1u);
 }
