@@ -82,6 +82,20 @@ __attribute__((noinline)) StepRunner& StepRunner::Make(ThreadState& state) {
   return runner;
 }
 
+void StepRunner::ScheduleFired(Run& run) {
+  if (Waiter* const fired = std::exchange(run.fired, nullptr)) {
+    static_cast<StepTask*>(fired->task)->ScheduleContinue(*fired);
+  }
+}
+
+// The step has ended or parked, and this thread has left its task.
+inline __attribute__((always_inline)) void StepRunner::Finish(Run& run) {
+  // What OnParked() could not schedule, since the host continues it at once.
+  ScheduleFired(run);
+  if (run.after) ResumeAndTransfer(run.after);
+  if (run.error) std::rethrow_exception(std::move(run.error));
+}
+
 // The task may be destroyed when its step has ended, or has parked where
 // another thread resumes it. So it is not touched after a switch: what is
 // called then knows a task by a waiter that has fired alone, where the task's
@@ -98,8 +112,7 @@ inline __attribute__((always_inline)) void StepRunner::RunFrom(
       from = Next(run);
     } while (from != nullptr);
   }
-  if (run.after) ResumeAndTransfer(run.after);
-  if (run.error) std::rethrow_exception(std::move(run.error));
+  Finish(run);
 }
 
 // `run.fiber` has parked, or ended a step. Returns what else there is to
@@ -127,12 +140,6 @@ inline __attribute__((always_inline)) context::SavedContext* StepRunner::Next(
   return &parked.context;
 }
 
-void StepRunner::ScheduleFired(Run& run) {
-  if (Waiter* const fired = std::exchange(run.fired, nullptr)) {
-    static_cast<StepTask*>(fired->task)->ScheduleContinue(*fired);
-  }
-}
-
 context::SavedContext* StepRunner::OnParked(Run& run) {
   FiberWaiter& waiter = *std::exchange(run.fiber->parked, nullptr);
   // Until then, what else fires is scheduled, too.
@@ -152,10 +159,10 @@ void StepRunner::Begin(ThreadState& state, PortalTask& task, FiberCall call) {
     Run run;
     {
       const Scope scope(state, *this, task, run);
-      call.function(call.argument);
-      ScheduleFired(run);
+      GREENBACK_TRY { call.function(call.argument); }
+      GREENBACK_CATCH_ALL { run.error = std::current_exception(); }
     }
-    if (run.after) ResumeAndTransfer(run.after);
+    Finish(run);
     return;
   }
   StepFiber& fiber = TakeIdle();

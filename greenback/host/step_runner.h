@@ -94,6 +94,7 @@ class StepRunner {
   context::SavedContext* Next(Run& run);
   static context::SavedContext* OnParked(Run& run);
   static void ScheduleFired(Run& run);
+  static void Finish(Run& run);
 
   bool has_idle() const { return idle_ != nullptr; }
   StepFiber& TakeIdle() {

@@ -166,6 +166,28 @@ TEST(StepTaskTest, WhatFiresInAStepOfItsTaskIsTheRestOfThatStep) {
   EXPECT_EQ(task.TakeFired(), nullptr);
 }
 
+// The host continues it at once, which it must not do inside the step.
+TEST(StepTaskTest, WhatFiresInAStepThatParksContinuesAfterThat) {
+  TestTask task;
+  Gate first;
+  Gate second;
+  Log log;
+  task.Step([&] {
+    Await(first);
+    log.push_back("first");
+  });
+  task.Step([&] {
+    first.waiter.resume();
+    log.push_back("parks");
+    Await(second);
+    log.push_back("second");
+  });
+  EXPECT_EQ(log, Log({"parks", "first"}));
+  second.waiter.resume();
+  EXPECT_EQ(log, Log({"parks", "first", "second"}));
+  EXPECT_FALSE(task.is_parked());
+}
+
 TEST(StepTaskTest, AStepNestedInAnAwaitRunsOnItsStackWhichThenWaitsAgain) {
   TestTask task;
   Place place;
@@ -178,13 +200,13 @@ TEST(StepTaskTest, AStepNestedInAnAwaitRunsOnItsStackWhichThenWaitsAgain) {
     task.Step(
         [&] {
           EXPECT_TRUE(internal::StepTask::IsOnStackOf(*place.waiter));
-          log.push_back("below");
+          log.push_back("nested");
         },
         place.waiter);
     EXPECT_TRUE(task.is_parked());
   }
   PortalAccess::Wake(*place.waiter);
-  EXPECT_EQ(log, Log({"below", "below", "after"}));
+  EXPECT_EQ(log, Log({"nested", "nested", "after"}));
   EXPECT_FALSE(task.is_parked());
 }
 
