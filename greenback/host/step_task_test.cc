@@ -167,7 +167,7 @@ TEST(StepTaskTest, WhatFiresInAStepOfItsTaskIsTheRestOfThatStep) {
 }
 
 // The host continues it at once, which it must not do inside the step.
-TEST(StepTaskTest, WhatFiresInAStepThatParksContinuesAfterThat) {
+TEST(StepTaskTest, R03_WhatFiresInAStepThatParksContinuesAfterThat) {
   TestTask task;
   Gate first;
   Gate second;
