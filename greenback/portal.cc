@@ -1,4 +1,5 @@
 #include "greenback/portal.h"
+
 #include "greenback/host/portal_access.h"
 
 namespace greenback {

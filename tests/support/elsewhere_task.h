@@ -28,9 +28,7 @@ class ElsewhereTask final : public PortalTask {
   context::SavedContext* Park(internal::FiberWaiter&) override {
     std::terminate();
   }
-  void Wake(internal::Waiter& waiter) noexcept override {
-    waiter.FireInline();
-  }
+  void Wake(internal::Waiter& waiter) noexcept override { waiter.FireInline(); }
   void ScheduleCheckpoint(internal::Waiter&) override { std::terminate(); }
   absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
   bool AddCancelHook(internal::CancelHook&) override { return false; }
