@@ -1,7 +1,5 @@
 #include "greenback/host/foreign_call.h"
 
-#include <atomic>
-
 #include "greenback/host/portal_task.h"
 
 namespace greenback::internal {
@@ -18,10 +16,6 @@ void ForeignTask::End() {
     return;
   }
   if (!race_.CompleteIfFirst()) ResumeAfterStep(coroutine_);
-}
-
-void ForeignTask::ScheduleCheckpoint(Waiter& waiter) {
-  ContinueAfterStep(waiter);
 }
 
 }  // namespace greenback::internal

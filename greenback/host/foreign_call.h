@@ -42,8 +42,6 @@ class ForeignTask : public StepTask {
 
  private:
   void ScheduleContinue(Waiter& waiter) noexcept override { Continue(waiter); }
-  // There are no other tasks to run meanwhile: the rest of this step follows.
-  void ScheduleCheckpoint(Waiter& waiter) override;
   absl::Status FinishCheckpoint() override { return absl::OkStatus(); }
   bool AddCancelHook(CancelHook& hook) override {
     hooks_.Add(hook);

@@ -127,6 +127,8 @@ void StepTask::Withdraw(Waiter& waiter) noexcept {
   PortalTask::Withdraw(waiter);
 }
 
+void StepTask::ScheduleCheckpoint(Waiter& waiter) { ContinueAfterStep(waiter); }
+
 void StepTask::ContinueAfterStep(Waiter& waiter) noexcept {
   Waiter*& fired = StepRunner::RunningOn(ThisThread())->fired;
   if (fired == nullptr) {

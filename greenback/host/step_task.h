@@ -83,10 +83,6 @@ class StepTask : public PortalTask {
   // Whether this thread is in a step, of whatever StepTask.
   static bool IsInStep() noexcept;
 
-  // In a step of this task: `waiter`, whose wait is over, continues when the
-  // step ends or parks.
-  void ContinueAfterStep(Waiter& waiter) noexcept;
-
   // In a step of this task: `handle` is resumed when the step has ended and its
   // fiber is recycled, on the stack where the step was begun or continued. The
   // task may be destroyed then.
@@ -104,6 +100,12 @@ class StepTask : public PortalTask {
   }
 
   void Step(FiberCall call, FiberWaiter* waiter);
+  // In a step of this task: `waiter`, whose wait is over, continues when the
+  // step ends or parks.
+  void ContinueAfterStep(Waiter& waiter) noexcept;
+  // For a host that has no other tasks to run: the rest of the step follows at
+  // once. A host with a queue overrides it.
+  void ScheduleCheckpoint(Waiter& waiter) override;
   // Before each step: see PortalTask.
   void Promote();
 
