@@ -163,6 +163,11 @@ Stack& Stack::operator=(Stack&& other) noexcept {
   return *this;
 }
 
+bool Stack::HoldsLocal(const void* address) const {
+  const char* const local = static_cast<const char*>(address);
+  return (local >= limit_ && local < top_) || sanitizer::IsFakeLocal(address);
+}
+
 void Stack::GiveBack() noexcept {
   if (!slab_) return;
   StackSlab* slab = std::exchange(slab_, nullptr);

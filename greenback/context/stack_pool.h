@@ -108,6 +108,9 @@ class Stack {
   char* top() const { return top_; }
   // At least StackPoolOptions::stack_size, and up to a page more.
   size_t size() const { return static_cast<size_t>(top_ - limit_); }
+  // On this stack: whether a local variable at `address` is one of its own.
+  // (AddressSanitizer keeps locals elsewhere, for each stack apart.)
+  bool HoldsLocal(const void* address) const;
 
  private:
   friend class StackPool;

@@ -70,6 +70,11 @@ bool StepTask::IsOnStackOf(const FiberWaiter& waiter) noexcept {
   return run != nullptr && run->fiber == waiter.host_fiber;
 }
 
+bool StepTask::IsOnThisStack(const void* address) noexcept {
+  const StepFiber* const fiber = StepRunner::RunningOn(ThisThread())->fiber;
+  return fiber != nullptr && fiber->stack.HoldsLocal(address);
+}
+
 absl::Status StepTask::ReserveFiber(FiberWaiter* waiter) {
   StepRunner& runner = StepRunner::Of(ThisThread());
   absl::Status reserved = runner.Reserve();

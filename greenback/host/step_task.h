@@ -67,6 +67,9 @@ class StepTask : public PortalTask {
   // Whether this is the stack of `waiter`, an Await() in a StepTask. Then
   // waiter.start and waiter.nested may be set.
   static bool IsOnStackOf(const FiberWaiter& waiter) noexcept;
+  // In a step of a StepTask: whether a local variable at `address` is on the
+  // stack of that step.
+  static bool IsOnThisStack(const void* address) noexcept;
 
  protected:
   explicit StepTask(const char* host) : PortalTask(host) {}
@@ -75,6 +78,9 @@ class StepTask : public PortalTask {
   // Calls Continue(waiter) where the task's steps may run: now if that is here,
   // and this is not inside a step; else soon.
   virtual void ScheduleContinue(Waiter& waiter) noexcept = 0;
+
+  // An override must call it, in a step of this task.
+  absl::Status ReserveFiber(FiberWaiter* waiter) override;
 
   // Sets the flag that becomes true when an Await() that starts after this call
   // parks, so that control returns to the caller of Step(). May be null.
@@ -109,7 +115,6 @@ class StepTask : public PortalTask {
   // Before each step: see PortalTask.
   void Promote();
 
-  absl::Status ReserveFiber(FiberWaiter* waiter) final;
   context::SavedContext* Park(FiberWaiter& waiter) final;
   void Wake(Waiter& waiter) noexcept final;
   void Withdraw(Waiter& waiter) noexcept final;

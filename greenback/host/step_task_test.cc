@@ -101,6 +101,24 @@ TEST(StepTaskTest, AStepIsCalledOnAFiberAsTheTask) {
   EXPECT_FALSE(task.is_parked());
 }
 
+TEST(StepTaskTest, AStepKnowsTheLocalsOfItsOwnStack) {
+  using internal::StepTask;
+  TestTask outer;
+  TestTask inner;
+  const char outside = 0;
+  outer.Step([&] {
+    const char outer_local = 0;
+    EXPECT_TRUE(StepTask::IsOnThisStack(&outer_local));
+    EXPECT_FALSE(StepTask::IsOnThisStack(&outside));
+    inner.Step([&] {
+      const char inner_local = 0;
+      EXPECT_TRUE(StepTask::IsOnThisStack(&inner_local));
+      EXPECT_FALSE(StepTask::IsOnThisStack(&outer_local));
+    });
+    EXPECT_TRUE(StepTask::IsOnThisStack(&outer_local));
+  });
+}
+
 #if defined(__cpp_exceptions)
 TEST(StepTaskTest, WhatAStepThrowsIsThrownWhereItWasBegunOrContinued) {
   TestTask task;

@@ -175,6 +175,18 @@ GREENBACK_SWITCHES_INLINE void AfterJump([[maybe_unused]] void* fake_stack,
 #endif
 }
 
+// Whether `address` is in a fake frame of the stack that runs.
+inline bool IsFakeLocal([[maybe_unused]] const void* address) {
+#if GREENBACK_ASAN
+  void* const fake_stack = __asan_get_current_fake_stack();
+  return fake_stack != nullptr &&
+         __asan_addr_is_in_fake_stack(fake_stack, const_cast<void*>(address),
+                                      nullptr, nullptr) != nullptr;
+#else
+  return false;
+#endif
+}
+
 // A slab of stacks is mapped / about to be unmapped.
 inline void OnMap([[maybe_unused]] void* slab, [[maybe_unused]] size_t size) {
 #if GREENBACK_ASAN
