@@ -109,7 +109,7 @@ awaitable<void> WaitForOperation(Unwound& unwound,
     boost::asio::steady_timer timer(
         asio::CurrentExecutor(), boost::asio::steady_timer::time_point::max());
     complete = [&timer] { timer.expires_after({}); };
-    Await(timer.async_wait(as_tuple(deferred)));
+    Await(timer.async_wait(boost::asio::as_tuple(deferred)));
   };
   Mark mark{unwound};
   call();

@@ -50,8 +50,9 @@
 // which is destroyed at exit. When exit() is called in a step, the frames of
 // that step are not unwound, because they never return.
 // Errors: misuse throws PortalError. Needs exceptions, as
-// boost::asio::awaitable does, and Boost 1.81 (internal/awaitable_thread.h says
-// why).
+// boost::asio::awaitable does. Boost 1.81 to 1.92: a coroutine becomes a task
+// by what is private in Boost.Asio (internal/awaitable_thread.h says why). With
+// a newer Boost EnsurePortal() does not compile, and says what to do.
 #ifndef GREENBACK_ASIO_PORTAL_H_
 #define GREENBACK_ASIO_PORTAL_H_
 
@@ -127,6 +128,13 @@ auto CoSpawn(ExecutorOrContext&& executor, Awaitable&& awaitable,
 template <class Executor = boost::asio::any_io_executor>
 boost::asio::awaitable<absl::Status, Executor> EnsurePortal(
     std::source_location where = std::source_location::current()) {
+  static_assert(
+      internal::kBoostIsTested<Executor>,
+      "greenback::asio::EnsurePortal() has been tested with Boost 1.81 to "
+      "1.92, "
+      "and this one is newer: spawn the coroutine with "
+      "greenback::asio::CoSpawn() and open its portals by WithPortalRun(), or "
+      "define GREENBACK_ASIO_NEWEST_BOOST as this BOOST_VERSION to try it");
   co_await internal::BecomeTask<Executor>(where.function_name(),
                                           /*post=*/true);
   internal::CoroutineTask& task = *internal::CoroutineTask::Current();

@@ -158,7 +158,8 @@ auto Operation(std::function<void(const any_io_executor&)> take,
                std::function<void()>& complete, CompletionToken&& token) {
   return boost::asio::async_initiate<CompletionToken, void()>(
       [&complete, take = std::move(take)](auto handler) {
-        const auto executor = boost::asio::get_associated_executor(handler);
+        const auto executor = boost::asio::get_associated_executor(
+            handler, boost::asio::system_executor());
         complete = [executor, shared = std::make_shared<decltype(handler)>(
                                   std::move(handler))] {
           executor.execute([shared] { std::move (*shared)(); });

@@ -369,6 +369,48 @@ TEST(AsioPortalTest, CompletionIsNeverCalledInsideCoSpawn) {
   EXPECT_TRUE(ended);
 }
 
+// Boost 1.89 and newer have a list of launches, with records on the stacks that
+// call co_spawn().
+TEST(AsioPortalTest, ACoroutineThatAStepSpawnsMayParkThatStep) {
+  io_context io;
+  Signal event;
+  std::vector<std::string> order;
+  auto ended = [&](const char* name) {
+    return [&order, name](std::exception_ptr) { order.push_back(name); };
+  };
+  auto waits = [&](const char* name) -> awaitable<void> {
+    Await(event);  // in the portal of the step in which it is spawned
+    order.push_back(name);
+    co_return;
+  };
+  auto spawner = [&]() -> awaitable<void> {
+    (void)co_await asio::EnsurePortal();
+    boost::asio::co_spawn(io, waits("inner"), ended("inner ended"));
+    order.push_back("after it");
+  };
+  auto completes = []() -> awaitable<void> { co_return; };
+  auto fires = [&]() -> awaitable<void> {
+    event.Fire();  // continues the step inside this launch
+    order.push_back("set");
+    co_return;
+  };
+  boost::asio::co_spawn(io, spawner(), ended("spawner ended"));
+  io.run_one();
+  while (io.poll_one() > 0) {
+  }
+  EXPECT_THAT(order, ElementsAre());
+  boost::asio::post(io, [&] {
+    boost::asio::co_spawn(io, fires(), ended("fires ended"));
+    boost::asio::co_spawn(io, completes(), ended("completes ended"));
+    order.push_back("spawned");
+  });
+  io.restart();
+  io.run();
+  EXPECT_THAT(
+      order, ElementsAre("inner", "after it", "spawner ended", "set", "spawned",
+                         "inner ended", "fires ended", "completes ended"));
+}
+
 // ------------------------------------------------------- R03: results arrive
 
 TEST(AsioPortalTest, R03_WhatAHandlerThrowsPropagatesOutOfRun) {

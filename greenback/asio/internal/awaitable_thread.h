@@ -2,25 +2,26 @@
 //
 // A coroutine that was spawned with Asio's own co_spawn() becomes a task when
 // its executor is exchanged while it runs, and Asio has no function for that.
-// Everything that goes beyond Asio's documentation is in this file:
+// What goes beyond Asio's documentation is in this file and in those that it
+// names:
 //
 //  - a coroutine may co_await a function of its frame, which is called when the
 //    coroutine is suspended (Asio's completion tokens do that);
 //  - detach_thread(), attach_thread(), entry_point() and awaitable_thread are
 //    public, in namespace detail;
-//  - the executor, the cancellation state and the top of the stack of frames
-//    are private members of the entry point's frame. The template that is
-//    specialised here is a friend of it;
-//  - has_context_switched_ is the one member of that frame that a coroutine can
-//    reach without being suspended. Its address identifies the entry point.
+//  - frame.h: private members that are the same in all versions;
+//  - launch_*.h: what differs, in a file for each range of versions.
 #ifndef GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_
 #define GREENBACK_ASIO_INTERNAL_AWAITABLE_THREAD_H_
 
 #include <boost/version.hpp>
 
-#if BOOST_VERSION / 100 != 1081 && !defined(GREENBACK_ASIO_UNTESTED_BOOST)
-#error \
-    "greenback/asio/portal.h uses the inside of boost::asio::awaitable and has been tested with Boost 1.81 only; define GREENBACK_ASIO_UNTESTED_BOOST to try another version, and run //greenback/asio:all"
+#if BOOST_VERSION < 108100
+#error "greenback/asio/portal.h needs Boost 1.81 or newer"
+#elif BOOST_VERSION < 108900
+#include "greenback/asio/internal/launch_1_81.h"
+#else
+#include "greenback/asio/internal/launch_1_89.h"
 #endif
 
 #include <boost/asio/any_io_executor.hpp>
@@ -41,6 +42,8 @@
 #include <utility>
 
 #include "greenback/asio/internal/coroutine_task.h"
+#include "greenback/asio/internal/frame.h"
+#include "greenback/asio/internal/newest_boost.h"
 #include "greenback/asio/portal_executor.h"
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
@@ -51,65 +54,9 @@ namespace greenback::asio::internal {
 using ::greenback::internal::CurrentLocals;
 using ::greenback::internal::Locals;
 
-struct FrameAccess;
-
-using EntryPoint = boost::asio::detail::awaitable_thread_entry_point;
+// A template, so that only who uses it learns that it is false.
 template <class Executor>
-using EntryFrame = boost::asio::detail::awaitable_frame<EntryPoint, Executor>;
-template <class Executor>
-using BaseFrame = boost::asio::detail::awaitable_frame_base<Executor>;
-template <class Executor>
-using FrameThread = boost::asio::detail::awaitable_thread<Executor>;
-// Owns a suspended coroutine, and resumes it when it is called.
-template <class Executor>
-using Resumer =
-    boost::asio::detail::awaitable_async_op_handler<void(), Executor>;
-template <class Executor>
-using FramePrivate =
-    boost::asio::detail::awaitable_async_op_handler<FrameAccess, Executor>;
-
-// co_await FrameIdentity() yields a reference to a member of the entry point's
-// frame, whose address identifies the coroutine.
-using FrameIdentity =
-    boost::asio::detail::awaitable_thread_has_context_switched;
-
-}  // namespace greenback::asio::internal
-
-template <class Executor>
-class boost::asio::detail::awaitable_async_op_handler<
-    greenback::asio::internal::FrameAccess, Executor> {
-  using Entry = greenback::asio::internal::EntryFrame<Executor>;
-  using Frame = greenback::asio::internal::BaseFrame<Executor>;
-
-  struct Peek : Frame {
-    static bool IsAttached(Frame& frame) {
-      return frame.*(&Peek::attached_thread_) != nullptr;
-    }
-  };
-
- public:
-  static Executor& ExecutorOf(Entry& entry) { return entry.u_.executor_; }
-  static cancellation_state& CancellationOf(Entry& entry) {
-    return entry.cancellation_state_;
-  }
-  static cancellation_slot& ParentSlotOf(Entry& entry) {
-    return entry.parent_cancellation_slot_;
-  }
-  static bool& ThrowsIfCancelled(Entry& entry) {
-    return entry.throw_if_cancelled_;
-  }
-  static bool& ContextSwitched(Entry& entry) {
-    return entry.has_context_switched_;
-  }
-  // Whether the coroutine's own code runs (or has ended), and not an operation
-  // that it has started.
-  static bool Runs(Entry& entry) {
-    return entry.top_of_stack_ == nullptr ||
-           Peek::IsAttached(*entry.top_of_stack_);
-  }
-};
-
-namespace greenback::asio::internal {
+inline constexpr bool kBoostIsTested = GREENBACK_ASIO_BOOST_IS_TESTED;
 
 // Its address stands for the type.
 template <class Executor>
@@ -123,7 +70,7 @@ bool IsCoroutineOf(const CoroutineTask& task) {
 template <class Executor>
 CoroutineTask::Coroutine DescribeCoroutine(EntryFrame<Executor>& entry) {
   return {
-      .switched = &FramePrivate<Executor>::ContextSwitched(entry),
+      .switched = LaunchPrivate<Executor>::Flag(entry),
       .entry = &entry,
       .type = &kExecutorType<Executor>,
       .runs =
@@ -301,7 +248,15 @@ class BecomeTask {
     EntryFrame<Executor>& entry = *thread->entry_point();
     Executor& executor = Private::ExecutorOf(entry);
     const CoroutineTask* const running = CoroutineTask::Current();
-    if (running == nullptr || running->coroutine().entry != &entry) {
+    const bool is_task =
+        running != nullptr && running->coroutine().entry == &entry;
+    if (is_task && !post_) {
+      // As if the coroutine had never been suspended: the code that resumed it
+      // continues to do so.
+      frame->attach_thread(thread);
+      return nullptr;
+    }
+    if (!is_task) {
       const CoroutineTaskPtr task =
           TaskExecutors<Executor>::MakeTask(name_, executor);
       task->set_coroutine(DescribeCoroutine<Executor>(entry));
@@ -318,7 +273,8 @@ class BecomeTask {
     } else {
       // The coroutine has only moved to a fiber, which makes no difference to
       // co_spawn().
-      Private::ContextSwitched(entry) = switched_;
+      if (bool* const flag = LaunchPrivate<Executor>::Flag(entry))
+        *flag = switched_;
       std::move(where).execute(std::move(resumer));
     }
     return nullptr;

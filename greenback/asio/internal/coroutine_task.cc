@@ -81,6 +81,14 @@ CoroutineTask* CoroutineTask::From(PortalTask* task) noexcept {
              : nullptr;
 }
 
+#if BOOST_VERSION >= 108900
+absl::Status CoroutineTask::ReserveFiber(FiberWaiter* waiter) {
+  absl::Status reserved = StepTask::ReserveFiber(waiter);
+  if (reserved.ok()) launch_records_.Watch(*this);
+  return reserved;
+}
+#endif
+
 bool CoroutineTask::is_cancelled() const {
   return coroutine_.cancellation != nullptr &&
          coroutine_.cancellation(coroutine_.entry).cancelled() !=

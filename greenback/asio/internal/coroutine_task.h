@@ -24,11 +24,13 @@
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/version.hpp>
 #include <exception>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "greenback/asio/internal/launch_records.h"
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/step_task.h"
@@ -155,6 +157,10 @@ class CoroutineTask : public StepTask, public ListItem<CoroutineTask> {
  private:
   friend class TaskService;
 
+#if BOOST_VERSION >= 108900
+  absl::Status ReserveFiber(FiberWaiter* waiter) final;
+  LaunchRecords launch_records_;
+#endif
   mutable std::atomic<int> references_{0};
   const char* const name_;
   TaskService* service_;

@@ -172,7 +172,7 @@ class AwaitServer final : public CoroutineTask::Server {
   // Resumes the thread of frames, which may destroy this object.
   void Launch() {
     FrameThread<Executor> thread(*std::exchange(thread_, std::nullopt));
-    thread.launch();
+    LaunchPrivate<Executor>::Launch(thread);
   }
 
   static boost::asio::awaitable<EntryPoint, Executor> Serve(

@@ -135,9 +135,9 @@ class DriverRun {
   FrameThread<Executor>* Start(BaseFrame<Executor>* frame) {
     const bool switched = switched_;
     FrameThread<Executor>* const thread = frame->detach_thread();
-    bool& has_switched =
-        FramePrivate<Executor>::ContextSwitched(*thread->entry_point());
-    has_switched = switched;
+    bool* const has_switched =
+        LaunchPrivate<Executor>::Flag(*thread->entry_point());
+    if (has_switched != nullptr) *has_switched = switched;
     driver_.Run([](void* self) { static_cast<DriverRun*>(self)->End(); }, this);
     if (race_.state() == SuspendRace::State::kCompleted) {
       // As if the coroutine had never been suspended: the code that resumed it
@@ -145,7 +145,7 @@ class DriverRun {
       frame->attach_thread(thread);
       return nullptr;
     }
-    has_switched = true;
+    if (has_switched != nullptr) *has_switched = true;
     typename Resumer<Executor>::result_type none;
     resumer_.emplace(thread, none);
     task_.set_detached(

@@ -7,6 +7,11 @@
 
 namespace greenback::asio::internal {
 
+PostAwaiter::Operation PostAwaiter::MakeOperation() {
+  return Operation(
+      boost::asio::post(boost::asio::system_executor(), boost::asio::deferred));
+}
+
 bool PostAwaiter::Post() {
   CoroutineTask* const task = CoroutineTask::Current();
   if (task == nullptr) return false;
@@ -39,8 +44,7 @@ bool PostAwaiter::PostWhenParked(FiberWaiter& waiter) {
 std::coroutine_handle<> PostAwaiter::SuspendElsewhere(
     std::coroutine_handle<> coroutine) {
   has_more_ = true;
-  Operation& operation =
-      operation_.Emplace([this] { return Operation(DeferredPost(post_)); });
+  Operation& operation = operation_.Emplace(MakeOperation);
   return elsewhere_
       .Emplace([&operation] { return ForeignAwaiter<Operation&>(operation); })
       .await_suspend(coroutine);
@@ -48,8 +52,7 @@ std::coroutine_handle<> PostAwaiter::SuspendElsewhere(
 
 bool PostAwaiter::ParkElsewhere(FiberWaiter& waiter) {
   has_more_ = true;
-  return operation_.Emplace([this] { return Operation(DeferredPost(post_)); })
-      .await_park(waiter);
+  return operation_.Emplace(MakeOperation).await_park(waiter);
 }
 
 void PostAwaiter::ResumeWithMore() {

@@ -9,6 +9,7 @@
 
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <concepts>
 #include <coroutine>
 #include <exception>
@@ -30,10 +31,14 @@ using ::greenback::internal::ResumeAddress;
 using ::greenback::internal::ResumesAtHome;
 
 using DeferredPost = decltype(boost::asio::post(boost::asio::deferred));
+// What it means where the running task is not one of Asio's: the executor is
+// the default one of Boost 1.81 to 1.88. (Newer versions have none.)
+using SystemPost = decltype(boost::asio::post(boost::asio::system_executor(),
+                                              boost::asio::deferred));
 
 class PostAwaiter : private ResumesAtHome {
  public:
-  explicit PostAwaiter(const DeferredPost& post) : post_(post) {}
+  explicit PostAwaiter(const DeferredPost&) {}
   PostAwaiter(const PostAwaiter&) = delete;
   PostAwaiter& operator=(const PostAwaiter&) = delete;
   __attribute__((noinline)) ~PostAwaiter() = default;
@@ -61,19 +66,20 @@ class PostAwaiter : private ResumesAtHome {
   }
 
  private:
-  using Operation = OperationAwaiter<DeferredPost>;
+  using Operation = OperationAwaiter<SystemPost>;
+
+  static Operation MakeOperation();
 
   // False: the running task is not one of Asio's.
   bool Post();
   // False: the task is not one of Asio's, or this is not the stack of `waiter`.
   bool PostWhenParked(FiberWaiter& waiter);
-  // Awaits post_ like any other operation. Not inlined, and neither is the
-  // destructor: every function that calls Await() would contain all of it.
+  // Awaits a SystemPost like any other operation. Not inlined, and neither is
+  // the destructor: every function that calls Await() would contain all of it.
   std::coroutine_handle<> SuspendElsewhere(std::coroutine_handle<> coroutine);
   bool ParkElsewhere(FiberWaiter& waiter);
   void ResumeWithMore();
 
-  DeferredPost post_;
   Waiter waiter_{Waiter::Kind::kCoroutine};
   // Whether any of the members that follow is set.
   bool has_more_ = false;
