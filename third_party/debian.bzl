@@ -115,6 +115,8 @@ _ABSL = {
     "utility": {"utility": ""},
 }
 
+_LOAD_RULES = "load(\"@rules_cc//cc:defs.bzl\", \"cc_library\")\n"
+
 _PUBLIC = "package(default_visibility = [\"//visibility:public\"])\n"
 
 _ABSL_LIBRARY = """
@@ -140,7 +142,7 @@ def _absl_repository_impl(repository_ctx):
     directory = _library_directory(repository_ctx, "pkgconfig/absl_config.pc")
     if not directory:
         _not_installed(repository_ctx)
-    build = [_PUBLIC]
+    build = [_LOAD_RULES, _PUBLIC]
     for module in repository_ctx.path(directory + "/pkgconfig").readdir():
         if not module.basename.startswith("absl_"):
             continue
@@ -216,8 +218,11 @@ def debian_repositories():
     _system_repository(
         name = "rules_cc",
         overlay = {
-            Label("//third_party:empty.BUILD"): "cc/BUILD",
+            Label("//third_party:rules_cc.BUILD"): "cc/BUILD",
             Label("//third_party:rules_cc.bzl"): "cc/defs.bzl",
+            Label("//third_party:rules_cc_action_names.bzl"): "cc/action_names.bzl",
+            Label("//third_party:rules_cc_builtins.bzl"): "cc/builtins.bzl",
+            Label("//third_party:rules_cc_find_cc_toolchain.bzl"): "cc/find_cc_toolchain.bzl",
         },
     )
 

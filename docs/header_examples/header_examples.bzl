@@ -1,6 +1,6 @@
 """The examples in headers' comments, compiled."""
 
-load("@rules_cc//cc:defs.bzl", "cc_library")
+load("@rules_cc//cc:defs.bzl", "CcInfo", "cc_library")
 
 def _staged_examples(ctx):
     headers = [

@@ -7,8 +7,9 @@ So a wrong include path, or a compiler that is not there, cannot pass for a
 refusal.
 """
 
-load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
-load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+load("@rules_cc//cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
+load("@rules_cc//cc:defs.bzl", "CcInfo", "cc_common")
+load("@rules_cc//cc:find_cc_toolchain.bzl", "find_cc_toolchain", "use_cc_toolchain")
 
 def _try_to_compile(ctx, toolchain, context, name, defines, copts):
     """What the compiler says, with its exit code in the last line: a file. Never fails."""
@@ -61,7 +62,7 @@ def _try_to_compile(ctx, toolchain, context, name, defines, copts):
     return log
 
 def _must_not_compile_test_impl(ctx):
-    toolchain = find_cpp_toolchain(ctx)
+    toolchain = find_cc_toolchain(ctx)
     context = cc_common.merge_cc_infos(
         cc_infos = [dep[CcInfo] for dep in ctx.attr.deps],
     ).compilation_context
@@ -98,11 +99,11 @@ _must_not_compile_test = rule(
             allow_single_file = True,
         ),
         "_cc_toolchain": attr.label(
-            default = "@bazel_tools//tools/cpp:current_cc_toolchain",
+            default = "@rules_cc//cc:current_cc_toolchain",
         ),
     },
     fragments = ["cpp"],
-    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
+    toolchains = use_cc_toolchain(),
     test = True,
 )
 
