@@ -26,12 +26,37 @@ def _not_installed(repository_ctx):
           "which installs it, or `apt-get install %s`.") %
          (repository_ctx.name, package, package))
 
+def _check_version(repository_ctx):
+    """Fails if the macro in `version_header` is less than `minimum_version`."""
+    header = "/usr/include/" + repository_ctx.attr.version_header
+    define = "#define %s " % repository_ctx.attr.version_macro
+    for line in repository_ctx.read(header).split("\n"):
+        if line.startswith(define):
+            version = line[len(define):].strip()
+            if int(version) < repository_ctx.attr.minimum_version:
+                fail("@%s needs a %s of %d or more, and %s has %s: install %s." % (
+                    repository_ctx.name,
+                    repository_ctx.attr.version_macro,
+                    repository_ctx.attr.minimum_version,
+                    header,
+                    version,
+                    repository_ctx.attr.package,
+                ))
+            return
+    fail("@%s: %s does not define %s." % (
+        repository_ctx.name,
+        header,
+        repository_ctx.attr.version_macro,
+    ))
+
 def _system_repository_impl(repository_ctx):
     for label, path in repository_ctx.attr.overlay.items():
         repository_ctx.symlink(label, path)
     for header in repository_ctx.attr.headers:
         if not repository_ctx.path("/usr/include/" + header).exists:
             _not_installed(repository_ctx)
+    if repository_ctx.attr.version_header:
+        _check_version(repository_ctx)
     for library in repository_ctx.attr.libraries:
         directory = _library_directory(repository_ctx, library)
         if not directory:
@@ -60,6 +85,9 @@ _system_repository = repository_rule(
         "libraries": attr.string_list(doc = "Archives, or shared objects, that the overlay refers to by name."),
         "optional_libraries": attr.string_list(doc = "The same, of other packages: what depends on them does not build without."),
         "package": attr.string(doc = "The Debian package that has them, for the error message."),
+        "version_header": attr.string(doc = "One of `headers`, in which a macro is the version."),
+        "version_macro": attr.string(doc = "The macro."),
+        "minimum_version": attr.int(doc = "The oldest version that will do."),
     },
     local = True,
     doc = "A repository made of an overlay and of libraries that the system has.",
@@ -146,6 +174,7 @@ def _absl_repository_impl(repository_ctx):
     for module in repository_ctx.path(directory + "/pkgconfig").readdir():
         if not module.basename.startswith("absl_"):
             continue
+        name = module.basename[:-len(".pc")]
         srcs = []
         deps = []
         for line in repository_ctx.read(module).split("\n"):
@@ -161,9 +190,10 @@ def _absl_repository_impl(repository_ctx):
                         repository_ctx.symlink("%s/%s" % (directory, archive), archive)
                         srcs.append(archive)
         build.append(_ABSL_LIBRARY.format(
-            name = module.basename[:-len(".pc")],
+            name = name,
             srcs = repr(srcs),
-            deps = repr([dep for dep in deps if dep != ":"]),
+            # abseil 20260526's absl_strings requires itself.
+            deps = repr([dep for dep in deps if dep not in [":", ":" + name]]),
         ))
     repository_ctx.file("BUILD", "".join(build), executable = False)
     for package, targets in _ABSL.items():
@@ -199,10 +229,13 @@ def debian_repositories():
     _system_repository(
         name = "boost",
         overlay = {Label("//third_party:boost.BUILD"): "BUILD"},
-        headers = ["boost/url.hpp"],  # Boost.URL is new in 1.81: older ones will not do.
+        headers = ["boost/version.hpp"],
         libraries = ["libboost_context.a"],
-        optional_libraries = ["libboost_fiber.a"],  # libboost-fiber1.81-dev
-        package = "libboost-context1.81-dev",
+        minimum_version = 108100,
+        optional_libraries = ["libboost_fiber.a"],  # libboost-fiber<version>-dev
+        package = "libboost-context<version>-dev, with 1.81 or newer as the version",
+        version_header = "boost/version.hpp",
+        version_macro = "BOOST_VERSION",
     )
 
     # For one test, which only asks for it when it is built.
