@@ -274,10 +274,16 @@ def debian_repositories():
         overlay = {Label("//third_party:coverage_tools.BUILD"): "BUILD"},
     )
 
-    # Bazel would download these; Debian packages them.
+    # Bazel would download these; Debian packages them. Bazel 4 asks for the
+    # first three alone, and has no package of the others.
     for name, path in {
-        "platforms": "/usr/share/bazel/tools/platforms",
-        "rules_java": "/usr/share/bazel/rules/java",
-        "rules_proto": "/usr/share/bazel/rules/proto",
+        "platforms": "tools/platforms",
+        "rules_java": "rules/java",
+        "rules_proto": "rules/proto",
+        "bazel_features": "tools/features",
+        "bazel_skylib": "tools/skylib",
+        "rules_license": "rules/license",
+        "rules_python": "rules/python",
     }.items():
-        native.local_repository(name = name, path = path)
+        if not native.existing_rule(name):
+            native.local_repository(name = name, path = "/usr/share/bazel/" + path)
