@@ -128,6 +128,10 @@ struct HostService {
   absl::string_view tasks;  // those that offer it, in words: "tasks that ..."
 };
 
+// The service of a host whose thread has a HostIo; see host_io.h.
+inline constexpr HostService kIoService{
+    2, "tasks whose host polls an io_context for them"};
+
 // The service without which an awaiter of type A cannot be awaited; null if it
 // needs none. The code that defines a service specialises this for the awaiters
 // that need it.

@@ -13,7 +13,8 @@
 namespace greenback {
 
 Task::Task(const internal::TaskPlace& place)
-    : PortalTask("greenback::Run()", internal::kRunService.bit),
+    : PortalTask("greenback::Run()",
+                 internal::kRunService.bit | internal::kIoService.bit),
       number_(place.nursery != nullptr ? place.loop.NextTaskNumber() : 0),
       owner_(&place.owner),
       parent_(place.nursery),

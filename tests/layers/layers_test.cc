@@ -55,7 +55,7 @@ const std::map<std::string, std::set<std::string>>& Arrows() {
           {"host", {"base", "context"}},
           {"greenback", {"base", "context", "host"}},
           {"runtime", {"base", "context", "host", "greenback"}},
-          {"asio", {"base", "context", "host", "greenback", "runtime"}},
+          {"asio", {"base", "context", "host", "greenback"}},
           {"umbrella", {"base", "host", "greenback", "runtime"}},
           {"instrument", {"base", "host", "greenback", "runtime"}},
           {"util", {"base", "host", "greenback"}},

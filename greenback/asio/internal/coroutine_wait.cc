@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "greenback/host/host_io.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/portal_error.h"
-#include "greenback/runtime/run_io.h"
 
 namespace greenback::asio::internal {
 namespace {
@@ -89,7 +89,7 @@ void CoroutineWait::OnCancel() {
 }
 
 bool InRun() noexcept {
-  return static_cast<bool>(RunIo::Of(ThisThread().current_task));
+  return HostIo::Of(ThisThread().current_task) != nullptr;
 }
 
 void ReportNoHost() {

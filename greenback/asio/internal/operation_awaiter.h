@@ -77,7 +77,7 @@ class OperationAwaiter {
   __attribute__((noinline)) bool Start(std::coroutine_handle<> coroutine,
                                        FiberWaiter* waiter) {
     wait_.emplace();
-    state_ = std::make_unique<State>(coroutine, waiter, wait_->run(),
+    state_ = std::make_unique<State>(coroutine, waiter, wait_->io(),
                                      wait_->coroutine_task());
     GREENBACK_TRY {
       // The handler ends the wait when it is destroyed without being called,

@@ -12,49 +12,49 @@
 namespace greenback::asio::internal {
 namespace {
 
-// Runs functions on the thread of a run. Unlike the executor of the run's
-// io_context, it may be used by a thread that does not know when the run ends:
-// the function may end the run before execute() has returned, and a copy of
-// this executor that another thread keeps then does the io_context no harm.
-class RunThreadExecutor {
+// Runs functions on the thread of a host. Unlike the executor of the host's
+// io_context, it may be used by a thread that does not know when the host ends:
+// the function may end it before execute() has returned, and a copy of this
+// executor that another thread keeps then does the io_context no harm.
+class HostThreadExecutor {
   using Blocking = boost::asio::execution::blocking_t;
 
  public:
-  explicit RunThreadExecutor(RunIo run, bool may_block = true)
-      : run_(run), may_block_(may_block) {}
-  bool operator==(const RunThreadExecutor&) const noexcept = default;
+  explicit HostThreadExecutor(HostIo& io, bool may_block = true)
+      : io_(&io), may_block_(may_block) {}
+  bool operator==(const HostThreadExecutor&) const noexcept = default;
 
   template <class Fn>
   void execute(Fn&& fn) const {
-    if (!run_.OnThisThread()) {
-      run_.Post([shared = std::make_shared<std::decay_t<Fn>>(
+    if (!io_->OnThisThread()) {
+      io_->Post([shared = std::make_shared<std::decay_t<Fn>>(
                      std::forward<Fn>(fn))] { std::move (*shared)(); });
     } else if (may_block_) {
-      boost::asio::require(run_.context().get_executor(), Blocking::possibly)
+      boost::asio::require(io_->context().get_executor(), Blocking::possibly)
           .execute(std::forward<Fn>(fn));
     } else {
-      boost::asio::require(run_.context().get_executor(), Blocking::never)
+      boost::asio::require(io_->context().get_executor(), Blocking::never)
           .execute(std::forward<Fn>(fn));
     }
   }
 
   boost::asio::io_context& query(
       boost::asio::execution::context_t) const noexcept {
-    return run_.context();
+    return io_->context();
   }
   Blocking query(Blocking) const noexcept {
     return may_block_ ? Blocking(Blocking::possibly)
                       : Blocking(Blocking::never);
   }
-  RunThreadExecutor require(Blocking::possibly_t) const noexcept {
-    return RunThreadExecutor(run_, true);
+  HostThreadExecutor require(Blocking::possibly_t) const noexcept {
+    return HostThreadExecutor(*io_, true);
   }
-  RunThreadExecutor require(Blocking::never_t) const noexcept {
-    return RunThreadExecutor(run_, false);
+  HostThreadExecutor require(Blocking::never_t) const noexcept {
+    return HostThreadExecutor(*io_, false);
   }
 
  private:
-  RunIo run_;
+  HostIo* io_;
   bool may_block_;
 };
 
@@ -91,34 +91,34 @@ bool OperationWaiter::Complete() {
 boost::asio::any_io_executor WaitState::ExecutorFor(
     const boost::asio::any_io_executor& candidate) const {
   if (task_ != nullptr) return task_->executor();
-  if (!run_) return candidate;
-  // The run's own I/O objects complete on its thread already, and Asio has a
+  if (io_ == nullptr) return candidate;
+  // The host's own I/O objects complete on its thread already, and Asio has a
   // short way for handlers that want no other executor.
   const auto* const io =
       candidate.target<boost::asio::io_context::executor_type>();
-  if (io != nullptr && *io == run_.context().get_executor()) return candidate;
-  return RunThreadExecutor(run_);
+  if (io != nullptr && *io == io_->context().get_executor()) return candidate;
+  return HostThreadExecutor(*io_);
 }
 
 void WaitState::Emit() {
-  emits_later_ = static_cast<bool>(run_);
+  emits_later_ = io_ != nullptr;
   EmitIfMemory(signal_, boost::asio::cancellation_type::all);
 }
 
 void WaitState::DeleteLater(void (*destroy)(WaitState* state)) {
-  // If the run has ended, nothing emits any more.
-  if (RunIo::Current() != run_) return destroy(this);
+  // If the host has ended, nothing emits any more.
+  if (HostIo::Current() != io_) return destroy(this);
   deletion_.state = this;
   deletion_.destroy = destroy;
   deletion_.run_last = [](PostedLast& last, PostedLast::End) {
     auto& deletion = static_cast<Deletion&>(last);
     deletion.destroy(deletion.state);
   };
-  run_.PostLast(deletion_);
+  io_->PostLast(deletion_);
 }
 
 OperationWait::OperationWait()
-    : task_(ThisThread().current_task), run_(RunIo::Of(task_)) {}
+    : task_(ThisThread().current_task), io_(HostIo::Of(task_)) {}
 
 const CoroutineTask* OperationWait::coroutine_task() const {
   return CoroutineTask::From(task_);
@@ -126,7 +126,7 @@ const CoroutineTask* OperationWait::coroutine_task() const {
 
 void OperationWait::Begin(WaitState& state) {
   state_ = &state;
-  if (run_) run_.OperationStarted();
+  if (io_ != nullptr) io_->OperationStarted();
   if (task_ != nullptr) {
     cancelled_ = !PortalAccess::AddCancelHook(*task_, *this);
   }
@@ -141,7 +141,7 @@ void OperationWait::End() {
   if (state_ == nullptr) return;
   state_ = nullptr;
   CancelHooks::Remove(*this);
-  if (run_) run_.OperationEnded();
+  if (io_ != nullptr) io_->OperationEnded();
 }
 
 void OperationWait::NoteCancelled() {

@@ -18,15 +18,15 @@
 #include <utility>
 
 #include "greenback/asio/internal/coroutine_task.h"
+#include "greenback/host/host_io.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/suspend_race.h"
 #include "greenback/internal/exceptions.h"
-#include "greenback/runtime/run_io.h"
 
 namespace greenback::asio::internal {
 
+using ::greenback::internal::HostIo;
 using ::greenback::internal::PostedLast;
-using ::greenback::internal::RunIo;
 using ::greenback::internal::SuspendRace;
 
 // Emits `type`, unless there is no memory for that. Then this operation is not
@@ -71,17 +71,17 @@ class OperationWaiter {
 // awaiter, and by the handler after the awaiter is destroyed.
 class WaitState : public OperationWaiter {
  public:
-  // `run` is that of the waiting task, and `task` is the waiting task, if it is
-  // one of Asio's. A coroutine in no task has neither.
-  WaitState(std::coroutine_handle<> coroutine, FiberWaiter* waiter, RunIo run,
+  // `io` is that of the waiting task's host, and `task` is the waiting task, if
+  // it is one of Asio's. A coroutine in no task has neither.
+  WaitState(std::coroutine_handle<> coroutine, FiberWaiter* waiter, HostIo* io,
             const CoroutineTask* task)
-      : OperationWaiter(coroutine, waiter), run_(run), task_(task) {}
+      : OperationWaiter(coroutine, waiter), io_(io), task_(task) {}
 
   // The executor on which the handler is to run. `candidate` is the one on
   // which the operation would run it by itself.
   boost::asio::any_io_executor ExecutorFor(
       const boost::asio::any_io_executor& candidate) const;
-  // Asks Asio to cancel the operation. In a run Asio may do so later: the
+  // Asks Asio to cancel the operation. With a HostIo it may do so later: the
   // function that it has put into the signal then emits in a handler, and does
   // not keep the signal alive.
   void Emit();
@@ -109,7 +109,7 @@ class WaitState : public OperationWaiter {
   boost::asio::cancellation_signal signal_;
   Deletion deletion_;
   bool emits_later_ = false;
-  const RunIo run_;
+  HostIo* const io_;
   const CoroutineTask* const task_;
 };
 
@@ -165,15 +165,15 @@ class OperationHandler<R(Args...)> {
 };
 
 // One wait of a task for an operation: cancels the operation along with the
-// task, and has the task's run poll meanwhile.
+// task, and has the task's host poll meanwhile.
 class OperationWait final : private CancelHook {
  public:
   // For the running task, if there is one.
   OperationWait();
   ~OperationWait() { End(); }
 
-  // The task's run, if it has one.
-  RunIo run() const { return run_; }
+  // That of the task's host, or null.
+  HostIo* io() const { return io_; }
   // The task, if it is one of Asio's.
   const CoroutineTask* coroutine_task() const;
 
@@ -193,7 +193,7 @@ class OperationWait final : private CancelHook {
   void Emit();
 
   PortalTask* const task_;
-  const RunIo run_;
+  HostIo* const io_;
   WaitState* state_ = nullptr;
   bool initiated_ = false;
   bool cancelled_ = false;

@@ -101,6 +101,7 @@ absl::Status Loop::Run(absl::FunctionRef<void()> begin) {
   outer_state_ = *thread_state_;
   *thread_state_ = {};
   thread_state_->loop = this;
+  thread_state_->io = reactor_.io();
   thread_state_->steps = outer_state_.steps;
   const absl::Cleanup end = [this] { End(); };
   begin();

@@ -75,7 +75,9 @@ struct DrainEnd {
 }  // namespace
 
 Reactor::Reactor(void (*failed)(std::exception_ptr error) noexcept)
-    : failed_(failed), context_(std::make_unique<ReactorContext>()) {}
+    : failed_(failed), context_(std::make_unique<ReactorContext>(*this)) {}
+
+HostIo* Reactor::io() { return context_.get(); }
 
 Reactor::~Reactor() {
   std::lock_guard wait_for_posters(posting_);

@@ -18,6 +18,7 @@
 
 namespace greenback::internal {
 
+class HostIo;
 class ReactorContext;  // the io_context and its timer
 
 class Reactor {
@@ -55,6 +56,8 @@ class Reactor {
   void KeepPolling() { keep_polling_ = true; }
 
   ReactorContext& context() { return *context_; }
+  // Not null.
+  HostIo* io();
 
  private:
   void RunReady();
