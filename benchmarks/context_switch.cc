@@ -127,7 +127,7 @@ void StackByMmap(State& state) {
   const StackPoolOptions sizes;
   const size_t size = sizes.guard_size + sizes.stack_size;
   for (auto _ : state) {
-    void* const made =
+    void* made =
         mmap(nullptr, size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (made == MAP_FAILED ||

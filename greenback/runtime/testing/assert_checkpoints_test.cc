@@ -49,9 +49,11 @@ std::vector<std::string> MessagesOf(
   for (int i = 0; i < failures.size(); ++i) {
     const ::testing::TestPartResult& failure = failures.GetTestPartResult(i);
     EXPECT_TRUE(failure.nonfatally_failed());
-    // ADD_FAILURE puts a line of its own in front.
-    messages.emplace_back(
-        absl::StripPrefix(absl::string_view(failure.message()), "Failed\n"));
+    // ADD_FAILURE puts a line of its own in front, and GoogleTest 1.16, other
+    // than 1.12, a newline behind.
+    messages.emplace_back(absl::StripSuffix(
+        absl::StripPrefix(absl::string_view(failure.message()), "Failed\n"),
+        "\n"));
   }
   return messages;
 }
