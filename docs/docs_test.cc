@@ -57,9 +57,11 @@ std::vector<fs::path> Find(const fs::path& folder, Wanted wanted) {
   for (fs::recursive_directory_iterator entry(Source() / folder); entry != end;
        ++entry) {
     const std::string name = entry->path().filename();
-    // Bazel's links and git's own; experiments that nobody keeps.
+    // Bazel's links and git's own; experiments that nobody keeps; workspaces of
+    // their own.
     if (name[0] == '.' || name.starts_with("bazel-") ||
-        name.starts_with("scratch")) {
+        name.starts_with("scratch") ||
+        fs::exists(entry->path() / "WORKSPACE")) {
       entry.disable_recursion_pending();
     } else if (entry->is_regular_file() && wanted(entry->path())) {
       found.push_back(entry->path().lexically_relative(Source()));
@@ -140,26 +142,51 @@ bool HasWord(const std::string& text, const std::string& word) {
   return false;
 }
 
-TEST(DocsTest, QuotedCodeIsInASourceFile) {
+// The workspace that users copy, which is no package of this one.
+constexpr char kExampleWorkspace[] = "docs/examples/workspace";
+
+bool IsCpp(const fs::path& path) {
+  return path.extension() == ".cc" || path.extension() == ".h";
+}
+
+// Expects each block of the language to be in one of the files. Returns the
+// number of blocks.
+int ExpectQuotesOf(const std::vector<fs::path>& files,
+                   const std::string& language) {
   std::vector<Lines> sources;
-  for (const fs::path& file : Find("", [](const fs::path& path) {
-         return path.extension() == ".cc" || path.extension() == ".h";
-       })) {
+  for (const fs::path& file : files) {
     sources.push_back(docs::SplitLines(Read(Source() / file)));
   }
   int compared = 0;
-  for (const Block& block : Blocks("c++")) {
+  for (const Block& block : Blocks(language)) {
     const bool found =
         std::any_of(sources.begin(), sources.end(), [&](const Lines& source) {
           return std::search(source.begin(), source.end(), block.lines.begin(),
                              block.lines.end()) != source.end();
         });
     EXPECT_TRUE(found) << block.document << ": no source file has the block of "
-                       << "code that begins with\n"
+                       << language << " that begins with\n"
                        << block.lines.at(0);
     ++compared;
   }
-  EXPECT_GE(compared, 5);
+  return compared;
+}
+
+TEST(DocsTest, QuotedCodeIsInASourceFile) {
+  std::vector<fs::path> sources = Find("", IsCpp);
+  for (const fs::path& file : Find(kExampleWorkspace, IsCpp)) {
+    sources.push_back(file);
+  }
+  EXPECT_GE(ExpectQuotesOf(sources, "c++"), 5);
+}
+
+TEST(DocsTest, QuotedBuildFilesAreInTheExampleWorkspace) {
+  const fs::path workspace = kExampleWorkspace;
+  EXPECT_GE(ExpectQuotesOf({workspace / "BUILD", workspace / "MODULE.bazel",
+                            workspace / "WORKSPACE"},
+                           "python"),
+            3);
+  EXPECT_GE(ExpectQuotesOf({workspace / ".bazelrc"}, "bazelrc"), 2);
 }
 
 // "$ ./bazelw run //docs/examples:NAME -- ARGUMENTS" and the lines that follow
