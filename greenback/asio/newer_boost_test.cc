@@ -1,6 +1,6 @@
 // What works with a Boost that is newer than all with which greenback has been
 // tested: everything but EnsurePortal(), which does not compile
-// (tests/must_not_compile/ensure_portal_newer_boost.cc).
+// (ensure_portal_newer_boost.cc).
 #define GREENBACK_ASIO_NEWEST_BOOST 108000
 
 #include <boost/asio/awaitable.hpp>
