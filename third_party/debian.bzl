@@ -7,9 +7,16 @@ builds everything without a download. Headers come from /usr/include, which ever
 compiler searches anyway; the repositories only carry the archives to link.
 """
 
+def _machine(repository_ctx):
+    """What is built for: this machine, unless Debian's cross compilers are CC."""
+    compiler = repository_ctx.os.environ.get("CC", "").split("/")[-1]
+    if compiler.endswith("-linux-gnu-g++"):
+        return compiler[:-len("-linux-gnu-g++")]
+    return repository_ctx.execute(["uname", "-m"]).stdout.strip()
+
 def _library_directory(repository_ctx, file):
     """The first of the system's library directories that has `file`, or None."""
-    machine = repository_ctx.execute(["uname", "-m"]).stdout.strip()
+    machine = _machine(repository_ctx)
     for directory in ["/usr/lib/%s-linux-gnu" % machine, "/usr/lib64", "/usr/lib"]:
         if repository_ctx.path("%s/%s" % (directory, file)).exists:
             return directory
@@ -17,8 +24,7 @@ def _library_directory(repository_ctx, file):
 
 def _machine_includes(repository_ctx):
     """Where Debian has the headers that are not the same on every machine."""
-    machine = repository_ctx.execute(["uname", "-m"]).stdout.strip()
-    return ["/usr/include/%s-linux-gnu/" % machine]
+    return ["/usr/include/%s-linux-gnu/" % _machine(repository_ctx)]
 
 def _not_installed(repository_ctx):
     package = repository_ctx.attr.package
@@ -89,6 +95,7 @@ _system_repository = repository_rule(
         "version_macro": attr.string(doc = "The macro."),
         "minimum_version": attr.int(doc = "The oldest version that will do."),
     },
+    environ = ["CC"],
     local = True,
     doc = "A repository made of an overlay and of libraries that the system has.",
 )
@@ -205,6 +212,7 @@ def _absl_repository_impl(repository_ctx):
 _absl_repository = repository_rule(
     implementation = _absl_repository_impl,
     attrs = {"package": attr.string(default = "libabsl-dev")},
+    environ = ["CC"],
     local = True,
     doc = "Abseil as the system has it, generated from its pkg-config modules.",
 )
