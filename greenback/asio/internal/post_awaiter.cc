@@ -9,7 +9,8 @@ namespace greenback::asio::internal {
 
 PostAwaiter::Operation PostAwaiter::MakeOperation() {
   return Operation(
-      boost::asio::post(boost::asio::system_executor(), boost::asio::deferred));
+      boost::asio::async_initiate<const boost::asio::deferred_t, void()>(
+          InitiatePost(), boost::asio::deferred));
 }
 
 bool PostAwaiter::Post() {

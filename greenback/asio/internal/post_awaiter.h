@@ -7,8 +7,12 @@
 #ifndef GREENBACK_ASIO_INTERNAL_POST_AWAITER_H_
 #define GREENBACK_ASIO_INTERNAL_POST_AWAITER_H_
 
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/require.hpp>
 #include <boost/asio/system_executor.hpp>
 #include <concepts>
 #include <coroutine>
@@ -31,10 +35,22 @@ using ::greenback::internal::ResumeAddress;
 using ::greenback::internal::ResumesAtHome;
 
 using DeferredPost = decltype(boost::asio::post(boost::asio::deferred));
-// What it means where the running task is not one of Asio's: the executor is
-// the default one of Boost 1.81 to 1.88. (Newer versions have none.)
-using SystemPost = decltype(boost::asio::post(boost::asio::system_executor(),
-                                              boost::asio::deferred));
+
+// What it does where the running task is not one of Asio's. Asio's own post()
+// without an executor does the same in Boost 1.81 to 1.89; since then it does
+// not compile for a handler that may have no executor.
+struct InitiatePost {
+  template <class Handler>
+  void operator()(Handler handler) const {
+    auto executor = boost::asio::get_associated_executor(
+        handler, boost::asio::system_executor());
+    boost::asio::require(executor, boost::asio::execution::blocking.never)
+        .execute(std::move(handler));
+  }
+};
+using PostToHandler =
+    decltype(boost::asio::async_initiate<const boost::asio::deferred_t, void()>(
+        InitiatePost(), boost::asio::deferred));
 
 class PostAwaiter : private ResumesAtHome {
  public:
@@ -66,7 +82,7 @@ class PostAwaiter : private ResumesAtHome {
   }
 
  private:
-  using Operation = OperationAwaiter<SystemPost>;
+  using Operation = OperationAwaiter<PostToHandler>;
 
   static Operation MakeOperation();
 
@@ -74,8 +90,9 @@ class PostAwaiter : private ResumesAtHome {
   bool Post();
   // False: the task is not one of Asio's, or this is not the stack of `waiter`.
   bool PostWhenParked(FiberWaiter& waiter);
-  // Awaits a SystemPost like any other operation. Not inlined, and neither is
-  // the destructor: every function that calls Await() would contain all of it.
+  // Awaits a PostToHandler like any other operation. Not inlined, and neither
+  // is the destructor: every function that calls Await() would contain all of
+  // it.
   std::coroutine_handle<> SuspendElsewhere(std::coroutine_handle<> coroutine);
   bool ParkElsewhere(FiberWaiter& waiter);
   void ResumeWithMore();
