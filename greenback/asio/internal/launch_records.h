@@ -28,10 +28,11 @@ class LaunchRecords final : public greenback::internal::ParkHook {
   void Leaves() noexcept override;
   void Returns() noexcept override;
 
-  bool is_watching_ = false;
+  // Not used where Asio has no such list.
+  [[maybe_unused]] bool is_watching_ = false;
   // The records on the task's parked stacks, those of a stack in order. The
   // type is Asio's.
-  void* parked_ = nullptr;
+  [[maybe_unused]] void* parked_ = nullptr;
 };
 
 }  // namespace greenback::asio::internal
