@@ -1,6 +1,7 @@
 """Counts the test cases of one `bazel test` from Bazel's build events.
 
   python3 count_tests.py EVENTS STATUS FAILURES NAME
+  python3 count_tests.py --targets EVENTS
 
 EVENTS is the file that `--build_event_json_file` wrote, STATUS is Bazel's exit
 code. Prints `PASSED FAILED SKIPPED` and appends a line to the file FAILURES for
@@ -18,6 +19,9 @@ These count as one failed case each:
 - a target that does not build, a test or not;
 - an exit code of Bazel that nothing else explains;
 - a run in which no case passed or failed.
+
+With --targets it prints `PASSED RUN` in place of that, which are targets: a
+target that does not build, a test or not, is one that was run.
 """
 
 import collections
@@ -56,6 +60,15 @@ def count(events, status):
     if not passed and not failures:
         failures = ["(no test ran)"]
     return Counts(passed, len(failures), skipped, failures)
+
+
+def count_targets(events):
+    """How many targets of these lines of JSON passed, and how many were run."""
+    results, unbuilt = _read(events)
+    run = {label for label, _, _ in results}
+    failed = {label for (label, _, _), result in results.items()
+              if result.get("status") not in ("PASSED", "FLAKY")}
+    return len(run - failed - unbuilt), len(run | unbuilt)
 
 
 def _read(events):
@@ -110,17 +123,23 @@ def _name(case):
     return ".".join(filter(None, [case.get("classname"), case.get("name")]))
 
 
-def main(events_path, status, failures_path, name):
-    lines = []
+def _lines(path):
     # A Bazel that never started has written none.
-    if os.path.exists(events_path):
-        with open(events_path, encoding="utf-8") as events:
-            lines = events.readlines()
-    counts = count(lines, int(status))
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as events:
+        return events.readlines()
+
+
+def main(events_path, status, failures_path, name):
+    counts = count(_lines(events_path), int(status))
     with open(failures_path, "a", encoding="utf-8") as out:
         out.writelines("[%s] %s\n" % (name, what) for what in counts.failures)
     print(counts.passed, counts.failed, counts.skipped)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "--targets":
+        print(*count_targets(_lines(sys.argv[2])))
+    else:
+        main(*sys.argv[1:])

@@ -230,6 +230,17 @@ class CountTestsTest(unittest.TestCase):
             "0 1 0\n",
             "[before] //a:a_test\n[clang] (Bazel's exit code is 2)\n"))
 
+    def test_targets_are_counted_once_and_those_not_built_are_run(self):
+        self.assertEqual(count_tests.count_targets(map(json.dumps, [
+            completed("//a:library"),
+            self.result("//a:a_test", "PASSED", case("A"), shard=1),
+            self.result("//a:a_test", "PASSED", case("B"), shard=2),
+            self.result("//a:b_test", "PASSED", case("A"), shard=1),
+            self.result("//a:b_test", "FAILED", case("B", FAILURE), shard=2),
+            self.result("//a:c_test", "FLAKY", case("A")),
+            completed("//a:program", success=False),
+        ])), (2, 4))
+
     def test_events_that_are_cut_off_are_an_error(self):
         events = self.scratch / "events"
         events.write_text('{"id":{"testResult":{"la', encoding="utf-8")
