@@ -18,6 +18,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
@@ -357,17 +360,25 @@ void StackPool::UnmapSlab(StackSlab* slab) {
 }
 
 bool StackPool::InstallGuard(char* guard, std::string& error) {
-  // Known for the process once the kernel has refused one.
+  // Known for the process once the kernel has refused one, or only said yes.
   static std::atomic<bool> no_madvise{false};
   // The leak checker reads whole slabs, so its guards must be mappings of
   // their own, which it can see and pass over.
   if (options_.guard == StackPoolOptions::Guard::kAuto &&
       !sanitizer::kAddress && !no_madvise.load(std::memory_order_relaxed)) {
     if (madvise(guard, options_.guard_size, MADV_GUARD_INSTALL) == 0) {
-      ++stats_.madvise_guards;
-      return true;
+      // Emulators (qemu-user) say yes to advice that they ignore. A page that
+      // is guarded cannot be populated.
+      static const bool is_guarded =
+          madvise(guard, PageSize(), MADV_POPULATE_READ) != 0;
+      if (is_guarded) {
+        ++stats_.madvise_guards;
+        return true;
+      }
+      no_madvise.store(true, std::memory_order_relaxed);
+    } else if (errno == EINVAL) {
+      no_madvise.store(true, std::memory_order_relaxed);
     }
-    if (errno == EINVAL) no_madvise.store(true, std::memory_order_relaxed);
   }
   if (mprotect(guard, options_.guard_size, PROT_NONE) == 0) {
     ++stats_.mprotect_guards;
