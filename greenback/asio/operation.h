@@ -1,6 +1,7 @@
 // Awaits Boost.Asio's operations: whatever an asynchronous function of Asio
 // returns for the completion token `deferred` or `as_tuple(deferred)`.
 //
+//   using boost::asio::as_tuple;
 //   using boost::asio::deferred;
 //
 //   greenback::Co<std::string> ReadLine(boost::asio::ip::tcp::socket& socket) {
