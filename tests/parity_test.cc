@@ -29,6 +29,7 @@
 #include "tests/support/test_awaitables.h"
 #if defined(__cpp_exceptions)
 #include <boost/coroutine2/coroutine.hpp>
+#include <boost/version.hpp>
 #endif
 
 namespace greenback {
@@ -837,6 +838,11 @@ TYPED_TEST(AnyThreadParityTest, P18_AwaitWorksInAGeneratorOfBoostCoroutine2) {
     }
     EXPECT_EQ(sum, 90 + 20);
   });
+#if BOOST_VERSION >= 108800 && BOOST_VERSION < 109200
+  // Boost.Context miscounts when it unwinds a generator, greenback or not.
+  context::ThreadExceptionState()->uncaught = 0;
+#endif
+  EXPECT_EQ(std::uncaught_exceptions(), 0);
 }
 #endif
 
