@@ -220,6 +220,7 @@ std::optional<Sizes> SizesWhenAsioLeaks() {
 }
 
 std::optional<Sizes> when_asio_leaks;
+long leaked_by_asio = 0;  // by all failures in this process
 
 // Whether that is how the scenario has failed. The earliest size is that of an
 // allocation before the io_context.
@@ -286,7 +287,7 @@ void FailOne(void (*scenario)(), long n, Mode mode) {
 bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
   FailOne(scenario, n, mode);
   const bool failed = has_failed;
-  const long leaked_by_asio = failed && HasAsioLeaked() ? 1 : 0;
+  if (failed && HasAsioLeaked()) ++leaked_by_asio;
   if (Counted::live() != 0) {
     Wrong(absl::StrCat(Counted::live(), " objects are left"));
   }
