@@ -827,22 +827,24 @@ TYPED_TEST(AnyThreadParityTest,
 TYPED_TEST(AnyThreadParityTest, P18_AwaitWorksInAGeneratorOfBoostCoroutine2) {
   PARITY_NAMES;
   InCompany<TypeParam>([] {
-    using Generator = boost::coroutines2::coroutine<int>;
-    Generator::pull_type numbers([](Generator::push_type& yield) {
-      for (int i = 0; i < 10; ++i) yield(TestFixture::TwiceSynchronously(i));
-    });
     int sum = 0;
-    for (int number : numbers) {
-      // And in the loop, while the generator is suspended.
-      sum += number + TestFixture::TwiceSynchronously(1);
+    {
+      using Generator = boost::coroutines2::coroutine<int>;
+      Generator::pull_type numbers([](Generator::push_type& yield) {
+        for (int i = 0; i < 10; ++i) yield(TestFixture::TwiceSynchronously(i));
+      });
+      for (int number : numbers) {
+        // And in the loop, while the generator is suspended.
+        sum += number + TestFixture::TwiceSynchronously(1);
+      }
     }
+#if BOOST_VERSION >= 108800 && BOOST_VERSION < 109200
+    // Boost.Context miscounts when it unwinds a generator, greenback or not.
+    context::ThreadExceptionState()->uncaught = 0;
+#endif
+    EXPECT_EQ(std::uncaught_exceptions(), 0);
     EXPECT_EQ(sum, 90 + 20);
   });
-#if BOOST_VERSION >= 108800 && BOOST_VERSION < 109200
-  // Boost.Context miscounts when it unwinds a generator, greenback or not.
-  context::ThreadExceptionState()->uncaught = 0;
-#endif
-  EXPECT_EQ(std::uncaught_exceptions(), 0);
 }
 #endif
 
