@@ -34,9 +34,10 @@
 //
 //   greenback::AsyncGenerator<double, double> Average() {
 //     double sum = 0, average = 0;
-//     for (int n = 1; std::optional<double> next = co_yield average; ++n) {
+//     std::optional<double> next = co_yield average;
+//     for (int n = 1; next; ++n) {
 //       sum += *next;
-//       average = sum / n;
+//       next = co_yield average = sum / n;
 //     }
 //   }
 //
