@@ -99,9 +99,13 @@ TEST(ParkedTasksTest, R08_AHundredThousandTasksParkOnGuardedStacks) {
   EXPECT_GE(figures.fibers, static_cast<size_t>(count));
   if (many) {
     EXPECT_LT(figures.mappings, 2'000u);
-    // Two pages of stack, sometimes three if nothing is optimised, and the task
-    // itself.
+    // Two pages of stack and the task itself. What clang does not optimise
+    // needs a third page now and then.
+#if defined(__clang__) && !defined(__OPTIMIZE__)
     EXPECT_LT(figures.resident / count, 12u << 10);
+#else
+    EXPECT_LT(figures.resident / count, 10u << 10);
+#endif
   }
   // Memory is returned to the kernel once they are awake.
   EXPECT_LT(figures.fibers_left, 100u);
