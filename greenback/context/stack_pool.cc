@@ -154,6 +154,16 @@ char* StackLimit(const StackSlab& slab, uint32_t index, size_t stride,
   return slab.base + index * stride + guard;
 }
 
+// Whether MADV_GUARD_INSTALL guards pages in this process, tried once, with
+// `page`. Kernels before 6.13 refuse it; emulators (qemu-user) say yes to
+// advice that they ignore. A page that is guarded cannot be populated.
+bool KernelGuards(char* page) {
+  static const bool guards =
+      madvise(page, PageSize(), MADV_GUARD_INSTALL) == 0 &&
+      madvise(page, PageSize(), MADV_POPULATE_READ) != 0 && errno == EFAULT;
+  return guards;
+}
+
 }  // namespace
 
 Stack& Stack::operator=(Stack&& other) noexcept {
@@ -360,25 +370,13 @@ void StackPool::UnmapSlab(StackSlab* slab) {
 }
 
 bool StackPool::InstallGuard(char* guard, std::string& error) {
-  // Known for the process once the kernel has refused one, or only said yes.
-  static std::atomic<bool> no_madvise{false};
   // The leak checker reads whole slabs, so its guards must be mappings of
   // their own, which it can see and pass over.
   if (options_.guard == StackPoolOptions::Guard::kAuto &&
-      !sanitizer::kAddress && !no_madvise.load(std::memory_order_relaxed)) {
-    if (madvise(guard, options_.guard_size, MADV_GUARD_INSTALL) == 0) {
-      // Emulators (qemu-user) say yes to advice that they ignore. A page that
-      // is guarded cannot be populated.
-      static const bool is_guarded =
-          madvise(guard, PageSize(), MADV_POPULATE_READ) != 0;
-      if (is_guarded) {
-        ++stats_.madvise_guards;
-        return true;
-      }
-      no_madvise.store(true, std::memory_order_relaxed);
-    } else if (errno == EINVAL) {
-      no_madvise.store(true, std::memory_order_relaxed);
-    }
+      !sanitizer::kAddress && KernelGuards(guard) &&
+      madvise(guard, options_.guard_size, MADV_GUARD_INSTALL) == 0) {
+    ++stats_.madvise_guards;
+    return true;
   }
   if (mprotect(guard, options_.guard_size, PROT_NONE) == 0) {
     ++stats_.mprotect_guards;
