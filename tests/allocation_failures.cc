@@ -306,8 +306,8 @@ bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
   return failed;
 }
 
-// In a child process: tries allocations from `n` on.
-[[noreturn]] void TryAllocations(void (*scenario)(), long n, Mode mode) {
+// Before the first allocation fails.
+void Prepare(void (*scenario)(), Mode mode) {
   if (mode != Mode::kCold) {
     // After the second time, what is kept no longer grows.
     for (int i = 0; i < 2; ++i) {
@@ -316,6 +316,11 @@ bool Check(void (*scenario)(), long n, Mode mode, const Resources& before) {
     }
   }
   when_asio_leaks = SizesWhenAsioLeaks();
+}
+
+// In a child process: tries allocations from `n` on.
+[[noreturn]] void TryAllocations(void (*scenario)(), long n, Mode mode) {
+  Prepare(scenario, mode);
   const Resources before;
   while (true) {
     progress->has_failed = false;
@@ -414,13 +419,7 @@ void FailEachAllocation(void (*scenario)(), bool all_that_follow) {
     if (only_allocation == 0) {
       TryMode(scenario, mode);
     } else if (only_mode == Name(mode)) {
-      if (mode != Mode::kCold) {
-        for (int i = 0; i < 2; ++i) {
-          FailOne(scenario, 0, mode);
-          RunAgain();
-        }
-      }
-      when_asio_leaks = SizesWhenAsioLeaks();
+      Prepare(scenario, mode);
       EXPECT_TRUE(Check(scenario, only_allocation, mode, Resources()));
     }
   }
