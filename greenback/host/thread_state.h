@@ -17,12 +17,12 @@ struct ThreadState {
   PortalTask* current_task = nullptr;  // null between steps
   // The loop of a host that has the thread to itself for a while.
   void* loop = nullptr;
-  HostIo* io = nullptr;          // that host's, if it has one
   std::coroutine_handle<> next;  // see transfer.h
   StepRunner* steps = nullptr;   // null before the first step
   // Whether there is something to do when the present step has returned to the
   // top level of the host's loop.
   bool attention = false;
+  HostIo* io = nullptr;  // of the host with the loop, if it has one
 };
 
 // Never inlined, because compilers keep the address of a thread-local in a
