@@ -118,7 +118,7 @@ class BacktraceTest : public ::testing::TestWithParam<Way> {
  protected:
   void SetUp() override {
     if (GetParam().walk == WalkByAbseil && !AbseilWorksOnThreads()) {
-      GTEST_SKIP() << "it does not work on a thread's own stack";
+      GTEST_SKIP() << "this abseil finds no callers on a thread's own stack";
     }
   }
 };
