@@ -41,9 +41,12 @@
 // on the task's thread, perhaps in another task's step, and perhaps while
 // another thread is calling `done`. It must not throw, and Await() is refused
 // in it. Only Co and Await() support cancellation; in other coroutine types
-// `cancel` is never called.
+// `cancel` is never called. Below a portal in such a coroutine, `cancel` is
+// called on the thread that cancels the coroutine (coroutine_library.h).
 // Resumed by: the task's host, on the task's thread. A coroutine of another
-// library is resumed inside the call of `done`.
+// library is resumed inside the call of `done`. Below a portal in such a
+// coroutine, `start` is called once the task has parked: no task is running in
+// it, so it can neither Await() nor read the task's locals.
 // Ownership: `start` and `cancel`, with all that they have captured, are kept
 // until the wait ends. Copies of `done` may outlive it. A waiting coroutine may
 // be destroyed, but not while another thread is calling `done`. g++ 12 destroys

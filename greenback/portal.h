@@ -30,7 +30,9 @@
 #include "greenback/awaitable.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/internal/portal_awaiters.h"
+#include "greenback/internal/portal_options_call.h"
 #include "greenback/no_await_scope.h"  // IWYU pragma: export
+#include "greenback/portal_options.h"  // IWYU pragma: export
 
 namespace greenback {
 
@@ -65,6 +67,7 @@ inline auto EnsurePortal(
 // (std::ref for references), and are used up by it: awaiting the returned
 // object a second time, or after it was moved from, is an AwaitableError.
 template <class Fn, class... Args>
+  requires(!internal::kIsPortalOptions<Fn>)
 auto WithPortalRun(Fn&& async_fn, Args&&... args) {
   static_assert(std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
                 "greenback::WithPortalRun(async_fn, args...): async_fn cannot "
@@ -91,15 +94,18 @@ auto WithPortalRun(Fn&& async_fn, Args&&... args) {
 //
 // Both also work in coroutines that no host of greenback's runs: those of a
 // library that greenback has never heard of, and hand-written ones. The call is
-// then a task of its own, on a fiber, and the coroutine is suspended while the
-// call waits. The completer of the awaitable continues the call at once, on the
-// completer's thread, and the end of the call resumes the coroutine. (In
-// boost::asio::awaitable use those of asio/portal.h, which know its executor
-// and its cancellation.) Such a call cannot be cancelled, nor await what needs
-// a run, and WithPortalRun() can only await a Co or another awaitable of
-// greenback's. When the coroutine is destroyed while the call waits, the call's
-// frames are unwound: see abandoned.h.
+// then a task of its own, on a fiber, with locals of its own, and the coroutine
+// is suspended while the call waits. The completer of the awaitable continues
+// the call at once, on the completer's thread, and the end of the call resumes
+// the coroutine. When the coroutine, or the handle that an awaitable was to
+// resume, is destroyed while the call waits, the call's frames are unwound: see
+// abandoned.h. coroutine_library.h says how the executor and the cancellation
+// of such a library reach the call. (In boost::asio::awaitable use those of
+// asio/portal.h, which know its executor and its cancellation.) Such a call
+// cannot await what needs a run, and WithPortalRun() can only await a Co or
+// another awaitable of greenback's.
 template <class Fn, class... Args>
+  requires(!internal::kIsPortalOptions<Fn>)
 auto WithPortalRunSync(Fn&& sync_fn, Args&&... args) {
   static_assert(
       std::invocable<std::decay_t<Fn>, std::decay_t<Args>...>,
@@ -111,6 +117,22 @@ auto WithPortalRunSync(Fn&& sync_fn, Args&&... args) {
   } else {
     return internal::NoAwaiter<Fn>();
   }
+}
+
+// Both with a name and a stack size; see portal_options.h.
+template <class Fn, class... Args>
+auto WithPortalRun(const PortalOptions& options, Fn&& async_fn,
+                   Args&&... args) {
+  return WithPortalRun(internal::OptionsCall<std::decay_t<Fn>>(
+                           options, std::forward<Fn>(async_fn)),
+                       std::forward<Args>(args)...);
+}
+template <class Fn, class... Args>
+auto WithPortalRunSync(const PortalOptions& options, Fn&& sync_fn,
+                       Args&&... args) {
+  return WithPortalRunSync(internal::OptionsCall<std::decay_t<Fn>>(
+                               options, std::forward<Fn>(sync_fn)),
+                           std::forward<Args>(args)...);
 }
 
 }  // namespace greenback

@@ -47,8 +47,8 @@ inline constexpr bool kGood = GoodCitizen<
 // new awaiter that did not declare this would work nevertheless, through a
 // waker and with a later error, so it is checked here.
 template <class Awaitable>
-using AwaiterOf =
-    std::remove_cvref_t<decltype(GetAwaiter(std::declval<Awaitable>()))>;
+using AwaiterOf = std::remove_cvref_t<decltype(internal::GetAwaiterInTask(
+    std::declval<Awaitable>()))>;
 template <class Awaitable>
 inline constexpr bool kHome = internal::HomeAwaiter<AwaiterOf<Awaitable>>;
 template <class Awaitable>

@@ -1,6 +1,8 @@
 // Where the examples of greenback/ stand.
 #include "greenback/greenback.h"
 
+#include <concepts>
+#include <coroutine>
 #include <functional>
 #include <map>
 #include <memory>
@@ -52,6 +54,24 @@ void Example() {
   // EXAMPLE greenback/awaitable.h 2
 }
 }  // namespace awaitable
+
+namespace mylib {
+struct Executor {
+  void Schedule(std::coroutine_handle<> frames);
+};
+struct CancelToken {};
+struct PromiseBase {
+  Executor* executor;
+  CancelToken cancel_token;
+};
+template <class Stop>
+struct CancelCallback {
+  CancelCallback(CancelToken token, Stop stop);
+};
+}  // namespace mylib
+// EXAMPLE greenback/coroutine_library.h 1
+struct Promise : mylib::PromiseBase {};
+template struct greenback::CoroutineLibrary<Promise>;
 
 namespace from_callback {
 int fetch(int id, std::function<void(int error, Page page)> done);
@@ -118,3 +138,10 @@ int CountRows(Table table);
 // EXAMPLE greenback/portal.h 1
 // EXAMPLE greenback/portal.h 2
 }  // namespace portal
+
+namespace portal_options {
+void Import(const std::string& path);
+greenback::Co<void> Example(std::string path) {
+  // EXAMPLE greenback/portal_options.h 1
+}
+}  // namespace portal_options

@@ -14,8 +14,8 @@
 #include <utility>
 
 #include "greenback/host/home_awaiter.h"
+#include "greenback/host/parked_start.h"
 #include "greenback/host/portal_access.h"
-#include "greenback/host/suspend_race.h"
 #include "greenback/host/transfer.h"
 
 namespace greenback::internal {
@@ -38,7 +38,7 @@ class CalleePromise : public TransferringPromise {
       return std::noop_coroutine();
     }
     if constexpr (!kTailCalls) {
-      if (race_.CompleteIfFirst()) return std::noop_coroutine();
+      if (StartMark::Completes(in_place_)) return std::noop_coroutine();
     }
     return TransferTo(continuation_);
   }
@@ -48,6 +48,7 @@ class CalleePromise : public TransferringPromise {
     continuation_ = self;  // for is_awaited() alone
     root_ = &waiter;
     awaited_by_root_ = true;
+    in_place_ = 0;
     ResumeAndTransfer(self);
   }
 
@@ -64,6 +65,7 @@ class CalleePromise : public TransferringPromise {
                         FiberWaiter* root = nullptr) {
     continuation_ = caller;
     root_ = root;
+    in_place_ = 0;
   }
 
   // For RunCallee(): runs the coroutine, `self`, nested in an await_suspend of
@@ -72,19 +74,21 @@ class CalleePromise : public TransferringPromise {
   bool RunInPlace(std::coroutine_handle<> self,
                   std::coroutine_handle<> caller) {
     set_continuation(caller);
-    race_.Restart();
+    const StartMark mark;
+    in_place_ = mark.id();
     ResumeAndTransfer(self);
-    if (race_.Suspend()) return false;
-    race_.Restart(SuspendRace::State::kSuspended);
+    // Otherwise this coroutine may have been destroyed.
+    if (!mark.has_completed()) return false;
+    in_place_ = 0;
     return true;
   }
 
  private:
   std::coroutine_handle<> continuation_;
   FiberWaiter* root_ = nullptr;
-  // Between the coroutine and an awaiter that runs it in place. All other
-  // awaiters are suspended before it runs.
-  SuspendRace race_{SuspendRace::State::kSuspended};
+  // The mark of an awaiter that runs the coroutine in place; 0: another awaiter
+  // does.
+  StartMark::Id in_place_ = 0;
   bool awaited_by_root_ = false;
 };
 

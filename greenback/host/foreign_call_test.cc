@@ -2,6 +2,7 @@
 // type that has nothing but what the standard asks for.
 #include <atomic>
 #include <coroutine>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -18,6 +19,9 @@
 #include "greenback/await.h"
 #include "greenback/portal.h"
 #include "greenback/runtime/co.h"
+#include "greenback/runtime/nursery.h"
+#include "greenback/runtime/run.h"
+#include "greenback/task_local.h"
 #include "gtest/gtest.h"
 #include "tests/support/owned_coroutine.h"
 
@@ -240,7 +244,6 @@ TEST(ForeignCallTest, ExceptionsPropagate) {
   EXPECT_EQ(caught, "from below");
 }
 
-// R02
 TEST(ForeignCallTest, R02_DestroyingTheCoroutineUnwindsItsFrames) {
   std::vector<std::string> log;
   Gate gate;
@@ -498,6 +501,573 @@ TEST(ForeignCallTest, R24_ResultsThatCanSayItAreReturnedInDestructors) {
 #endif
 }
 
+// ------------------------------------------------ R17: a task of its own
+
+// Resumes its waiter inside Set().
+class Event {
+ public:
+  // (g++ 12 copies an awaiter that is captured by a lambda.)
+  struct Awaiter {
+    bool await_ready() const noexcept { return event->is_set_; }
+    void await_suspend(std::coroutine_handle<> waiter) const {
+      event->waiter_ = waiter;
+    }
+    void await_resume() const noexcept {}
+    Event* event;
+  };
+  Awaiter operator co_await() { return {this}; }
+
+  void Set() {
+    is_set_ = true;
+    if (waiter_) std::exchange(waiter_, nullptr).resume();
+  }
+
+ private:
+  bool is_set_ = false;
+  std::coroutine_handle<> waiter_;
+};
+
+TEST(ForeignCallTest, R17_ACallInsideTheStepOfAnotherIsATaskOfItsOwn) {
+  Event first;
+  Event second;
+  std::vector<std::string> log;
+  const auto inner = [&]() -> OwnedCoroutine {
+    co_await first;
+    const auto wait = [&] {
+      log.push_back("inner waits");
+      Await(second);
+      log.push_back("inner continues");
+    };
+    co_await WithPortalRunSync(wait);
+    log.push_back("inner ends");
+  };
+  const auto outer = [&]() -> OwnedCoroutine {
+    const auto set_both = [&] {
+      first.Set();  // resumes `inner` here, which waits
+      EXPECT_TRUE(HasPortal());
+      log.push_back("outer continues");
+      second.Set();
+      EXPECT_TRUE(HasPortal());
+      log.push_back("outer ends");
+    };
+    co_await WithPortalRunSync(set_both);
+  };
+  const OwnedCoroutine b = inner();
+  const OwnedCoroutine a = outer();
+  EXPECT_TRUE(a.done());
+  EXPECT_TRUE(b.done());
+  EXPECT_EQ(log, (std::vector<std::string>{"inner waits", "outer continues",
+                                           "inner continues", "inner ends",
+                                           "outer ends"}));
+}
+
+TEST(ForeignCallTest, R17_TheLocalsOfTheOuterTaskAreNotItsOwn) {
+  static TaskLocal<int> local;
+  Event event;
+  int inside = -1;
+  const auto inner = [&]() -> OwnedCoroutine {
+    co_await event;
+    co_await WithPortalRunSync([&] { inside = local.Get(); });
+  };
+  const auto outer = [&]() -> OwnedCoroutine {
+    const auto call = [&] {
+      local.Set(1);
+      event.Set();
+      EXPECT_EQ(local.Get(), 1);
+    };
+    co_await WithPortalRunSync(call);
+  };
+  const OwnedCoroutine b = inner();
+  EXPECT_TRUE(outer().done());
+  EXPECT_TRUE(b.done());
+  EXPECT_EQ(inside, 0);
+}
+
+TEST(ForeignCallTest, R17_ATaskOfARunIsNotParkedByACallInsideIt) {
+  Event first;
+  Event second;
+  std::vector<std::string> log;
+  const auto inner = [&]() -> OwnedCoroutine {
+    co_await first;
+    co_await WithPortalRunSync([&] { Await(second); });
+    log.push_back("inner ends");
+  };
+  const OwnedCoroutine b = inner();
+  greenback::Run([&]() -> Co<void> {
+    co_await WithPortalRunSync([&] {
+      first.Set();
+      log.push_back("task");
+      second.Set();
+    });
+  });
+  EXPECT_TRUE(b.done());
+  EXPECT_EQ(log, (std::vector<std::string>{"task", "inner ends"}));
+}
+
+#if defined(__cpp_exceptions)
+
+TEST(ForeignCallTest, R17_DestroyingTheInnerCoroutineUnwindsItsFramesAlone) {
+  Event first;
+  Event second;
+  std::vector<std::string> log;
+  const auto inner = [&]() -> OwnedCoroutine {
+    co_await first;
+    co_await WithPortalRunSync([&] {
+      const Mark mark{log, "inner"};
+      Await(second);
+    });
+  };
+  Gate gate;
+  std::optional<OwnedCoroutine> b = inner();
+  const auto outer = [&]() -> OwnedCoroutine {
+    co_await WithPortalRunSync([&] {
+      const Mark mark{log, "outer"};
+      first.Set();
+      log.push_back("destroy");
+      b.reset();
+      log.push_back("destroyed");
+      Await(gate);
+    });
+  };
+  const OwnedCoroutine a = outer();
+  EXPECT_FALSE(a.done());
+  gate.Open(1);
+  EXPECT_TRUE(a.done());
+  EXPECT_EQ(log, (std::vector<std::string>{"destroy", "inner unwound",
+                                           "destroyed", "outer left"}));
+}
+
+#endif
+
+// ------------------------------------------------ R19: a destroyed handle
+
+// Is the operation of a library that owns the handle, and destroys it when the
+// operation is destroyed before it has completed.
+class OwnedOperation {
+ public:
+  ~OwnedOperation() { Drop(); }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) { waiter_ = waiter; }
+  void await_resume() const noexcept {}
+
+  void Complete() { std::exchange(waiter_, nullptr).resume(); }
+  void Drop() {
+    if (waiter_) std::exchange(waiter_, nullptr).destroy();
+  }
+
+ private:
+  std::coroutine_handle<> waiter_;
+};
+
+#if defined(__cpp_exceptions)
+
+TEST(ForeignCallTest, R19_ADestroyedHandleUnwindsTheFramesOnce) {
+  std::vector<std::string> log;
+  auto operation = std::make_unique<OwnedOperation>();
+  const auto body = [&]() -> OwnedCoroutine {
+    const Mark mark{log, "coroutine"};
+    co_await WithPortalRunSync([&] {
+      const Mark mark{log, "call"};
+      Await(*operation);
+      log.push_back("not reached");
+    });
+    log.push_back("not reached");
+  };
+  {
+    const OwnedCoroutine coroutine = body();
+    log.push_back("drop");
+    operation.reset();
+    log.push_back("dropped");
+    EXPECT_FALSE(coroutine.done());
+  }
+  EXPECT_EQ(log, (std::vector<std::string>{"drop", "call unwound", "dropped",
+                                           "coroutine left"}));
+  // What was destroyed is not lent again.
+  OwnedOperation another;
+  const auto waits = [&]() -> OwnedCoroutine {
+    co_await WithPortalRunSync([&] { Await(another); });
+  };
+  const OwnedCoroutine coroutine = waits();
+  another.Complete();
+  EXPECT_TRUE(coroutine.done());
+}
+
+TEST(ForeignCallTest, R19_AThreadMayDestroyTheHandle) {
+  std::vector<std::string> log;
+  OwnedOperation operation;
+  const auto body = [&]() -> OwnedCoroutine {
+    co_await WithPortalRunSync([&] {
+      const Mark mark{log, "call"};
+      Await(operation);
+    });
+  };
+  const OwnedCoroutine coroutine = body();
+  std::thread([&] { operation.Drop(); }).join();
+  EXPECT_EQ(log, (std::vector<std::string>{"call unwound"}));
+}
+
+TEST(ForeignCallTest, R19_InACoTheHandleMayBeDestroyedToo) {
+  std::vector<std::string> log;
+  OwnedOperation operation;
+  const auto inner = [&]() -> Co<void> {
+    const Mark mark{log, "inner"};
+    co_await operation;
+    log.push_back("not reached");
+  };
+  const auto body = [&]() -> OwnedCoroutine {
+    co_await WithPortalRunSync([&] {
+      const Mark mark{log, "call"};
+      Await(inner());
+      log.push_back("not reached");
+    });
+    log.push_back("not reached");
+  };
+  const OwnedCoroutine coroutine = body();
+  operation.Drop();
+  EXPECT_EQ(log, (std::vector<std::string>{"inner unwound", "call unwound"}));
+  EXPECT_FALSE(coroutine.done());
+}
+
+TEST(ForeignCallTest, R19_ATaskOfARunIsAbandonedByADestroyedHandle) {
+  std::vector<std::string> log;
+  OwnedOperation operation;
+  bool was_abandoned = false;
+  greenback::Run([&]() -> Co<void> {
+    const auto drop = [&]() -> Co<void> {
+      operation.Drop();
+      co_return;
+    };
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      nursery.StartSoon(drop);
+      try {
+        co_await WithPortalRunSync([&] {
+          const Mark mark{log, "call"};
+          Await(operation);
+        });
+      } catch (const Abandoned&) {
+        was_abandoned = true;
+      }
+    });
+  });
+  EXPECT_TRUE(was_abandoned);
+  EXPECT_EQ(log, (std::vector<std::string>{"call unwound"}));
+}
+
+TEST(ForeignCallTest, R19_SoIsOneThatWaitsInACo) {
+  OwnedOperation operation;
+  bool was_abandoned = false;
+  greenback::Run([&]() -> Co<void> {
+    (void)co_await OpenNursery([&](Nursery& nursery) -> Co<void> {
+      nursery.StartSoon([&]() -> Co<void> {
+        operation.Drop();
+        co_return;
+      });
+      try {
+        co_await operation;
+      } catch (const Abandoned&) {
+        was_abandoned = true;
+      }
+    });
+  });
+  EXPECT_TRUE(was_abandoned);
+}
+
+#else
+
+TEST(ForeignCallTest, R19_WithoutExceptionsAStatusSaysSo) {
+  OwnedOperation operation;
+  absl::StatusCode code = absl::StatusCode::kOk;
+  struct StatusOperation {
+    OwnedOperation& operation;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiter) {
+      operation.await_suspend(waiter);
+    }
+    absl::Status await_resume() const noexcept { return absl::OkStatus(); }
+  };
+  const auto body = [&]() -> OwnedCoroutine {
+    co_await WithPortalRunSync(
+        [&] { code = Await(StatusOperation{operation}).code(); });
+  };
+  const OwnedCoroutine coroutine = body();
+  operation.Drop();
+  EXPECT_EQ(code, absl::StatusCode::kCancelled);
+}
+
+#endif
+
+// ---------------------------------------- R20: who completes, continues
+
+// Resumes what is scheduled with it, on a thread of its own.
+class ThreadExecutor {
+ public:
+  ThreadExecutor() : thread_([this] { Loop(); }) {}
+  ~ThreadExecutor() {
+    waiting_ = this;  // stops the thread
+    waiting_.notify_one();
+    thread_.join();
+  }
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) {
+    waiting_.store(waiter.address(), std::memory_order_release);
+    waiting_.notify_one();
+  }
+  void await_resume() const noexcept {}
+
+  bool IsHere() const { return CurrentThread() == thread_.get_id(); }
+
+ private:
+  // Not std::this_thread::get_id() where it is used: compilers keep its value
+  // in functions that Await().
+  __attribute__((noinline)) static std::thread::id CurrentThread() {
+    asm volatile("" ::: "memory");
+    return std::this_thread::get_id();
+  }
+  void Loop() {
+    for (;;) {
+      // For a while it looks often, to be as quick as it can.
+      for (int i = 0; i < 10'000 && waiting_ == nullptr; ++i) continue;
+      waiting_.wait(nullptr);
+      void* const waiter = waiting_.exchange(nullptr);
+      if (waiter == this) return;
+      std::coroutine_handle<>::from_address(waiter).resume();
+    }
+  }
+
+  std::atomic<void*> waiting_ = nullptr;
+  std::thread thread_;
+};
+
+// A coroutine that ends on the thread where it ends.
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() const noexcept { return {}; }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }
+  };
+};
+
+constexpr int kHops = 2'000;
+
+TEST(ForeignCallTest, R20_AwaitingAnExecutorAlwaysHops) {
+  int wrong = 0;
+  std::atomic<int> done = 0;
+  ThreadExecutor executor;
+  for (int i = 0; i < kHops; ++i) {
+    const auto body = [&, i]() -> Detached {
+      co_await WithPortalRunSync([&] {
+        Await(executor);
+        wrong += !executor.IsHere();
+      });
+      wrong += !executor.IsHere();
+      done = i + 1;
+      done.notify_one();
+    };
+    body();
+    done.wait(i);
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(ForeignCallTest, R20_SoDoesWhatAwaitsACoThatAwaitsIt) {
+  int wrong = 0;
+  std::atomic<int> done = 0;
+  ThreadExecutor executor;
+  for (int i = 0; i < kHops; ++i) {
+    const auto hop = [&]() -> Co<void> {
+      co_await executor;
+      wrong += !executor.IsHere();
+    };
+    const auto body = [&, i]() -> Detached {
+      co_await WithPortalRunSync([&] {
+        Await(hop());
+        wrong += !executor.IsHere();
+      });
+      wrong += !executor.IsHere();
+      done = i + 1;
+      done.notify_one();
+    };
+    body();
+    done.wait(i);
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(ForeignCallTest, R20_SoDoesACoInNoTask) {
+  int wrong = 0;
+  std::atomic<int> done = 0;
+  ThreadExecutor executor;
+  for (int i = 0; i < kHops; ++i) {
+    const auto hop = [&]() -> Co<void> {
+      co_await executor;
+      wrong += !executor.IsHere();
+    };
+    const auto body = [&, i]() -> Detached {
+      co_await hop();
+      wrong += !executor.IsHere();
+      done = i + 1;
+      done.notify_one();
+    };
+    body();
+    done.wait(i);
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+// An executor that runs what is scheduled with it inside the next await.
+class DrainingExecutor {
+ public:
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) {
+    queue_.push_back(waiter);
+    if (std::exchange(is_draining_, true)) return;
+    while (!queue_.empty()) {
+      const std::coroutine_handle<> next = queue_.front();
+      queue_.pop_front();
+      next.resume();
+    }
+    is_draining_ = false;
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  std::deque<std::coroutine_handle<>> queue_;
+  bool is_draining_ = false;
+};
+
+TEST(ForeignCallTest, R20_AnExecutorThatDrainsDoesNotGrowTheStack) {
+  DrainingExecutor executor;
+  int rounds = 0;
+  const auto body = [&](bool in_a_co) -> OwnedCoroutine {
+    const auto wait = [&]() -> Co<void> { co_await executor; };
+    co_await WithPortalRunSync([&] {
+      for (int i = 0; i < 100'000; ++i) {
+        if (in_a_co) {
+          Await(wait());
+        } else {
+          Await(executor);
+        }
+        ++rounds;
+      }
+    });
+  };
+  EXPECT_TRUE(body(false).done());
+  EXPECT_TRUE(body(true).done());
+  EXPECT_EQ(rounds, 200'000);
+}
+
+TEST(ForeignCallTest, R20_ACoInNoTaskMayAwaitItManyTimes) {
+  DrainingExecutor executor;
+  int rounds = 0;
+  const auto waits = [&]() -> Co<void> {
+    for (; rounds < 100'000; ++rounds) co_await executor;
+  };
+  const auto body = [&]() -> OwnedCoroutine { co_await waits(); };
+  EXPECT_TRUE(body().done());
+  EXPECT_EQ(rounds, 100'000);
+}
+
+// Transfers to its coroutine when it is awaited, and back when that ends.
+class LazyCoroutine {
+ public:
+  struct promise_type {
+    LazyCoroutine get_return_object() {
+      return LazyCoroutine(
+          std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    struct Final : std::suspend_always {
+      std::coroutine_handle<> await_suspend(
+          std::coroutine_handle<promise_type> ended) const noexcept {
+        return ended.promise().continuation;
+      }
+    };
+    Final final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }
+    std::coroutine_handle<> continuation;
+  };
+
+  LazyCoroutine(LazyCoroutine&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)) {}
+  ~LazyCoroutine() {
+    if (handle_) handle_.destroy();
+  }
+
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+    handle_.promise().continuation = waiter;
+    return handle_;
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  explicit LazyCoroutine(std::coroutine_handle<promise_type> handle)
+      : handle_(handle) {}
+
+  std::coroutine_handle<promise_type> handle_;
+};
+
+TEST(ForeignCallTest, R20_CoroutinesThatTransferDoNotGrowTheStack) {
+  int rounds = 0;
+  const auto lazy = [&]() -> LazyCoroutine {
+    ++rounds;
+    co_return;
+  };
+  const auto waits = [&]() -> Co<void> {
+    for (int i = 0; i < 50'000; ++i) co_await lazy();
+  };
+  const auto body = [&]() -> OwnedCoroutine {
+    co_await waits();
+    co_await WithPortalRunSync([&] {
+      Await(waits());
+      for (int i = 0; i < 50'000; ++i) Await(lazy());
+    });
+  };
+  EXPECT_TRUE(body().done());
+  EXPECT_EQ(rounds, 150'000);
+}
+
+#if defined(__cpp_exceptions)
+
+// Cannot be started.
+struct Unstartable {
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<>) const {
+    throw std::runtime_error("no start");
+  }
+  void await_resume() const noexcept {}
+};
+
+TEST(ForeignCallTest, R20_WhatTheStartThrowsIsThrownByTheAwait) {
+  std::vector<std::string> log;
+  const auto fails = [&]() -> Co<void> {
+    try {
+      co_await Unstartable();
+    } catch (const std::runtime_error& error) {
+      log.push_back(error.what());
+    }
+  };
+  const auto body = [&]() -> OwnedCoroutine {
+    co_await WithPortalRunSync([&] {
+      try {
+        Await(Unstartable());
+      } catch (const std::runtime_error& error) {
+        log.push_back(error.what());
+      }
+      Await(fails());
+    });
+    co_await fails();
+  };
+  EXPECT_TRUE(body().done());
+  EXPECT_EQ(log, (std::vector<std::string>(3, "no start")));
+}
+
+#endif
+
 // EnsurePortal() in a step waits until the step ends. So code of the step may
 // destroy the coroutine that waits.
 
@@ -541,7 +1111,7 @@ TEST(ForeignCallTest, SoMayOneThatAwaitsACoWhichWaitsInEnsurePortal) {
   };
   const auto outer = [&]() -> OwnedCoroutine {
     Mark mark{log, "outer"};
-    co_await WithPortalRun(inner);
+    co_await inner();
     log.push_back("not reached");
   };
   const auto body = [&]() -> OwnedCoroutine {

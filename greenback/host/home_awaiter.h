@@ -10,34 +10,49 @@
 #define GREENBACK_HOST_HOME_AWAITER_H_
 
 #include <coroutine>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "greenback/awaitable.h"
+#include "greenback/host/abandonment.h"
+#include "greenback/host/library_awaiter.h"
+#include "greenback/host/parked_start.h"
 #include "greenback/host/portal_access.h"
+#include "greenback/host/step_task.h"
 #include "greenback/host/transfer.h"
 #include "greenback/host/waker.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback::internal {
 
 template <class A>
-class ForeignAwaiter : private ResumesAtHome {
-  using Inner = decltype(GetAwaiter(std::declval<A>()));
+class ForeignAwaiter : private ResumesAtHome, private LateStart {
+  using Inner = decltype(GetAwaiterInTask(std::declval<A>()));
 
  public:
   explicit ForeignAwaiter(A&& awaitable)
-      : inner_(GetAwaiter(std::forward<A>(awaitable))) {}
+      : inner_(GetAwaiterInTask(std::forward<A>(awaitable))) {}
 
   bool await_ready() const noexcept(kReadyIsNoexcept<Inner>) {
     return CallReady<Inner>(const_cast<AwaiterLvalue<Inner>>(inner_));
   }
 
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) {
-    waiter_.emplace().task = ThisThread().current_task;
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) {
+    PortalTask* const task = ThisThread().current_task;
+    waiter_.emplace().task = task;
     waiter_->handle = caller;
     waker_.emplace(*waiter_);
+    if (task == nullptr || PortalAccess::StartsParked(*task)) {
+      bool starts_late = false;
+      if constexpr (requires { caller.promise().root(); }) {
+        starts_late = task != nullptr && caller.promise().root() != nullptr;
+      }
+      return SuspendParked(starts_late);
+    }
     const std::coroutine_handle<> next = Suspend(waker_->handle(), caller);
     if (next == caller) return TransferTo(caller);
     if (waiter_->Park()) return TransferTo(next);
@@ -46,25 +61,39 @@ class ForeignAwaiter : private ResumesAtHome {
   }
 
   decltype(auto) await_resume() {
-    if (waiter_) waiter_->Resumed();
+    using Result = decltype(CallResume<Inner>(inner_));
+    if (waiter_) {
+      waiter_->Resumed();
+      if (error_) [[unlikely]]
+        std::rethrow_exception(error_);
+      if (waker_->is_destroyed()) [[unlikely]] {
+        if (waiter_->task != nullptr) PortalAccess::Abandon(*waiter_->task);
+        if constexpr (std::is_rvalue_reference_v<Result>) {
+          ThrowAbandoned();
+        } else {
+          return AbandonedResult<Result>();
+        }
+      }
+    }
     waker_.reset();
     return CallResume<Inner>(inner_);
   }
 
  private:
   // If the coroutine is destroyed when its wait is over, and before it has
-  // resumed, its host has to forget it.
+  // resumed, or before the wait has started, its host has to forget it.
   struct HomeWaiter : Waiter {
     HomeWaiter() : Waiter(Kind::kCoroutine) {}
     ~HomeWaiter() {
-      if (is_over() && task != nullptr) [[unlikely]]
+      if (task != nullptr && (is_over() || is_late)) [[unlikely]]
         PortalAccess::Withdraw(*this);
     }
+    bool is_late = false;
   };
 
   // Suspends on the awaitable. Returns the coroutine that the awaitable wants
   // to run next, which is `caller` if it has completed already.
-  std::coroutine_handle<> Suspend(std::coroutine_handle<> continuation,
+  std::coroutine_handle<> Suspend(WakerHandle continuation,
                                   std::coroutine_handle<> caller) {
     using Result = decltype(CallSuspend<Inner>(inner_, continuation));
     if constexpr (std::is_void_v<Result>) {
@@ -78,8 +107,51 @@ class ForeignAwaiter : private ResumesAtHome {
     }
   }
 
+  // await_suspend() for a coroutine that the completer continues. Where an
+  // Await() is about to park for the coroutine, the operation starts after
+  // that, so that the completer continues the Await(), too. Not inlined: clang
+  // 19 puts local variables of what it inlines into the frame of the coroutine,
+  // which may be destroyed before this returns.
+  __attribute__((noinline)) std::coroutine_handle<> SuspendParked(
+      bool starts_late) {
+    waiter_->ParkUnshared();
+    if (starts_late) {
+      LateStart::waiter = &*waiter_;
+      LateStart::start = StartLate;
+      waiter_->is_late = StepTask::StartLate(*this);
+      if (waiter_->is_late) return std::noop_coroutine();
+    }
+    const std::coroutine_handle<> caller = waiter_->handle;
+    if (StartNow()) return std::noop_coroutine();
+    return TransferTo(caller);
+  }
+  static bool StartLate(LateStart& late) {
+    ForeignAwaiter& self = static_cast<ForeignAwaiter&>(late);
+    self.waiter_->is_late = false;
+    return self.StartNow();
+  }
+  // Starts the operation. False: the caller continues the coroutine. True: the
+  // completer does, and this object may have been destroyed.
+  bool StartNow() {
+    return StartParked(*waiter_, [this] {
+      const std::coroutine_handle<> caller = waiter_->handle;
+      const WakerHandle waker = waker_->handle();
+      std::coroutine_handle<> next;
+      GREENBACK_TRY { next = Suspend(waker, caller); }
+      GREENBACK_CATCH_ALL {
+        error_ = std::current_exception();
+        return false;
+      }
+      if (next == caller || next == waker) return false;
+      // As part of the start: it may complete the operation.
+      ResumeAndTransfer(next);
+      return true;
+    });
+  }
+
   std::optional<HomeWaiter> waiter_;
   std::optional<WakerLease> waker_;
+  std::exception_ptr error_;  // thrown by the start of the awaitable
   // The last member, so the first to be destroyed: an awaitable must not refer
   // to a waker that has been returned.
   Inner inner_;
@@ -114,17 +186,17 @@ class AwaiterRef {
 // What a greenback coroutine awaits in place of `awaitable`.
 template <class A>
 decltype(auto) ComeHome(A&& awaitable) {
-  using Inner = decltype(GetAwaiter(std::declval<A>()));
+  using Inner = decltype(GetAwaiterInTask(std::declval<A>()));
   if constexpr (!CheckAwaitable<A>()) {
     return NoAwaiter<A>();
   } else if constexpr (!HomeAwaiter<Inner>) {
     return ForeignAwaiter<A>(std::forward<A>(awaitable));
 #if !defined(__clang__)
   } else if constexpr (std::is_reference_v<Inner>) {
-    return AwaiterRef<Inner>(GetAwaiter(std::forward<A>(awaitable)));
+    return AwaiterRef<Inner>(GetAwaiterInTask(std::forward<A>(awaitable)));
 #endif
   } else {
-    return GetAwaiter(std::forward<A>(awaitable));
+    return GetAwaiterInTask(std::forward<A>(awaitable));
   }
 }
 

@@ -126,6 +126,21 @@ Misuse ExplainMisuse(const std::source_location& where,
                        "run this through greenback::WithPortalRunSync()")};
 }
 
+void ReportNoContext(const PortalTask* task, const char* what) {
+  ThrowOrDie(PortalError(
+      PortalError::Reason::kWrongHost,
+      absl::StrCat(
+          "greenback: an awaitable whose ", what,
+          " wants an executor or an environment of its own library is awaited "
+          "in ",
+          task == nullptr
+              ? "no task"
+              : absl::StrCat("task \"", task->name(),
+                             "\", which has none: it is run by ", task->host()),
+          "; await it below WithPortalRunSync() in a coroutine of that "
+          "library, or write a greenback::AwaitableAdapter for it")));
+}
+
 void ReportMisuse(const std::source_location& where,
                   const HostService* service) {
   Misuse misuse = ExplainMisuse(where, service);

@@ -24,6 +24,9 @@ struct PortalAccess {
   static bool Offers(const PortalTask& task, const HostService& service) {
     return (task.services_ & service.bit) != 0;
   }
+  static bool StartsParked(const PortalTask& task) {
+    return (task.services_ & kStartsParked) != 0;
+  }
   static bool IsOpen(const PortalTask& task) {
     return task.portal_ == Portal::kOpen;
   }
@@ -66,6 +69,9 @@ struct PortalAccess {
   }
   static bool AddCancelHook(PortalTask& task, CancelHook& hook) {
     return task.AddCancelHook(hook);
+  }
+  static void RemoveCancelHook(PortalTask& task, CancelHook& hook) noexcept {
+    task.RemoveCancelHook(hook);
   }
   static void OnSelfBestowed(PortalTask& task) { task.OnSelfBestowed(); }
   static FiberWaiter*& Innermost(PortalTask& task) { return task.innermost_; }
@@ -127,6 +133,10 @@ Misuse ExplainMisuse(const std::source_location& where,
 // Throws that as a PortalError; without exceptions, prints its text and aborts.
 [[noreturn]] void ReportMisuse(const std::source_location& where,
                                const HostService* service);
+
+// Throws a PortalError: what an awaitable wants of its library's coroutines, in
+// its function `what`, is not known in `task`, which may be null.
+[[noreturn]] void ReportNoContext(const PortalTask* task, const char* what);
 
 // "file.cc:12 (Function)"
 std::string Describe(const std::source_location& where);

@@ -17,6 +17,10 @@ void PortalTask::Withdraw(internal::Waiter&) noexcept {
   std::abort();
 }
 
+void PortalTask::RemoveCancelHook(internal::CancelHook& hook) noexcept {
+  internal::CancelHooks::Remove(hook);
+}
+
 const char* PortalTask::OverflowAdvice() const noexcept {
   return "call what recurses in greenback::RunOnFiber()";
 }

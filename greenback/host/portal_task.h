@@ -74,10 +74,13 @@ class PortalTask {
   // otherwise.
   virtual absl::Status FinishCheckpoint() = 0;
 
-  // Notifies `hook` when the task is cancelled, until CancelHooks::Remove()
-  // removes it at the end of the wait. Returns false, and adds nothing, if the
-  // task is cancelled already.
+  // Notifies `hook` when the task is cancelled, until it is removed at the end
+  // of the wait. Returns false, and adds nothing, if the task is cancelled
+  // already.
   virtual bool AddCancelHook(internal::CancelHook& hook) = 0;
+  // Does nothing if it was removed already. A host whose tasks are cancelled on
+  // any thread overrides it, to wait for a notification on another thread.
+  virtual void RemoveCancelHook(internal::CancelHook& hook) noexcept;
 
   // The running task has bestowed a portal on itself: the host has to call
   // PromoteBestowed() before the task's next step.
@@ -128,6 +131,10 @@ struct HostService {
   absl::string_view tasks;  // those that offer it, in words: "tasks that ..."
 };
 
+// Among the bits of the services, and none itself: what a task awaits starts
+// when its waiter has parked; see parked_start.h.
+inline constexpr uint8_t kStartsParked = 4;
+
 // The service of a host whose thread has a HostIo; see host_io.h.
 inline constexpr HostService kIoService{
     2, "tasks whose host polls an io_context for them"};
@@ -143,7 +150,8 @@ inline constexpr const HostService* kNeededService = nullptr;
 class CancelHook : public ListItem<CancelHook> {
  public:
   // The task is cancelled, and the hook has been removed: the awaited operation
-  // may be cancelled. Called by CancelHooks, on the thread that runs the task.
+  // may be cancelled. Called on the thread that runs the task; in a coroutine
+  // of another library, on the thread that cancels it.
   virtual void OnCancel() = 0;
 
  protected:

@@ -30,6 +30,12 @@ void CallStep(void* argument) {
   GREENBACK_CATCH_ALL { fiber.error = std::current_exception(); }
 }
 
+// It can do everything but park; ReserveFiber() says why.
+void CallWithoutFiber(StepRunner::Run& run, FiberCall call) {
+  GREENBACK_TRY { call.function(call.argument); }
+  GREENBACK_CATCH_ALL { run.error = std::current_exception(); }
+}
+
 void Main(void* argument) {
   StepFiber& fiber = *static_cast<StepFiber*>(argument);
   while (fiber.call.function != nullptr) {
@@ -89,30 +95,59 @@ void StepRunner::ScheduleFired(Run& run) {
 }
 
 // The step has ended or parked, and this thread has left its task.
-inline __attribute__((always_inline)) void StepRunner::Finish(Run& run) {
+inline __attribute__((always_inline)) std::coroutine_handle<>
+StepRunner::Finish(Run& run) {
   // What OnParked() could not schedule, since the host continues it at once.
   ScheduleFired(run);
-  if (run.after) ResumeAndTransfer(run.after);
-  if (run.error) std::rethrow_exception(std::move(run.error));
+  if (run.error) [[unlikely]] {
+    if (run.after) ResumeAndTransfer(run.after);
+    std::rethrow_exception(std::move(run.error));
+  }
+  return run.after;
+}
+
+// Switches to `from`, and to what else the run has to do then.
+inline __attribute__((always_inline)) void StepRunner::RunUntilOver(
+    Run& run, context::SavedContext* from) {
+  while (from != nullptr) {
+    context::Switch(run.fiber->resumer, *from);
+    from = Next(run);
+    if (from == nullptr && run.late != nullptr) [[unlikely]]
+      from = StartLate(run);
+  }
 }
 
 // The task may be destroyed when its step has ended, or has parked where
 // another thread resumes it. So it is not touched after a switch: what is
 // called then knows a task by a waiter that has fired alone, where the task's
 // frames still wait.
-inline __attribute__((always_inline)) void StepRunner::RunFrom(
-    ThreadState& state, PortalTask& task, StepFiber& fiber,
-    context::SavedContext* from) {
+inline __attribute__((always_inline)) std::coroutine_handle<>
+StepRunner::RunFrom(ThreadState& state, PortalTask& task, StepFiber& fiber,
+                    context::SavedContext* from) {
   Run run;
   run.fiber = &fiber;
   {
     const Scope scope(state, *this, task, run);
-    do {
-      context::Switch(run.fiber->resumer, *from);
-      from = Next(run);
-    } while (from != nullptr);
+    RunUntilOver(run, from);
   }
-  Finish(run);
+  return Finish(run);
+}
+
+// All that the step was doing stands still. An operation that completes here
+// lets the rest of its coroutine follow as a step.
+context::SavedContext* StepRunner::StartLate(Run& run) {
+  while (LateStart* const late = std::exchange(run.late, nullptr)) {
+    const FiberCall rest = {ResumeAddress, late->waiter->handle.address()};
+    if (late->start(*late)) continue;
+    if (HasOrMakesIdle()) {
+      run.fiber = &TakeIdle();
+      run.fiber->call = rest;
+      return &run.fiber->idle;
+    }
+    run.fiber = nullptr;
+    CallWithoutFiber(run, rest);
+  }
+  return nullptr;
 }
 
 // `run.fiber` has parked, or ended a step. Returns what else there is to
@@ -153,37 +188,36 @@ context::SavedContext* StepRunner::OnParked(Run& run) {
   return &waiter.context;  // it has fired before it was parked
 }
 
-void StepRunner::Begin(ThreadState& state, PortalTask& task, FiberCall call) {
+std::coroutine_handle<> StepRunner::Begin(ThreadState& state, PortalTask& task,
+                                          FiberCall call) {
   if (!HasOrMakesIdle()) [[unlikely]] {
-    // It can do everything but park; ReserveFiber() says why.
     Run run;
     {
       const Scope scope(state, *this, task, run);
-      GREENBACK_TRY { call.function(call.argument); }
-      GREENBACK_CATCH_ALL { run.error = std::current_exception(); }
+      CallWithoutFiber(run, call);
+      RunUntilOver(run, StartLate(run));
     }
-    Finish(run);
-    return;
+    return Finish(run);
   }
   StepFiber& fiber = TakeIdle();
   fiber.call = call;
-  RunFrom(state, task, fiber, &fiber.idle);
+  return RunFrom(state, task, fiber, &fiber.idle);
 }
 
-bool StepRunner::BeginOn(ThreadState& state, FiberWaiter& waiter,
-                         FiberCall call) {
-  if (!waiter.Borrow()) return false;
+std::coroutine_handle<> StepRunner::BeginOn(ThreadState& state,
+                                            FiberWaiter& waiter,
+                                            FiberCall call) {
   StepFiber& fiber = *static_cast<StepFiber*>(waiter.host_fiber);
   fiber.call = call;
   waiter.nested.function = CallStep;
   waiter.nested.argument = &fiber;
-  Resume(state, waiter);
-  return true;
+  return Resume(state, waiter);
 }
 
-void StepRunner::Resume(ThreadState& state, FiberWaiter& waiter) {
-  RunFrom(state, *waiter.task, *static_cast<StepFiber*>(waiter.host_fiber),
-          &waiter.context);
+std::coroutine_handle<> StepRunner::Resume(ThreadState& state,
+                                           FiberWaiter& waiter) {
+  return RunFrom(state, *waiter.task,
+                 *static_cast<StepFiber*>(waiter.host_fiber), &waiter.context);
 }
 
 absl::Status StepRunner::MakeIdle() {

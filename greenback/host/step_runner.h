@@ -16,6 +16,7 @@
 #include "greenback/context/switch.h"
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
+#include "greenback/host/step_task.h"
 #include "greenback/host/thread_state.h"
 #include "greenback/host/waiter.h"
 
@@ -42,6 +43,7 @@ class StepRunner {
   struct Run {
     StepFiber* fiber = nullptr;  // null: there was no stack for one
     Waiter* fired = nullptr;     // continues when the step has ended or parked
+    LateStart* late = nullptr;   // starts when the step has ended or parked
     std::coroutine_handle<> after;  // resumed once the step has ended
     std::exception_ptr error;       // of a step that has ended
     // The task and the step that ran here when it began, and stand still.
@@ -61,13 +63,18 @@ class StepRunner {
   // The innermost step on this thread; there is one.
   Run& run() { return *run_; }
 
+  // Each of these returns what is to be resumed because the step has ended;
+  // null: nothing.
+  //
   // Calls `call` as a step of `task`, on a fiber.
-  void Begin(ThreadState& state, PortalTask& task, FiberCall call);
-  // Calls `call` as a step of `task` on the stack of `waiter`, which is in the
-  // task. False: `waiter` is not parked, and nothing was called.
-  bool BeginOn(ThreadState& state, FiberWaiter& waiter, FiberCall call);
+  std::coroutine_handle<> Begin(ThreadState& state, PortalTask& task,
+                                FiberCall call);
+  // Calls `call` as a step of the task of `waiter`, on the stack of that, which
+  // the caller has borrowed.
+  std::coroutine_handle<> BeginOn(ThreadState& state, FiberWaiter& waiter,
+                                  FiberCall call);
   // Continues the step in which `waiter` has parked.
-  void Resume(ThreadState& state, FiberWaiter& waiter);
+  std::coroutine_handle<> Resume(ThreadState& state, FiberWaiter& waiter);
 
   // Makes sure that the next step will find a fiber, for as long as the thread
   // keeps any.
@@ -89,12 +96,15 @@ class StepRunner {
 
   static StepRunner& Make(ThreadState& state);
 
-  void RunFrom(ThreadState& state, PortalTask& task, StepFiber& fiber,
-               context::SavedContext* from);
+  std::coroutine_handle<> RunFrom(ThreadState& state, PortalTask& task,
+                                  StepFiber& fiber,
+                                  context::SavedContext* from);
+  void RunUntilOver(Run& run, context::SavedContext* from);
   context::SavedContext* Next(Run& run);
   static context::SavedContext* OnParked(Run& run);
+  context::SavedContext* StartLate(Run& run);
   static void ScheduleFired(Run& run);
-  static void Finish(Run& run);
+  static std::coroutine_handle<> Finish(Run& run);
 
   bool has_idle() const { return idle_ != nullptr; }
   StepFiber& TakeIdle() {

@@ -18,33 +18,43 @@ void StepTask::Promote() {
   PromoteBestowed();
 }
 
-void StepTask::Step(FiberCall call, FiberWaiter* waiter) {
+std::coroutine_handle<> StepTask::RunStep(FiberCall call, FiberWaiter* waiter) {
   ThreadState& state = ThisThread();
   if (state.current_task == this) [[unlikely]] {
     call.function(call.argument);
-    return;
+    return nullptr;
   }
   Promote();
   StepRunner& runner = StepRunner::Of(state);
-  if (waiter != nullptr && runner.BeginOn(state, *waiter, call)) return;
-  runner.Begin(state, *this, call);
+  if (waiter != nullptr && waiter->Borrow()) {
+    return runner.BeginOn(state, *waiter, call);
+  }
+  return runner.Begin(state, *this, call);
 }
 
 void StepTask::Continue(Waiter& waiter) {
   ThreadState& state = ThisThread();
+  std::coroutine_handle<> after;
   if (waiter.kind() == Waiter::Kind::kCoroutine) {
     // On a fiber of its own, also where a step of the task has just parked.
     Promote();
-    StepRunner::Of(state).Begin(state, *this,
-                                {ResumeAddress, waiter.handle.address()});
-    return;
-  }
-  if (state.current_task == this) [[unlikely]] {
+    after = StepRunner::Of(state).Begin(
+        state, *this, {ResumeAddress, waiter.handle.address()});
+  } else if (state.current_task == this) [[unlikely]] {
     ContinueAfterStep(waiter);
-    return;
+  } else {
+    Promote();
+    after =
+        StepRunner::Of(state).Resume(state, static_cast<FiberWaiter&>(waiter));
   }
-  Promote();
-  StepRunner::Of(state).Resume(state, static_cast<FiberWaiter&>(waiter));
+  if (after) ResumeAndTransfer(after);
+}
+
+bool StepTask::StartLate(LateStart& late) noexcept {
+  LateStart*& pending = StepRunner::RunningOn(ThisThread())->late;
+  if (pending != nullptr) return false;
+  pending = &late;
+  return true;
 }
 
 bool StepTask::IsInStep() noexcept {
@@ -123,6 +133,11 @@ void StepTask::Withdraw(Waiter& waiter) noexcept {
     Waiter*& fired = state.steps->run().fired;
     if (fired == &waiter) {
       fired = nullptr;
+      return;
+    }
+    LateStart*& late = state.steps->run().late;
+    if (late != nullptr && late->waiter == &waiter) {
+      late = nullptr;
       return;
     }
   }

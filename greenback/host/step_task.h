@@ -23,6 +23,7 @@
 #define GREENBACK_HOST_STEP_TASK_H_
 
 #include <coroutine>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -30,8 +31,19 @@
 #include "absl/status/status.h"
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
+#include "greenback/host/transfer.h"
 
 namespace greenback::internal {
+
+// A wait that starts when a step has ended or parked; see
+// StepTask::StartLate(). Lives in the awaiter of the coroutine that waits.
+struct LateStart {
+  Waiter* waiter = nullptr;
+  // Starts the operation of `waiter`, which is parked, and returns true; or
+  // returns false, and the rest of the coroutine follows as a step. The
+  // coroutine may be continued and destroyed before this returns true.
+  bool (*start)(LateStart& late) = nullptr;
+};
 
 class StepTask : public PortalTask {
  public:
@@ -41,9 +53,8 @@ class StepTask : public PortalTask {
   // parked.
   template <class Fn>
   void Step(Fn&& fn, FiberWaiter* waiter = nullptr) {
-    Step({Call<Fn>,
-          const_cast<void*>(static_cast<const void*>(std::addressof(fn)))},
-         waiter);
+    const std::coroutine_handle<> after = RunStep(ToCall<Fn>(fn), waiter);
+    if (after) ResumeAndTransfer(after);
   }
 
   // Continues the step in which `waiter`, which has fired, has parked. Returns
@@ -64,6 +75,10 @@ class StepTask : public PortalTask {
   // Whether a step of the task is parked; while no step of it runs.
   bool is_parked() { return PortalAccess::Innermost(*this) != nullptr; }
 
+  // In a step of a StepTask: `late` starts once the step has ended or parked,
+  // in no task. False: another one does already.
+  static bool StartLate(LateStart& late) noexcept;
+
   // Whether this is the stack of `waiter`, an Await() in a StepTask. Then
   // waiter.start and waiter.nested may be set.
   static bool IsOnStackOf(const FiberWaiter& waiter) noexcept;
@@ -72,7 +87,8 @@ class StepTask : public PortalTask {
   static bool IsOnThisStack(const void* address) noexcept;
 
  protected:
-  explicit StepTask(const char* host) : PortalTask(host) {}
+  explicit StepTask(const char* host, uint8_t services = 0)
+      : PortalTask(host, services) {}
   ~StepTask() override = default;
 
   // Calls Continue(waiter) where the task's steps may run: now if that is here,
@@ -88,6 +104,13 @@ class StepTask : public PortalTask {
 
   // Whether this thread is in a step, of whatever StepTask.
   static bool IsInStep() noexcept;
+
+  // Step(), but returns what is to be resumed because the step has ended; null:
+  // nothing. The task may have been destroyed if there is nothing.
+  template <class Fn>
+  std::coroutine_handle<> BeginStep(Fn&& fn) {
+    return RunStep(ToCall<Fn>(fn), nullptr);
+  }
 
   // In a step of this task: `handle` is resumed when the step has ended and its
   // fiber is recycled, on the stack where the step was begun or continued. The
@@ -105,7 +128,13 @@ class StepTask : public PortalTask {
     std::move(fn)();
   }
 
-  void Step(FiberCall call, FiberWaiter* waiter);
+  template <class Fn>
+  static FiberCall ToCall(std::remove_reference_t<Fn>& fn) {
+    return {Call<Fn>,
+            const_cast<void*>(static_cast<const void*>(std::addressof(fn)))};
+  }
+
+  std::coroutine_handle<> RunStep(FiberCall call, FiberWaiter* waiter);
   // In a step of this task: `waiter`, whose wait is over, continues when the
   // step ends or parks.
   void ContinueAfterStep(Waiter& waiter) noexcept;

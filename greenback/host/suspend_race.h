@@ -19,7 +19,6 @@
 //     Restart(initial)   initial     initial     -           initial     -
 //   the completer
 //     Complete()         kCompleted  kCompleted  kCompleted  -      kCompleted
-//     CompleteIfFirst()  kCompleted  false       -           -           -
 //     CompleteInline()   kCompleted  -           -           -           -
 //     CompleteUnshared() kCompleted  kCompleted  -           -           -
 //   the host, for the waiter
@@ -111,19 +110,6 @@ class BasicSuspendRace {
         Shared().exchange(State::kCompleted, std::memory_order_acq_rel);
     assert(found != State::kCompleted);
     return found;
-  }
-
-  // Complete(), for a waiter that never leaves, where nobody asks for the state
-  // afterwards: a suspended waiter costs a load alone. True: the waiter will
-  // continue without suspending. False: it is suspended, and the caller resumes
-  // it.
-  bool CompleteIfFirst() {
-    State found = state();
-    if (found == State::kStarting && Advance(found, State::kCompleted)) {
-      return true;
-    }
-    assert(found == State::kSuspended);
-    return false;
   }
 
   // Complete(), for an operation that completes while it starts, on the

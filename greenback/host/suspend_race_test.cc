@@ -197,10 +197,6 @@ void Complete(Wait& wait) {
   }
 }
 
-void CompleteIfFirst(Wait& wait) {
-  if (!wait.race.CompleteIfFirst()) ++wait.resumed;
-}
-
 TEST(SuspendRaceTest, SuspendAgainstComplete) {
   const Ends ends = TryAllOrders(Suspend, Complete);
   // Suspend() loads and exchanges, Complete() exchanges: before both, between
@@ -210,26 +206,11 @@ TEST(SuspendRaceTest, SuspendAgainstComplete) {
   EXPECT_EQ(ends.resumed, 1);
 }
 
-TEST(SuspendRaceTest, SuspendAgainstCompleteIfFirst) {
-  const Ends ends = TryAllOrders(Suspend, CompleteIfFirst);
-  // Each loads and exchanges, and only loads after the other has ended.
-  EXPECT_EQ(ends.orders, 6);
-  EXPECT_EQ(ends.continued, 3);
-  EXPECT_EQ(ends.resumed, 3);
-}
-
 TEST(SuspendRaceTest, AskAndSuspendAgainstComplete) {
   const Ends ends = TryAllOrders(AskAndSuspend, Complete);
   EXPECT_EQ(ends.orders, 4);
   EXPECT_EQ(ends.continued, 3);
   EXPECT_EQ(ends.resumed, 1);
-}
-
-TEST(SuspendRaceTest, AskAndSuspendAgainstCompleteIfFirst) {
-  const Ends ends = TryAllOrders(AskAndSuspend, CompleteIfFirst);
-  EXPECT_EQ(ends.orders, 10);
-  EXPECT_GT(ends.continued, 0);
-  EXPECT_GT(ends.resumed, 0);
 }
 
 TEST(SuspendRaceTest, SuspendAndLeaveAgainstComplete) {
@@ -260,12 +241,12 @@ TEST(SuspendRaceTest, LeaveAfterSuspendingAgainstComplete) {
 }
 
 TEST(SuspendRaceTest, RestartAfterSuspending) {
-  const Ends ends = TryAllOrders(Suspend, CompleteIfFirst, [](Wait& wait) {
+  const Ends ends = TryAllOrders(Suspend, Complete, [](Wait& wait) {
     EXPECT_TRUE(wait.race.Suspend());
-    EXPECT_FALSE(wait.race.CompleteIfFirst());
+    EXPECT_EQ(wait.race.Complete(), State::kSuspended);
     wait.race.Restart();
   });
-  EXPECT_EQ(ends.orders, 6);
+  EXPECT_EQ(ends.orders, 3);
 }
 
 TEST(SuspendRaceTest, RestartAfterCompleting) {
@@ -357,13 +338,10 @@ TEST(SuspendRaceDeathTest, NoTransitionThatIsNotInTheTable) {
       {S::kLeft, [](SuspendRace& race) { race.Restart(); }},
       {S::kAbandoned, [](SuspendRace& race) { race.Restart(); }},
       {S::kCompleted, [](SuspendRace& race) { race.Complete(); }},
-      {S::kLeft, [](SuspendRace& race) { race.CompleteIfFirst(); }},
-      {S::kCompleted, [](SuspendRace& race) { race.CompleteIfFirst(); }},
       {S::kSuspended, [](SuspendRace& race) { race.CompleteInline(); }},
       {S::kLeft, [](SuspendRace& race) { race.CompleteInline(); }},
       {S::kCompleted, [](SuspendRace& race) { race.CompleteInline(); }},
       {S::kAbandoned, [](SuspendRace& race) { race.CompleteInline(); }},
-      {S::kAbandoned, [](SuspendRace& race) { race.CompleteIfFirst(); }},
       {S::kLeft, [](SuspendRace& race) { race.CompleteUnshared(); }},
       {S::kCompleted, [](SuspendRace& race) { race.CompleteUnshared(); }},
       {S::kAbandoned, [](SuspendRace& race) { race.CompleteUnshared(); }},
@@ -409,7 +387,6 @@ TEST(SuspendRaceTest, SecondSideSeesWhatTheFirstHasWritten) {
   RunFreely(suspend, [](SuspendRace& race) {
     return race.Complete() == State::kSuspended;
   });
-  RunFreely(suspend, [](SuspendRace& race) { return !race.CompleteIfFirst(); });
   RunFreely([](SuspendRace& race) { return !race.Leave(); },
             [](SuspendRace& race) { return race.Complete() == State::kLeft; });
 }

@@ -11,6 +11,7 @@ class PortalTask;
 namespace internal {
 
 class HostIo;
+class StartMark;
 class StepRunner;
 
 struct ThreadState {
@@ -22,7 +23,8 @@ struct ThreadState {
   // Whether there is something to do when the present step has returned to the
   // top level of the host's loop.
   bool attention = false;
-  HostIo* io = nullptr;  // of the host with the loop, if it has one
+  HostIo* io = nullptr;           // of the host with the loop, if it has one
+  StartMark* starting = nullptr;  // the innermost one on this stack
 };
 
 // Never inlined, because compilers keep the address of a thread-local in a

@@ -46,6 +46,10 @@ class Waiter : public Posted {
   // Of the coroutine; of a fiber, the waker that resumes it, if there is one.
   std::coroutine_handle<> handle;
 
+  // The id of the StartMark of its operation; 0: it was not parked before the
+  // start. See parked_start.h.
+  uintptr_t start_mark = 0;
+
   Kind kind() const { return kind_; }
 
   // False: it has fired already, and the caller continues at once.

@@ -2,54 +2,54 @@
 
 #include <coroutine>
 #include <cstddef>
-#include <exception>
+#include <memory>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
+#include "greenback/host/parked_start.h"
 #include "greenback/host/portal_access.h"
+#include "greenback/host/portal_task.h"
 #include "greenback/host/transfer.h"
 
 namespace greenback::internal {
 namespace {
 
-struct Waker {
-  struct promise_type {
-    Waiter* waiter = nullptr;
-    std::coroutine_handle<promise_type> next;  // in the list of idle wakers
+// Ends the wait of `waiter`, and lets it resume.
+void EndWait(Waiter& waiter) noexcept {
+  if (waiter.task != nullptr) {
+    PortalAccess::Wake(waiter);
+  } else if (waiter.Fire() && !StartMark::Completes(waiter.start_mark)) {
+    ResumeAndTransfer(waiter.handle);  // a coroutine in no task
+  }
+}
 
-    Waker get_return_object() {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
-    std::suspend_always initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-
-  std::coroutine_handle<promise_type> handle;
-};
+}  // namespace
 
 struct Fire {
-  bool await_ready() noexcept { return false; }
-  void await_suspend(
-      std::coroutine_handle<Waker::promise_type> waker) noexcept {
-    // The promise is not read after this: before Wake() returns, another thread
-    // may be waiting again, with this very handle.
-    Waiter& waiter = *waker.promise().waiter;
-    if (waiter.task != nullptr) {
-      PortalAccess::Wake(waiter);
-    } else if (waiter.Fire()) {
-      ResumeAndTransfer(waiter.handle);  // a coroutine in no task
-    }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(WakerHandle waker) const noexcept {
+    // The promise is not read after this: before EndWait() returns, another
+    // thread may be waiting again, with this very handle.
+    EndWait(*waker.promise().waiter_);
   }
-  void await_resume() noexcept {}
+  void await_resume() const noexcept {}
+};
+
+namespace {
+
+struct Waker {
+  using promise_type = WakerPromise;
+  // A coroutine's return object. NOLINTNEXTLINE(google-explicit-constructor)
+  Waker(WakerHandle made) : handle(made) {}
+  WakerHandle handle;
 };
 
 Waker MakeWaker() {
-  for (;;) co_await Fire{};
+  for (;;) co_await Fire();
 }
 
-using WakerHandle = std::coroutine_handle<Waker::promise_type>;
+}  // namespace
 
 // The number of idle wakers that a thread keeps. One that parks deep and often
 // has many; more than this are not worth keeping.
@@ -59,11 +59,15 @@ constexpr size_t kMostKept = 256;
 // the main thread are destroyed: a static object may own the last frames that
 // hold a waker. No wakers are kept by then.
 struct WakerCache {
+  static WakerHandle& Next(WakerHandle waker) { return waker.promise().next_; }
+
   WakerHandle idle;
   size_t idle_count = 0;
   size_t most_kept = 0;  // kMostKept while there is a WakerCacheOwner
 };
 static_assert(std::is_trivially_destructible_v<WakerCache>);
+
+namespace {
 
 // Not inlined: see ThisThread().
 __attribute__((noinline)) WakerCache& Cache() {
@@ -82,7 +86,7 @@ class WakerCacheOwner {
   ~WakerCacheOwner() {
     cache_.most_kept = 0;
     while (cache_.idle) {
-      std::exchange(cache_.idle, cache_.idle.promise().next).destroy();
+      std::exchange(cache_.idle, WakerCache::Next(cache_.idle)).destroy();
     }
   }
 
@@ -98,22 +102,65 @@ __attribute__((noinline)) void MakeCacheOwner(WakerCache& cache) {
 
 }  // namespace
 
+// Passes on the cancellation of a task.
+class StopOnCancel final : private CancelHook {
+ public:
+  explicit StopOnCancel(PortalTask* task) : task_(task) {
+    if (task_ != nullptr && !PortalAccess::AddCancelHook(*task_, *this)) {
+      stop_.request_stop();
+    }
+  }
+  StopOnCancel(const StopOnCancel&) = delete;
+  StopOnCancel& operator=(const StopOnCancel&) = delete;
+  ~StopOnCancel() {
+    if (task_ != nullptr) PortalAccess::RemoveCancelHook(*task_, *this);
+  }
+
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  // A copy, because the wait may end, and this be destroyed, meanwhile.
+  void OnCancel() override { std::stop_source(stop_).request_stop(); }
+
+  PortalTask* const task_;
+  std::stop_source stop_;
+};
+
+WakerPromise::WakerPromise() = default;
+
+std::stop_token WakerPromise::get_stop_token() {
+  if (stop_ == nullptr) stop_ = std::make_unique<StopOnCancel>(task());
+  return stop_->token();
+}
+
+WakerPromise::~WakerPromise() {
+  if (lease_ == nullptr) return;
+  lease_->handle_ = nullptr;
+  EndWait(*waiter_);
+}
+
 WakerLease::WakerLease(Waiter& waiter) {
   WakerCache& cache = Cache();
   WakerHandle waker = cache.idle;
   if (waker) [[likely]] {
-    cache.idle = waker.promise().next;
+    cache.idle = waker.promise().next_;
     --cache.idle_count;
   } else {
     waker = MakeWaker().handle;
   }
-  waker.promise().waiter = &waiter;
+  waker.promise().waiter_ = &waiter;
+  waker.promise().lease_ = this;
   handle_ = waker;
   if (waiter.kind() == Waiter::Kind::kFiber) waiter.handle = waker;
 }
 
 WakerLease::~WakerLease() {
-  const WakerHandle waker = WakerHandle::from_address(handle_.address());
+  const WakerHandle waker = handle_;
+  if (waker == nullptr) [[unlikely]]
+    return;
+  waker.promise().lease_ = nullptr;
+  if (waker.promise().stop_ != nullptr) [[unlikely]]
+    waker.promise().stop_ = nullptr;
   WakerCache& cache = Cache();
   if (cache.idle_count >= cache.most_kept) [[unlikely]] {
     MakeCacheOwner(cache);
@@ -122,7 +169,7 @@ WakerLease::~WakerLease() {
       return;
     }
   }
-  waker.promise().next = std::exchange(cache.idle, waker);
+  waker.promise().next_ = std::exchange(cache.idle, waker);
   ++cache.idle_count;
 }
 

@@ -4,6 +4,7 @@
 #define GREENBACK_INTERNAL_AWAIT_IMPL_H_
 
 #include <coroutine>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <source_location>
@@ -14,11 +15,15 @@
 #include "absl/status/statusor.h"
 #include "greenback/abandoned.h"
 #include "greenback/awaitable.h"
+#include "greenback/host/abandonment.h"
+#include "greenback/host/library_awaiter.h"
+#include "greenback/host/parked_start.h"
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/transfer.h"
 #include "greenback/host/waker.h"
 #include "greenback/internal/carries_status.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback::internal {
 
@@ -42,27 +47,6 @@ inline __attribute__((always_inline)) void LetEscape(T& object) {
 // Throws StackExhausted, or prints its text and aborts.
 [[noreturn]] void ReportStackExhausted(const absl::Status& status);
 
-// Throws Abandoned; without exceptions, prints a message and aborts.
-[[noreturn]] void ThrowAbandoned();
-// False while another exception is unwinding, and without exceptions.
-bool MayThrowAbandoned() noexcept;
-// How Await() ends in an abandoned task: it throws Abandoned if it may, and
-// otherwise returns an `R` that says so, or void. Where neither is possible, it
-// calls ThrowAbandoned() all the same, which ends the program.
-template <class R>
-R AbandonedResult() {
-  if constexpr (std::is_void_v<R>) {
-#if defined(__cpp_exceptions)
-    if (!MayThrowAbandoned()) return;
-#endif
-  } else if constexpr (kCarriesStatus<R>) {
-    if (!MayThrowAbandoned()) return AbandonedStatus();
-  } else if constexpr (HasAbandonedValue<R>) {
-    if (!MayThrowAbandoned()) return AbandonedValue<R>::Make();
-  }
-  ThrowAbandoned();
-}
-
 // Makes the calls for which the stack of `waiter` was resumed, until the wait
 // is over.
 void CallUntilOver(FiberWaiter& waiter);
@@ -74,6 +58,66 @@ GREENBACK_AWAIT_INLINE void ParkUnlessOver(FiberWaiter& waiter) {
   }
 }
 
+// The start of an awaiter whose Await() parks first; see parked_start.h.
+template <class A>
+class AwaiterStart {
+ public:
+  AwaiterStart(AwaiterLvalue<A> awaiter, WakerHandle waker)
+      : awaiter_(awaiter), waker_(waker) {}
+
+  // For FiberWaiter::start.
+  static bool Call(void* argument, FiberWaiter& waiter) {
+    return StartParked(waiter, [argument] {
+      return static_cast<AwaiterStart*>(argument)->Start();
+    });
+  }
+
+  // What await_suspend() has thrown; null: nothing.
+  const std::exception_ptr& error() const { return error_; }
+
+ private:
+  // This object may be destroyed as soon as await_suspend() has begun.
+  bool Start() {
+    using Suspend = decltype(CallSuspend<A>(awaiter_, waker_));
+    std::coroutine_handle<> next = std::noop_coroutine();
+    const WakerHandle waker = waker_;
+    GREENBACK_TRY {
+      if constexpr (std::is_void_v<Suspend>) {
+        CallSuspend<A>(awaiter_, waker);
+      } else if constexpr (std::is_same_v<Suspend, bool>) {
+        return CallSuspend<A>(awaiter_, waker);
+      } else {
+        next = CallSuspend<A>(awaiter_, waker);
+      }
+    }
+    GREENBACK_CATCH_ALL {
+      error_ = std::current_exception();
+      return false;
+    }
+    if (next == waker) return false;
+    ResumeAndTransfer(next);
+    return true;
+  }
+
+  AwaiterLvalue<A> awaiter_;
+  const WakerHandle waker_;
+  std::exception_ptr error_;
+};
+
+// Parks, has the host start the awaiter then, and returns when the wait is
+// over.
+template <class A>
+__attribute__((noinline)) void ParkAndStart(AwaiterLvalue<A> awaiter,
+                                            WakerHandle waker,
+                                            FiberWaiter& waiter) {
+  AwaiterStart<A> start(awaiter, waker);
+  waiter.start = AwaiterStart<A>::Call;
+  waiter.start_argument = &start;
+  ParkUnlessOver(waiter);
+  if (start.error()) [[unlikely]]
+    std::rethrow_exception(start.error());
+}
+
 // Suspends on `awaiter`, and returns when the wait is over.
 template <class A>
 GREENBACK_AWAIT_INLINE void SuspendUntilOver(AwaiterLvalue<A> awaiter,
@@ -82,17 +126,28 @@ GREENBACK_AWAIT_INLINE void SuspendUntilOver(AwaiterLvalue<A> awaiter,
     if (awaiter.await_park(waiter)) ParkUnlessOver(waiter);
   } else {
     WakerLease waker(waiter);
-    using Suspend = decltype(CallSuspend<A>(awaiter, waker.handle()));
-    if constexpr (std::is_void_v<Suspend>) {
-      CallSuspend<A>(awaiter, waker.handle());
-    } else if constexpr (std::is_same_v<Suspend, bool>) {
-      if (!CallSuspend<A>(awaiter, waker.handle())) return;
+    if (!HomeAwaiter<A> && PortalAccess::StartsParked(*waiter.task))
+        [[unlikely]] {
+      ParkAndStart<A>(awaiter, waker.handle(), waiter);
     } else {
-      // The result is a coroutine to run next. It runs here, on the stack of
-      // the waiting frames, until it suspends or ends.
-      ResumeAndTransfer(CallSuspend<A>(awaiter, waker.handle()));
+      using Suspend = decltype(CallSuspend<A>(awaiter, waker.handle()));
+      if constexpr (std::is_void_v<Suspend>) {
+        CallSuspend<A>(awaiter, waker.handle());
+      } else if constexpr (std::is_same_v<Suspend, bool>) {
+        if (!CallSuspend<A>(awaiter, waker.handle())) return;
+      } else {
+        // The result is a coroutine to run next. It runs here, on the stack of
+        // the waiting frames, until it suspends or ends.
+        ResumeAndTransfer(CallSuspend<A>(awaiter, waker.handle()));
+      }
+      ParkUnlessOver(waiter);
     }
-    ParkUnlessOver(waiter);
+    bool is_abandoned = waker.is_destroyed();
+    if constexpr (requires { awaiter.GreenbackIsDropped(); }) {
+      is_abandoned = is_abandoned || awaiter.GreenbackIsDropped();
+    }
+    if (is_abandoned) [[unlikely]]
+      AbandonTaskOf(waiter);
   }
 }
 
@@ -171,13 +226,13 @@ template <class Reports, class T>
 GREENBACK_AWAIT_INLINE typename Reports::Result AwaitAndReport(
     T&& awaitable, const std::source_location& where) {
   LetEscape(awaitable);
-  using A = decltype(GetAwaiter(std::declval<T>()));
+  using A = decltype(GetAwaiterInTask(std::declval<T>()));
   PortalTask* const task = TaskToAwait<kServiceToAwait<T>>();
   if (task == nullptr) [[unlikely]] {
     if (IsAbandoned()) return Reports::Abandoned();
     return Reports::Misused(where);
   }
-  auto&& awaiter = GetAwaiter(std::forward<T>(awaitable));
+  auto&& awaiter = GetAwaiterInTask(std::forward<T>(awaitable));
   LetEscape(awaiter);
   if (!CallReady<A>(awaiter)) {
     FiberWaiter waiter(*task);

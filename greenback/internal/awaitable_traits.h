@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -111,10 +112,28 @@ template <class T>
 concept WantsExecutor = requires(std::remove_reference_t<T>& awaiter) {
   awaiter.await_set_executor(AnyPointer());
 };
+// An awaiter of Boost.Capy's kind, whose await_suspend() takes the environment
+// of the coroutine as a second argument.
+template <class T>
+concept WantsEnvironment = requires(std::remove_reference_t<T>& awaiter,
+                                    std::coroutine_handle<> waker) {
+  { awaiter.await_suspend(waker, AnyPointer()) } -> SuspendResult;
+};
+// An awaiter that is cancelled by a function of its own, as corral's are.
+template <class T>
+concept CancelsByAwaiter = requires(std::remove_reference_t<T>& awaiter,
+                                    std::coroutine_handle<> waker) {
+  static_cast<bool>(awaiter.await_cancel(waker));
+};
+// Such an awaiter is awaited through a LibraryAwaiter, which does the same to
+// it as the coroutines of its library do.
+template <class T>
+concept WantsMore =
+    WantsExecutor<T> || WantsEnvironment<T> || CancelsByAwaiter<T>;
 
 template <class T>
-concept Awaiter = ReadyReturnsBool<T> && SuspendReturnsSuspendResult<T> &&
-                  HasResume<ForResume<T>> && !WantsExecutor<T>;
+concept Awaiter = ReadyReturnsBool<T> && HasResume<ForResume<T>> &&
+                  (SuspendReturnsSuspendResult<T> || WantsEnvironment<T>);
 
 template <class T>
 class AdaptedAwaiter;
@@ -135,6 +154,24 @@ decltype(auto) GetAwaiter(T&& awaitable) {
 }
 
 namespace internal {
+
+template <class T>
+class LibraryAwaiter;  // ../host/library_awaiter.h
+
+// GetAwaiter() for an await that takes place in a task of greenback's. Differs
+// for those of greenback's own awaiters that make a task of their own
+// elsewhere, and for awaiters that want more than a handle. May refer to
+// `awaitable`.
+template <class T>
+decltype(auto) GetAwaiterInTask(T&& awaitable) {
+  if constexpr (requires { std::forward<T>(awaitable).GreenbackInTask(); }) {
+    return std::forward<T>(awaitable).GreenbackInTask();
+  } else if constexpr (WantsMore<decltype(GetAwaiter(std::declval<T>()))>) {
+    return LibraryAwaiter<T>(std::forward<T>(awaitable));
+  } else {
+    return GetAwaiter(std::forward<T>(awaitable));
+  }
+}
 
 template <class T>
 using AdapterMakes = decltype(AwaitableAdapter<std::remove_cvref_t<T>>::Adapt(
@@ -245,6 +282,14 @@ inline constexpr bool kIsForRvalues = false;
 template <class T>
 inline constexpr bool kIsForRvalues<T&> = !Awaitable<T&> && Awaitable<T>;
 
+// Whether T is a type of Boost.Asio's, found by its name, as nothing here
+// includes Boost.Asio.
+template <class T>
+constexpr bool IsOfAsio() {
+  return std::string_view(__PRETTY_FUNCTION__).find("T = boost::asio::") !=
+         std::string_view::npos;
+}
+
 #define GREENBACK_NOT_AWAITABLE                                             \
   "this type is not awaitable: it is no awaiter, and has neither operator " \
   "co_await nor a greenback::AwaitableAdapter"
@@ -277,14 +322,14 @@ constexpr bool CheckAwaitable() {
     } else if constexpr (HasAdapter<T>) {
       static_assert(Awaiter<A>,
                     "AwaitableAdapter<T>::Adapt() must return an awaitable");
+    } else if constexpr (!HasReadyAndResume<A> && IsOfAsio<T>()) {
+      static_assert(!IsOfAsio<T>(),
+                    "operations of Boost.Asio are awaitable with #include "
+                    "\"greenback/asio/operation.h\" (and the completion token "
+                    "boost::asio::deferred), its coroutines with #include "
+                    "\"greenback/asio/awaitable.h\"");
     } else if constexpr (!HasReadyAndResume<A>) {
       static_assert(kIsAwaitable<T>, GREENBACK_NOT_AWAITABLE);
-    } else if constexpr (WantsExecutor<A>) {
-      static_assert(!WantsExecutor<A>,
-                    "an awaiter with an await_set_executor() is for coroutines "
-                    "of its own library, which set its executor: await it in "
-                    "one of those, or write a greenback::AwaitableAdapter for "
-                    "its awaitable");
     } else if constexpr (!ReadyReturnsBool<A>) {
       static_assert(ReadyReturnsBool<A>,
                     "an awaiter's await_ready() must return bool, or what "

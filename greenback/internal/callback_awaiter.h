@@ -3,8 +3,10 @@
 #ifndef GREENBACK_INTERNAL_CALLBACK_AWAITER_H_
 #define GREENBACK_INTERNAL_CALLBACK_AWAITER_H_
 
+#include <atomic>
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <functional>
 #include <source_location>
 #include <type_traits>
@@ -15,6 +17,7 @@
 #include "greenback/awaitable.h"
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
+#include "greenback/host/waker.h"
 #include "greenback/internal/callback_state.h"
 #include "greenback/internal/carries_status.h"
 #include "greenback/no_await_scope.h"
@@ -46,7 +49,7 @@ class CallbackAwaiter final : private CancelHook {
   explicit CallbackAwaiter(CallbackParts<Start, Cancel>&& parts)
       : parts_(std::move(parts)) {}
   ~CallbackAwaiter() {
-    CancelHooks::Remove(*this);
+    RemoveHook();
     if (state_ != nullptr) state_->Leave();
   }
 
@@ -57,25 +60,25 @@ class CallbackAwaiter final : private CancelHook {
     if (state_ != nullptr) [[unlikely]]
       ReportCallbackAwaitedTwice(parts_.where);
     bool cancelled = false;
-    // A handle of no particular type is a waker. Only then does the wait end on
-    // the task's thread, where the hook may be removed. The hook is added
-    // before `start` is called: once the operation has begun, it is too late to
-    // fail.
-    if constexpr (std::is_void_v<Promise> &&
+    // Only where a waker waits does the wait end on the task's thread, where
+    // the hook may be removed. The hook is added before `start` is called: once
+    // the operation has begun, it is too late to fail.
+    if constexpr (std::is_same_v<Promise, WakerPromise> &&
                   !std::is_same_v<Cancel, NoCancel>) {
-      task_ = ThisThread().current_task;
+      task_ = handle.promise().task();
       cancelled =
           task_ != nullptr && !PortalAccess::AddCancelHook(*task_, *this);
     }
     state_ = new CallbackState<Result>();
     static_cast<void>(std::invoke(parts_.start, Callback<Result>(state_)));
-    started_ = true;
-    if (cancelled || is_cancelled_) CallCancel();
+    if ((marks_.fetch_or(kStarted) & kCancelled) != 0 || cancelled) {
+      CallCancel();
+    }
     return state_->Suspend(handle);
   }
 
   Result await_resume() {
-    CancelHooks::Remove(*this);
+    RemoveHook();
     if (state_->is_dropped()) [[unlikely]] {
       if constexpr (kCarriesStatus<Result>) {
         return CallbackDroppedStatus(is_cancelled_ ? task_ : nullptr,
@@ -88,23 +91,31 @@ class CallbackAwaiter final : private CancelHook {
   }
 
  private:
+  void RemoveHook() noexcept {
+    if (task_ != nullptr) PortalAccess::RemoveCancelHook(*task_, *this);
+  }
+  // In a coroutine of another library, perhaps on another thread than `start`.
   void OnCancel() noexcept override {
-    is_cancelled_ = true;
-    if (started_) CallCancel();
+    if ((marks_.fetch_or(kCancelled) & kStarted) != 0) CallCancel();
   }
   // Calls `cancel`, unless the wait is over already.
   void CallCancel() noexcept {
     is_cancelled_ = !state_->is_done();
     if (!is_cancelled_) return;
     NoAwaitScope no_await(parts_.where);
-    static_cast<void>(std::invoke(parts_.cancel));
+    // The wait may end, and this be destroyed, meanwhile.
+    Cancel cancel = std::move(parts_.cancel);
+    static_cast<void>(std::invoke(cancel));
   }
 
   CallbackParts<Start, Cancel> parts_;
   CallbackState<Result>* state_ = nullptr;
   PortalTask* task_ = nullptr;
-  bool started_ = false;
-  bool is_cancelled_ = false;  // `cancel` was called, or will be after `start`
+  // Whichever of the two comes second calls `cancel`.
+  static constexpr uint8_t kStarted = 1;
+  static constexpr uint8_t kCancelled = 2;
+  std::atomic<uint8_t> marks_ = 0;
+  bool is_cancelled_ = false;  // `cancel` was called
 };
 
 template <class Result, class Start, class Cancel>

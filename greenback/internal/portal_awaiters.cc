@@ -13,7 +13,9 @@ void EnsurePortalAwaiter::Open() {
         PortalError::Reason::kNoTask,
         absl::StrCat("greenback::EnsurePortal at ", Describe(where_),
                      ": no task is running on this thread; co_await it in a "
-                     "coroutine that runs as a task")));
+                     "coroutine that runs as a task, or, in a coroutine of "
+                     "another library, co_await greenback::WithPortalRunSync() "
+                     "for each call instead")));
   }
   if (waiter_.is_waiting()) {
     ThrowOrDie(AwaitableError(

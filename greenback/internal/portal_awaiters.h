@@ -19,6 +19,7 @@
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/transfer.h"
+#include "greenback/internal/coroutine_library_impl.h"
 #include "greenback/internal/in_place.h"
 
 namespace greenback::internal {
@@ -82,146 +83,205 @@ class PortalForCall {
 // time, or after it was moved from.
 [[noreturn]] void ReportAwaitedTwice(const char* what);
 
-// For a call outside a task.
-template <class R>
-using ForeignCallPtr = std::unique_ptr<ForeignCall<R>>;
+// What a library has handed to the awaiter of a call before it suspends: with
+// await_set_executor(), or as a second argument of await_suspend(). Awaiters
+// below the portal receive it in the same way.
+class HandedContext {
+ public:
+  template <class T>
+  void Set(T* context) noexcept {
+    type_ = TypeIdOf<std::remove_cv_t<T>>();
+    context_ = const_cast<std::remove_cv_t<T>*>(context);
+  }
+  void set_asks_for_result() noexcept { asks_for_result_ = true; }
+  void AddTo(OuterCoroutine& outer) const {
+    outer.handed_type = type_;
+    outer.handed = context_;
+    outer.asks_for_result = asks_for_result_;
+  }
 
-// Calls sync_fn(args...) in await_resume(): in a task, the awaiting coroutine
-// is not even suspended.
+ private:
+  bool asks_for_result_ = false;
+  TypeId type_ = nullptr;
+  void* context_ = nullptr;
+};
+
+// A function that was made with PortalOptions.
+template <class Fn>
+concept HasPortalName = requires(const Fn& fn) { fn.portal_name(); };
+
+// A WithPortalRun[Sync]() that one of greenback's own coroutines, or an
+// Await(), awaits in a task: a call in that task. Run is one of the two classes
+// below, to which it refers. Anything else that awaits a Run is a coroutine of
+// another library, for which the call is a task of its own.
+template <class Run>
+class InTask;
+
+// Calls sync_fn(args...).
 template <class Fn, class... Args>
-class [[nodiscard]] SyncRun : private ResumesAtHome {
+class [[nodiscard]] SyncRun {
+ public:
   using Result = std::invoke_result_t<Fn, Args...>;
 
- public:
   explicit SyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
-  // It may be moved before it is awaited: g++ 12 moves an awaiter that
-  // await_transform returns by reference.
+  // It may be moved before it is awaited.
   SyncRun(SyncRun&& other) noexcept(
       std::is_nothrow_move_constructible_v<Fn> &&
       std::is_nothrow_move_constructible_v<std::tuple<Args...>>)
       : fn_(std::move(other.fn_)),
         args_(std::move(other.args_)),
-        task_(std::exchange(other.task_, MovedFrom())) {}
+        is_used_up_(std::exchange(other.is_used_up_, true)) {}
 
-  // await_suspend() reports errors, so that a task does not pay for them.
-  bool await_ready() const noexcept {
-    if (is_used_up()) [[unlikely]]
-      return false;
-    task_ = ThisThread().current_task;
-    return task_ != nullptr;
-  }
-  bool await_suspend(std::coroutine_handle<> coroutine) {
-    if (is_used_up()) [[unlikely]]
-      ReportAwaitedTwice("WithPortalRunSync");
-    foreign_.emplace();
-    return foreign_->Start(*this, coroutine);
-  }
-  __attribute__((always_inline)) Result await_resume() {
-    if (task_ == nullptr) [[unlikely]]
-      return foreign_->Take();
-    const PortalForCall portal(*task_);
-    return (*this)();
-  }
+  InTask<SyncRun> GreenbackInTask() noexcept { return InTask<SyncRun>(*this); }
 
-  // The call itself; the ForeignCall makes it, too.
-  Result operator()() { return std::apply(std::move(fn_), std::move(args_)); }
+  // Some libraries' coroutines require that it is const and noexcept.
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return StartForeign(Outer(coroutine));
+  }
+  Result await_resume() { return foreign_->Take(); }
+
+  // What some libraries do to an awaiter beyond that; see HandedContext.
+  template <class Promise, class Env>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine, Env* env) {
+    handed_.Set(env);
+    return StartForeign(Outer(coroutine));
+  }
+  template <class Executor>
+  void await_set_executor(Executor* executor) noexcept {
+    handed_.Set(executor);
+    handed_.set_asks_for_result();
+  }
+  bool await_cancel(std::coroutine_handle<>) noexcept {
+    foreign_->RequestStop();
+    return false;
+  }
+  bool await_must_resume() const noexcept { return !foreign_->was_dropped(); }
+
+  // The call itself.
+  __attribute__((always_inline)) Result operator()() {
+    return std::apply(std::move(fn_), std::move(args_));
+  }
+  // Returns whether it was used up already.
+  bool UseUp() noexcept { return std::exchange(is_used_up_, true); }
 
  private:
-  // A value of task_ that is no task: this was moved from.
-  PortalTask* MovedFrom() { return reinterpret_cast<PortalTask*>(this); }
-  bool is_used_up() const { return task_ != nullptr || foreign_.has_value(); }
+  friend class InTask<SyncRun>;
+
+  bool StartForeign(OuterCoroutine outer) {
+    if (UseUp()) [[unlikely]]
+      ReportAwaitedTwice("WithPortalRunSync");
+    foreign_.emplace();
+    if constexpr (HasPortalName<Fn>) foreign_->set_name(fn_.portal_name());
+    handed_.AddTo(outer);
+    return foreign_->Start(*this, outer);
+  }
 
   Fn fn_;
   std::tuple<Args...> args_;
-  // Null: not awaited, or not in a task. await_ready() sets it, and is const
-  // because some libraries' coroutines require that.
-  mutable PortalTask* task_ = nullptr;
+  bool is_used_up_ = false;
+  HandedContext handed_;
   // Destroyed first: its frames use the rest.
   std::optional<ForeignCall<Result>> foreign_;
+};
+
+// The call is made in await_resume(): the coroutine is not even suspended.
+template <class Fn, class... Args>
+class InTask<SyncRun<Fn, Args...>> : private ResumesAtHome {
+  using Run = SyncRun<Fn, Args...>;
+
+ public:
+  explicit InTask(Run& run) : run_(run) {}
+
+  bool await_ready() const noexcept {
+    task_ = ThisThread().current_task;
+    return task_ != nullptr && !run_.UseUp();
+  }
+  // Without a task, as in a coroutine of another library; or an error.
+  bool await_suspend(std::coroutine_handle<> coroutine) {
+    return run_.StartForeign(Outer(coroutine));
+  }
+  __attribute__((always_inline)) typename Run::Result await_resume() {
+    if (task_ == nullptr) [[unlikely]]
+      return run_.await_resume();
+    const PortalForCall portal(*task_);
+    return run_();
+  }
+
+ private:
+  Run& run_;
+  mutable PortalTask* task_ = nullptr;
 };
 
 // Calls async_fn(args...) and awaits the result, with a portal open meanwhile.
 template <class Fn, class... Args>
 class [[nodiscard]] AsyncRun {
-  using Made = std::invoke_result_t<Fn, Args...>;
-  using Inner = decltype(GetAwaiter(std::declval<Made>()));
-  using Result = AwaitResult<Made>;
-
  public:
-  using GreenbackInner = Inner;
+  using Made = std::invoke_result_t<Fn, Args...>;
+  using Inner = decltype(GetAwaiterInTask(std::declval<Made>()));
+  using Result = AwaitResult<Made>;
 
   explicit AsyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
-  // It may be moved before it is awaited: g++ 12 moves an awaiter that
-  // await_transform returns by reference.
+  // It may be moved before it is awaited.
   AsyncRun(AsyncRun&& other) noexcept(
       std::is_nothrow_move_constructible_v<Fn> &&
       std::is_nothrow_move_constructible_v<std::tuple<Args...>>)
       : fn_(std::move(other.fn_)),
         args_(std::move(other.args_)),
-        used_up_(std::exchange(other.used_up_, true)) {}
+        is_used_up_(std::exchange(other.is_used_up_, true)) {}
 
-  // await_suspend() does what may throw: some libraries' coroutines require
-  // that await_ready() is noexcept.
+  InTask<AsyncRun> GreenbackInTask() noexcept {
+    return InTask<AsyncRun>(*this);
+  }
+
   bool await_ready() const noexcept { return false; }
   template <class Promise>
-  auto await_suspend(std::coroutine_handle<Promise> coroutine) {
-    static_assert(
-        HomeAwaiter<Inner> || Transferring<Promise> || std::is_void_v<Promise>,
-        "greenback::WithPortalRun(async_fn, args...) in a coroutine "
-        "of another library: a portal cannot follow what async_fn "
-        "returns; it must return a greenback::Co, or be a plain "
-        "function for WithPortalRunSync()");
-    using Suspend = decltype(CallSuspend<Inner>(*inner_, coroutine));
-    const std::optional<bool> suspends = Begin(coroutine);
-    if constexpr (std::is_void_v<Suspend>) {
-      if (suspends) return *suspends;
-      CallSuspend<Inner>(*inner_, coroutine);
-      return true;
-    } else if constexpr (std::is_same_v<Suspend, bool>) {
-      if (suspends) return *suspends;
-      return CallSuspend<Inner>(*inner_, coroutine);
-    } else {
-      if (!suspends) {
-        return std::coroutine_handle<>(CallSuspend<Inner>(*inner_, coroutine));
-      }
-      return *suspends ? std::coroutine_handle<>(std::noop_coroutine())
-                       : TransferTo(coroutine);
-    }
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    static_assert(HomeAwaiter<Inner> || std::is_void_v<Promise>,
+                  "greenback::WithPortalRun(async_fn, args...) in a coroutine "
+                  "of another library: a portal cannot follow what async_fn "
+                  "returns; it must return a greenback::Co, or be a plain "
+                  "function for WithPortalRunSync()");
+    return StartForeign(Outer(coroutine));
   }
-  Result await_resume() {
-    if (foreign_ != nullptr) [[unlikely]]
-      return foreign_->Take();
-    // The portal closes when the call ends, also by an exception, not when this
-    // object is destroyed.
-    struct CloseAtEnd {
-      InPlace<PortalForCall>& portal;
-      ~CloseAtEnd() { portal.Reset(); }
-    } close{portal_};
-    return CallResume<Inner>(*inner_);
+  Result await_resume() { return foreign_->Take(); }
+
+  // What some libraries do to an awaiter beyond that; see HandedContext.
+  template <class Promise, class Env>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine, Env* env) {
+    handed_.Set(env);
+    return await_suspend(coroutine);
   }
+  template <class Executor>
+  void await_set_executor(Executor* executor) noexcept {
+    handed_.Set(executor);
+    handed_.set_asks_for_result();
+  }
+  bool await_cancel(std::coroutine_handle<>) noexcept {
+    foreign_->RequestStop();
+    return false;
+  }
+  bool await_must_resume() const noexcept { return !foreign_->was_dropped(); }
 
   // The call that the ForeignCall makes.
   Result operator()() { return Await(Make()); }
 
  private:
-  // Starts the call. Returns whether the coroutine stays suspended; nullopt:
-  // the caller is to suspend it on inner_.
-  std::optional<bool> Begin(std::coroutine_handle<> coroutine) {
-    if (std::exchange(used_up_, true)) [[unlikely]]
+  friend class InTask<AsyncRun>;
+
+  bool StartForeign(OuterCoroutine outer) {
+    UseUp();
+    foreign_ = std::make_unique<ForeignCall<Result>>();
+    if constexpr (HasPortalName<Fn>) foreign_->set_name(fn_.portal_name());
+    handed_.AddTo(outer);
+    return foreign_->Start(*this, outer);
+  }
+  void UseUp() {
+    if (std::exchange(is_used_up_, true)) [[unlikely]]
       ReportAwaitedTwice("WithPortalRun");
-    PortalTask* const task = ThisThread().current_task;
-    if (task == nullptr) [[unlikely]] {
-      foreign_ = std::make_unique<ForeignCall<Result>>();
-      return foreign_->Start(*this, coroutine);
-    }
-    portal_.Emplace([task] { return PortalForCall(*task); });
-    made_.Emplace([&]() -> Made { return Make(); });
-    inner_.Emplace(
-        [&]() -> Inner { return GetAwaiter(std::forward<Made>(*made_)); });
-    if (CallReady<Inner>(*inner_)) return false;
-    return std::nullopt;
   }
   Made Make() { return std::apply(std::move(fn_), std::move(args_)); }
 
@@ -230,8 +290,74 @@ class [[nodiscard]] AsyncRun {
   InPlace<PortalForCall> portal_;  // destroyed after what runs inside it
   InPlace<Made> made_;
   InPlace<Inner> inner_;
-  bool used_up_ = false;
-  ForeignCallPtr<Result> foreign_;
+  bool is_used_up_ = false;
+  HandedContext handed_;
+  // Of its own allocation, since few calls have one.
+  std::unique_ptr<ForeignCall<Result>> foreign_;
+};
+
+template <class Fn, class... Args>
+class InTask<AsyncRun<Fn, Args...>> {
+  using Run = AsyncRun<Fn, Args...>;
+  using Inner = typename Run::Inner;
+
+ public:
+  using GreenbackInner = Inner;
+
+  explicit InTask(Run& run) : run_(run) {}
+
+  // Makes the awaitable, in the task.
+  bool await_ready() {
+    PortalTask* const task = ThisThread().current_task;
+    if (task == nullptr) [[unlikely]]
+      return false;
+    run_.UseUp();
+    run_.portal_.Emplace([task] { return PortalForCall(*task); });
+    run_.made_.Emplace([this]() -> typename Run::Made { return run_.Make(); });
+    run_.inner_.Emplace([this]() -> Inner {
+      return GetAwaiterInTask(std::forward<typename Run::Made>(*run_.made_));
+    });
+    return CallReady<Inner>(*run_.inner_);
+  }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> coroutine) {
+    using Suspend = decltype(CallSuspend<Inner>(*run_.inner_, coroutine));
+    if constexpr (std::is_void_v<Suspend>) {
+      if (!run_.inner_) return run_.StartForeign(Outer(coroutine));
+      CallSuspend<Inner>(*run_.inner_, coroutine);
+      return true;
+    } else if constexpr (std::is_same_v<Suspend, bool>) {
+      if (!run_.inner_) return run_.StartForeign(Outer(coroutine));
+      return CallSuspend<Inner>(*run_.inner_, coroutine);
+    } else {
+      if (run_.inner_) [[likely]] {
+        return std::coroutine_handle<>(
+            CallSuspend<Inner>(*run_.inner_, coroutine));
+      }
+      return run_.StartForeign(Outer(coroutine))
+                 ? std::coroutine_handle<>(std::noop_coroutine())
+                 : TransferTo(coroutine);
+    }
+  }
+  bool await_park(FiberWaiter& waiter)
+    requires(ParksItself<std::remove_reference_t<Inner>>)
+  {
+    return run_.inner_->await_park(waiter);
+  }
+  typename Run::Result await_resume() {
+    if (!run_.inner_) [[unlikely]]
+      return run_.await_resume();
+    // The portal closes when the call ends, also by an exception, not when this
+    // object is destroyed.
+    struct CloseAtEnd {
+      InPlace<PortalForCall>& portal;
+      ~CloseAtEnd() { portal.Reset(); }
+    } close{run_.portal_};
+    return CallResume<Inner>(*run_.inner_);
+  }
+
+ private:
+  Run& run_;
 };
 
 }  // namespace greenback::internal

@@ -35,7 +35,9 @@ const std::map<std::string, std::string>& Layers() {
       {"greenback/internal/await_impl.", "greenback"},
       {"greenback/internal/callback_awaiter.", "greenback"},
       {"greenback/internal/callback_state.", "greenback"},
+      {"greenback/internal/coroutine_library_impl.", "greenback"},
       {"greenback/internal/portal_awaiters.", "greenback"},
+      {"greenback/internal/portal_options_call.", "greenback"},
       {"greenback/runtime/", "runtime"},
       {"greenback/asio/", "asio"},
       // The umbrella over the portal manager and the runtime.

@@ -140,7 +140,7 @@ void OperationWait::Initiated() {
 void OperationWait::End() {
   if (state_ == nullptr) return;
   state_ = nullptr;
-  CancelHooks::Remove(*this);
+  if (task_ != nullptr) PortalAccess::RemoveCancelHook(*task_, *this);
   if (io_ != nullptr) io_->OperationEnded();
 }
 
