@@ -481,8 +481,8 @@ std::set<std::pair<std::string, std::string>> Tests() {
            Leading(text, 0, std::string(kLetters) + kDigits) == text;
   };
   std::set<std::pair<std::string, std::string>> tests;
-  for (const fs::path& file :
-       Find("", [](const auto& path) { return path.extension() == ".cc"; })) {
+  // A suite that several libraries share is in a header.
+  for (const fs::path& file : Find("", IsCpp)) {
     const std::string text = Read(Source() / file);
     // The first is the end of TYPED_TEST, too.
     for (const char* const macro : {"TEST(", "TEST_F(", "TEST_P("}) {
@@ -513,15 +513,19 @@ std::map<std::string, Lines> BehaviourRows() {
   return rows;
 }
 
+// "Suite.Name", as documents name a test.
+std::pair<std::string, std::string> SplitTest(const std::string& name) {
+  const size_t dot = std::min(name.find('.'), name.size());
+  return {name.substr(0, dot), name.substr(std::min(dot + 1, name.size()))};
+}
+
 TEST(DocsTest, EveryRowOfBehaviourNamesATestThatHoldsIt) {
   const auto tests = Tests();
   for (const auto& [id, names] : BehaviourRows()) {
     int holding = 0;
     for (const std::string& name : names) {
       if (name.starts_with("//")) continue;  // see LabelsExist
-      const size_t dot = std::min(name.find('.'), name.size());
-      const std::pair test(name.substr(0, dot),
-                           name.substr(std::min(dot + 1, name.size())));
+      const std::pair test = SplitTest(name);
       EXPECT_TRUE(tests.contains(test))
           << "docs/behaviour.md, row " << id << ": there is no test " << name;
       EXPECT_EQ(IdOf(test.second), id) << name;
@@ -529,6 +533,26 @@ TEST(DocsTest, EveryRowOfBehaviourNamesATestThatHoldsIt) {
     }
     EXPECT_GT(holding, 0) << "docs/behaviour.md, row " << id << ": no test";
   }
+}
+
+// The last section of docs/hosts.md is a table of them, in whose first column
+// there are none.
+TEST(DocsTest, EveryTestThatHostsNamesExists) {
+  const auto tests = Tests();
+  const std::string hosts = Read(Source() / "docs/hosts.md");
+  const size_t section = hosts.find("\n## The tests\n");
+  ASSERT_NE(section, std::string::npos);
+  int named = 0;
+  for (const std::string& line : docs::SplitLines(hosts.substr(section))) {
+    if (!line.starts_with("| ")) continue;
+    for (const std::string& name :
+         Between(line.substr(line.find(" | ")), "`", "`")) {
+      EXPECT_TRUE(tests.contains(SplitTest(name)))
+          << "docs/hosts.md: there is no test " << name;
+      ++named;
+    }
+  }
+  EXPECT_GT(named, 30);
 }
 
 TEST(DocsTest, EveryIdOfATestIsARowOfBehaviour) {
@@ -547,8 +571,8 @@ TEST(DocsTest, EveryIdOfATestIsARowOfBehaviour) {
 }
 
 // --config=noexceptions leaves out targets with the tag: Boost.Asio as a host,
-// the benchmarks that compare with it, and tests whose subject needs
-// exceptions.
+// the benchmarks that compare with it, and tests and examples whose subject
+// needs exceptions.
 TEST(DocsTest, R15_NothingButAsioNeedsExceptions) {
   int tagged = 0;
   for (const fs::path& file :
@@ -561,6 +585,7 @@ TEST(DocsTest, R15_NothingButAsioNeedsExceptions) {
                                  file.string().starts_with("benchmarks/") ||
                                  name.find("asio") != std::string::npos ||
                                  name == "exception_group_test" ||
+                                 name.starts_with("owning_library") ||
                                  name == "qcoro_test";
       EXPECT_TRUE(may_need_them)
           << file << ": " << name << " must do without exceptions";

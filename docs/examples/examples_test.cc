@@ -59,4 +59,21 @@ TEST(ExamplesTest, Semaphore) {
                           "tea is on", "tea is done", "rice is done"));
 }
 
+// A thread completes what ann and bob wait for. The executor continues them.
+TEST(ExamplesTest, ExecutorLibrary) {
+  EXPECT_THAT(Print("executor_library"),
+              ElementsAre("ann begins", "bob begins", "ann asks", "bob asks",
+                          "a thread has answered",  //
+                          "ann continues with 42", "bob continues with 42",
+                          "ann ends", "bob ends"));
+}
+
+// The cancellation ends the operation, and the frames and the coroutine end.
+TEST(ExamplesTest, StopTokenLibrary) {
+  EXPECT_THAT(
+      Print("stop_token_library"),
+      ElementsAre("1 is ann", "2 is bob", "the lookup of 3 is cancelled",
+                  "no more names", "main ends"));
+}
+
 }  // namespace

@@ -18,6 +18,7 @@
 #include "greenback/portal.h"
 #include "greenback/runtime/co.h"
 #include "gtest/gtest.h"
+#include "tests/support/foreign_host_suite.h"
 
 namespace greenback {
 namespace {
@@ -150,6 +151,57 @@ TEST(QCoroTest, R02_ADestroyedTaskUnwindsWhatWaits) {
   });
   EXPECT_THAT(log, ElementsAre("waits", "unwound", "dropped"));
 }
+
+// The rows that coroutines of every library have to pass.
+class QCoroHost {
+ public:
+  using Task = QCoro::Task<>;
+
+  // Of a coroutine, which keeps itself alive until it has ended.
+  class Running {
+   public:
+    template <class Body>
+    explicit Running(Body& body) : ended_(std::make_shared<bool>(false)) {
+      const auto run = [](Body& body,
+                          std::shared_ptr<bool> ended) -> QCoro::Task<> {
+        co_await body();
+        *ended = true;
+        QCoreApplication::quit();
+      };
+      run(body, ended_);
+    }
+    bool ended() const { return *ended_; }
+
+   private:
+    std::shared_ptr<bool> ended_;
+  };
+
+  template <class Body>
+  Running Start(Body& body) {
+    return Running(body);
+  }
+  void RunToEnd(Running& running) {
+    while (!running.ended()) application_.exec();
+  }
+  Co<void> Soon() {
+    co_await FromCallback(
+        [](auto done) { QTimer::singleShot(0, [done]() mutable { done(); }); });
+  }
+
+  static constexpr const char* kNoCancel = "a Task has no cancellation";
+  void Cancel(Running&) {}
+  static constexpr const char* kNoDestroy =
+      "a Task that is dropped continues by itself";
+  void Destroy(Running&) {}
+  static constexpr const char* kNoHop = "the coroutines belong to Qt's thread";
+
+ private:
+  int argc_ = 1;
+  char name_[11] = "qcoro_test";
+  char* argv_[2] = {name_, nullptr};
+  QCoreApplication application_{argc_, argv_};
+};
+INSTANTIATE_TYPED_TEST_SUITE_P(QCoro, ForeignHostTest, QCoroHost);
 
 }  // namespace
 }  // namespace greenback
