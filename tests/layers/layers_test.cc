@@ -40,6 +40,7 @@ const std::map<std::string, std::string>& Layers() {
       {"greenback/internal/portal_options_call.", "greenback"},
       {"greenback/runtime/", "runtime"},
       {"greenback/asio/", "asio"},
+      {"greenback/senders/", "senders"},
       // The umbrella over the portal manager and the runtime.
       {"greenback/greenback.h", "umbrella"},
       {"instrument/", "instrument"},
@@ -58,6 +59,7 @@ const std::map<std::string, std::set<std::string>>& Arrows() {
           {"greenback", {"base", "context", "host"}},
           {"runtime", {"base", "context", "host", "greenback"}},
           {"asio", {"base", "context", "host", "greenback"}},
+          {"senders", {"base", "context", "host", "greenback"}},
           {"umbrella", {"base", "host", "greenback", "runtime"}},
           {"instrument", {"base", "host", "greenback", "runtime"}},
           {"util", {"base", "host", "greenback"}},
