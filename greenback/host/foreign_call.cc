@@ -16,7 +16,7 @@
 namespace greenback::internal {
 namespace {
 
-constexpr char kHost[] = "a coroutine of another library";
+constexpr char kHost[] = "a coroutine or a sender of another library";
 
 }  // namespace
 
@@ -75,8 +75,10 @@ ForeignTask::ForeignTask() : StepTask(kHost, kStartsParked) {
   PortalAccess::Set(*this, PortalAccess::Portal::kOpen);
 }
 
-ForeignTask::~ForeignTask() {
-  delete cancellation_.load(std::memory_order_acquire);
+ForeignTask::~ForeignTask() { EndCancellation(); }
+
+void ForeignTask::EndCancellation() noexcept {
+  delete cancellation_.exchange(nullptr, std::memory_order_acq_rel);
 }
 
 const ForeignTask* ForeignTask::From(const PortalTask* task) noexcept {

@@ -23,6 +23,7 @@
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/step_task.h"
+#include "greenback/host/transfer.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/internal/outcome.h"
 
@@ -52,6 +53,9 @@ class ForeignTask : public StepTask {
  protected:
   ForeignTask();
   ~ForeignTask() override;
+
+  // Nothing is cancelled any more. Waits for a cancellation on another thread.
+  void EndCancellation() noexcept;
 
   OuterCoroutine outer_;
 
@@ -101,10 +105,10 @@ class ForeignCall final : public ForeignTask {
       // cancelled it.
       if (was_dropped() ||
           PortalAccess::Get(*this) != PortalAccess::Portal::kAbandoned) {
-        ResumeAfterStep(outer_.handle);
+        CallAfterStep({ResumeAddress, outer_.handle.address()});
       }
     };
-    return BeginStep(step) == nullptr;
+    return !BeginStep(step);
   }
 
   R Take() { return outcome_.Take(); }

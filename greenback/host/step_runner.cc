@@ -95,12 +95,11 @@ void StepRunner::ScheduleFired(Run& run) {
 }
 
 // The step has ended or parked, and this thread has left its task.
-inline __attribute__((always_inline)) std::coroutine_handle<>
-StepRunner::Finish(Run& run) {
+inline __attribute__((always_inline)) FiberCall StepRunner::Finish(Run& run) {
   // What OnParked() could not schedule, since the host continues it at once.
   ScheduleFired(run);
   if (run.error) [[unlikely]] {
-    if (run.after) ResumeAndTransfer(run.after);
+    run.after.CallIfSet();
     std::rethrow_exception(std::move(run.error));
   }
   return run.after;
@@ -121,7 +120,7 @@ inline __attribute__((always_inline)) void StepRunner::RunUntilOver(
 // another thread resumes it. So it is not touched after a switch: what is
 // called then knows a task by a waiter that has fired alone, where the task's
 // frames still wait.
-inline __attribute__((always_inline)) std::coroutine_handle<>
+inline __attribute__((always_inline)) FiberCall
 StepRunner::RunFrom(ThreadState& state, PortalTask& task, StepFiber& fiber,
                     context::SavedContext* from) {
   Run run;
@@ -188,8 +187,8 @@ context::SavedContext* StepRunner::OnParked(Run& run) {
   return &waiter.context;  // it has fired before it was parked
 }
 
-std::coroutine_handle<> StepRunner::Begin(ThreadState& state, PortalTask& task,
-                                          FiberCall call) {
+FiberCall StepRunner::Begin(ThreadState& state, PortalTask& task,
+                            FiberCall call) {
   if (!HasOrMakesIdle()) [[unlikely]] {
     Run run;
     {
@@ -204,9 +203,8 @@ std::coroutine_handle<> StepRunner::Begin(ThreadState& state, PortalTask& task,
   return RunFrom(state, task, fiber, &fiber.idle);
 }
 
-std::coroutine_handle<> StepRunner::BeginOn(ThreadState& state,
-                                            FiberWaiter& waiter,
-                                            FiberCall call) {
+FiberCall StepRunner::BeginOn(ThreadState& state, FiberWaiter& waiter,
+                              FiberCall call) {
   StepFiber& fiber = *static_cast<StepFiber*>(waiter.host_fiber);
   fiber.call = call;
   waiter.nested.function = CallStep;
@@ -214,8 +212,7 @@ std::coroutine_handle<> StepRunner::BeginOn(ThreadState& state,
   return Resume(state, waiter);
 }
 
-std::coroutine_handle<> StepRunner::Resume(ThreadState& state,
-                                           FiberWaiter& waiter) {
+FiberCall StepRunner::Resume(ThreadState& state, FiberWaiter& waiter) {
   return RunFrom(state, *waiter.task,
                  *static_cast<StepFiber*>(waiter.host_fiber), &waiter.context);
 }

@@ -6,7 +6,6 @@
 #ifndef GREENBACK_HOST_STEP_RUNNER_H_
 #define GREENBACK_HOST_STEP_RUNNER_H_
 
-#include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <utility>
@@ -44,8 +43,8 @@ class StepRunner {
     StepFiber* fiber = nullptr;  // null: there was no stack for one
     Waiter* fired = nullptr;     // continues when the step has ended or parked
     LateStart* late = nullptr;   // starts when the step has ended or parked
-    std::coroutine_handle<> after;  // resumed once the step has ended
-    std::exception_ptr error;       // of a step that has ended
+    FiberCall after;             // called once the step has ended
+    std::exception_ptr error;    // of a step that has ended
     // The task and the step that ran here when it began, and stand still.
     PortalTask* outer_task = nullptr;
     Run* outer = nullptr;
@@ -63,18 +62,15 @@ class StepRunner {
   // The innermost step on this thread; there is one.
   Run& run() { return *run_; }
 
-  // Each of these returns what is to be resumed because the step has ended;
-  // null: nothing.
+  // Each of these returns what is to be called because the step has ended.
   //
   // Calls `call` as a step of `task`, on a fiber.
-  std::coroutine_handle<> Begin(ThreadState& state, PortalTask& task,
-                                FiberCall call);
+  FiberCall Begin(ThreadState& state, PortalTask& task, FiberCall call);
   // Calls `call` as a step of the task of `waiter`, on the stack of that, which
   // the caller has borrowed.
-  std::coroutine_handle<> BeginOn(ThreadState& state, FiberWaiter& waiter,
-                                  FiberCall call);
+  FiberCall BeginOn(ThreadState& state, FiberWaiter& waiter, FiberCall call);
   // Continues the step in which `waiter` has parked.
-  std::coroutine_handle<> Resume(ThreadState& state, FiberWaiter& waiter);
+  FiberCall Resume(ThreadState& state, FiberWaiter& waiter);
 
   // Makes sure that the next step will find a fiber, for as long as the thread
   // keeps any.
@@ -96,15 +92,14 @@ class StepRunner {
 
   static StepRunner& Make(ThreadState& state);
 
-  std::coroutine_handle<> RunFrom(ThreadState& state, PortalTask& task,
-                                  StepFiber& fiber,
-                                  context::SavedContext* from);
+  FiberCall RunFrom(ThreadState& state, PortalTask& task, StepFiber& fiber,
+                    context::SavedContext* from);
   void RunUntilOver(Run& run, context::SavedContext* from);
   context::SavedContext* Next(Run& run);
   static context::SavedContext* OnParked(Run& run);
   context::SavedContext* StartLate(Run& run);
   static void ScheduleFired(Run& run);
-  static std::coroutine_handle<> Finish(Run& run);
+  static FiberCall Finish(Run& run);
 
   bool has_idle() const { return idle_ != nullptr; }
   StepFiber& TakeIdle() {

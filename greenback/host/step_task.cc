@@ -1,6 +1,5 @@
 #include "greenback/host/step_task.h"
 
-#include <coroutine>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -18,11 +17,11 @@ void StepTask::Promote() {
   PromoteBestowed();
 }
 
-std::coroutine_handle<> StepTask::RunStep(FiberCall call, FiberWaiter* waiter) {
+FiberCall StepTask::RunStep(FiberCall call, FiberWaiter* waiter) {
   ThreadState& state = ThisThread();
   if (state.current_task == this) [[unlikely]] {
     call.function(call.argument);
-    return nullptr;
+    return {};
   }
   Promote();
   StepRunner& runner = StepRunner::Of(state);
@@ -34,7 +33,7 @@ std::coroutine_handle<> StepTask::RunStep(FiberCall call, FiberWaiter* waiter) {
 
 void StepTask::Continue(Waiter& waiter) {
   ThreadState& state = ThisThread();
-  std::coroutine_handle<> after;
+  FiberCall after;
   if (waiter.kind() == Waiter::Kind::kCoroutine) {
     // On a fiber of its own, also where a step of the task has just parked.
     Promote();
@@ -47,7 +46,7 @@ void StepTask::Continue(Waiter& waiter) {
     after =
         StepRunner::Of(state).Resume(state, static_cast<FiberWaiter&>(waiter));
   }
-  if (after) ResumeAndTransfer(after);
+  after.CallIfSet();
 }
 
 bool StepTask::StartLate(LateStart& late) noexcept {
@@ -71,8 +70,8 @@ bool StepTask::IsRunningHere() const noexcept {
   return false;
 }
 
-void StepTask::ResumeAfterStep(std::coroutine_handle<> handle) {
-  StepRunner::RunningOn(ThisThread())->after = handle;
+void StepTask::CallAfterStep(FiberCall call) {
+  StepRunner::RunningOn(ThisThread())->after = call;
 }
 
 bool StepTask::IsOnStackOf(const FiberWaiter& waiter) noexcept {

@@ -22,7 +22,6 @@
 #ifndef GREENBACK_HOST_STEP_TASK_H_
 #define GREENBACK_HOST_STEP_TASK_H_
 
-#include <coroutine>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -31,7 +30,6 @@
 #include "absl/status/status.h"
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
-#include "greenback/host/transfer.h"
 
 namespace greenback::internal {
 
@@ -53,8 +51,7 @@ class StepTask : public PortalTask {
   // parked.
   template <class Fn>
   void Step(Fn&& fn, FiberWaiter* waiter = nullptr) {
-    const std::coroutine_handle<> after = RunStep(ToCall<Fn>(fn), waiter);
-    if (after) ResumeAndTransfer(after);
+    RunStep(ToCall<Fn>(fn), waiter).CallIfSet();
   }
 
   // Continues the step in which `waiter`, which has fired, has parked. Returns
@@ -105,17 +102,17 @@ class StepTask : public PortalTask {
   // Whether this thread is in a step, of whatever StepTask.
   static bool IsInStep() noexcept;
 
-  // Step(), but returns what is to be resumed because the step has ended; null:
-  // nothing. The task may have been destroyed if there is nothing.
+  // Step(), but returns what is to be called because the step has ended. If
+  // there is nothing, the task may have been destroyed.
   template <class Fn>
-  std::coroutine_handle<> BeginStep(Fn&& fn) {
+  FiberCall BeginStep(Fn&& fn) {
     return RunStep(ToCall<Fn>(fn), nullptr);
   }
 
-  // In a step of this task: `handle` is resumed when the step has ended and its
+  // In a step of this task: `call` is made when the step has ended and its
   // fiber is recycled, on the stack where the step was begun or continued. The
   // task may be destroyed then.
-  static void ResumeAfterStep(std::coroutine_handle<> handle);
+  static void CallAfterStep(FiberCall call);
 
  private:
   friend class StepRunner;
@@ -134,7 +131,7 @@ class StepTask : public PortalTask {
             const_cast<void*>(static_cast<const void*>(std::addressof(fn)))};
   }
 
-  std::coroutine_handle<> RunStep(FiberCall call, FiberWaiter* waiter);
+  FiberCall RunStep(FiberCall call, FiberWaiter* waiter);
   // In a step of this task: `waiter`, whose wait is over, continues when the
   // step ends or parks.
   void ContinueAfterStep(Waiter& waiter) noexcept;

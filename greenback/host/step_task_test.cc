@@ -37,7 +37,7 @@ class TestTask : public internal::StepTask {
   }
   absl::string_view name() const override { return "task"; }
 
-  using StepTask::ResumeAfterStep;
+  using StepTask::CallAfterStep;
   using StepTask::set_has_parked;
 
  private:
@@ -279,35 +279,23 @@ TEST(StepTaskTest, SetsTheFlagOfAnAwaitThatParks) {
   gate.waiter.resume();
 }
 
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
-    std::suspend_always initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-  std::coroutine_handle<> handle;
-};
-
-TEST(StepTaskTest, ResumesACoroutineAfterTheStepWhichMayDeleteTheTask) {
-  auto task = std::make_unique<TestTask>();
-  TestTask& running = *task;
-  Log log;
-  const auto after = [](std::unique_ptr<TestTask>& task, Log& log) -> Detached {
+TEST(StepTaskTest, CallsAfterTheStepWhatMayDeleteTheTask) {
+  struct State {
+    std::unique_ptr<TestTask> task = std::make_unique<TestTask>();
+    Log log;
+  } state;
+  const auto after = [](void* argument) {
+    State& state = *static_cast<State*>(argument);
     EXPECT_EQ(internal::ThisThread().current_task, nullptr);
-    log.push_back("after");
-    task.reset();
-    co_return;
+    state.log.push_back("after");
+    state.task.reset();
   };
-  running.Step([&] {
-    TestTask::ResumeAfterStep(after(task, log).handle);
-    log.push_back("step");
+  state.task->Step([&] {
+    TestTask::CallAfterStep({after, &state});
+    state.log.push_back("step");
   });
-  EXPECT_EQ(log, Log({"step", "after"}));
-  EXPECT_EQ(task, nullptr);
+  EXPECT_EQ(state.log, Log({"step", "after"}));
+  EXPECT_EQ(state.task, nullptr);
 }
 
 TEST(StepTaskTest, AbandonUnwindsWhatIsParkedInnermostFirst) {

@@ -104,10 +104,15 @@ class Waiter : public Posted {
   SuspendRace race_;
 };
 
-// A call to be made on a fiber.
+// A call to be made, on a fiber in most places. Without a function: none.
 struct FiberCall {
   void (*function)(void* argument) = nullptr;
   void* argument;
+
+  explicit operator bool() const { return function != nullptr; }
+  void CallIfSet() const {
+    if (function != nullptr) function(argument);
+  }
 };
 
 // An Await() that waits. Its task knows of it from before anything is started,

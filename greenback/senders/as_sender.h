@@ -23,22 +23,22 @@
 // portal, as it is by WithPortalRunSync() in a coroutine of another library: it
 // cannot await what needs a run. The sender completes with set_value(result),
 // where a status is a value as others are; with set_stopped() if the function
-// ends by a SenderStopped; and with set_error(std::exception_ptr) if it ends by
+// ends by a SenderStopped, or because the handle that was to resume it was
+// destroyed (abandoned.h); and with set_error(std::exception_ptr) if it ends by
 // another exception.
 //
 // Suspends: start() returns when the function waits for the first time. If it
 // never does, the sender completes in start().
 // Cancellation: a stop that the receiver's token requests cancels the task,
-// even before start(): awaitables that can be cancelled are, and the function
-// decides how it ends. If a step of the function is running, they are cancelled
-// when it waits next.
-// Resumed by: the completer of what the function awaits, on its thread; or, if
-// that completes while another thread is in a step of the function or in its
-// cancellation, by that thread. The receiver is completed there, too, outside
-// the fiber.
+// even before start(): what the function awaits is cancelled if it can be, on
+// the thread that requests the stop, and the function decides how it ends.
+// Resumed by: the completer of what the function awaits, on its thread. The
+// receiver is completed on the thread where the function ends, outside the
+// fiber.
 // Ownership: `fn` and `args` are kept by value (std::ref for references) and
 // are moved from by the call; a sender whose `fn` and `args` can be copied may
-// be connected as an lvalue. Nothing but the fiber is allocated. As with every
+// be connected as an lvalue. Beside the fiber, the link to the stop token is
+// allocated, when something first waits that can be cancelled. As with every
 // sender, the operation has to outlive its completion.
 // Errors: see above. If there is no stack for a fiber, the function runs, and
 // its Await() says so.

@@ -364,16 +364,13 @@ struct Requesting {
   demo::Manual<IntOr>& manual;
 };
 
-TEST(AsSenderCancelTest, AStopWhileAStepRunsIsServedWhenItWaits) {
+TEST(AsSenderCancelTest, AStopReachesWhatIsStillBeingStarted) {
   demo::Manual<IntOr> second;
   second.on_stop = [&] { second.SetStopped(); };
   std::function<void()> request_stop;
   auto started =
       Connect<IntOr>([&] { return Await(Requesting{request_stop, second}); });
-  request_stop = [&] {
-    started.RequestStop();
-    EXPECT_EQ(second.stops(), 0);
-  };
+  request_stop = [&] { started.RequestStop(); };
   started.Start();
   EXPECT_TRUE(absl::IsCancelled(started.value.value().status()));
   EXPECT_EQ(second.stops(), 1);

@@ -5,11 +5,16 @@
 
 #include <concepts>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <stop_token>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "greenback/abandoned.h"
+#include "greenback/host/library_hooks.h"
+#include "greenback/internal/coroutine_library_impl.h"
 #include "greenback/internal/exceptions.h"
 #include "greenback/internal/outcome.h"
 #include "greenback/senders/internal/sender_task.h"
@@ -42,12 +47,7 @@ template <class... Signatures>
 struct OwnSignatures {};
 
 // The stop token of a receiver that has none.
-struct NoStopToken {
-  template <class F>
-  struct callback_type {
-    callback_type(NoStopToken, const F&) {}
-  };
-};
+struct NoStopToken {};
 
 template <class Library, class Receiver>
 decltype(auto) FindEnv(const Receiver& receiver) {
@@ -89,22 +89,27 @@ class FnOperation final : private SenderTask {
   using operation_state_concept = typename OperationConcept<Library>::type;
 
   FnOperation(Fn&& fn, std::tuple<Args...>&& args, Receiver&& receiver)
-      : fn_(std::move(fn)),
+      : SenderTask(kHooks, this),
+        fn_(std::move(fn)),
         args_(std::move(args)),
         receiver_(std::move(receiver)) {}
 
   void start() & noexcept {
-    on_stop_.emplace(FindStopToken<Library>(receiver_), OnStop{this});
     Start([this] { Run(); });
   }
 
  private:
-  struct OnStop {
-    FnOperation* operation;
-    void operator()() const noexcept { operation->Cancel(); }
-  };
-  using StopToken =
-      decltype(FindStopToken<Library>(std::declval<const Receiver&>()));
+  static std::unique_ptr<CancelLink> Link(void* operation,
+                                          std::stop_source stop) {
+    auto token =
+        FindStopToken<Library>(static_cast<FnOperation*>(operation)->receiver_);
+    if constexpr (std::is_same_v<decltype(token), NoStopToken>) {
+      return nullptr;
+    } else {
+      return LinkToken(std::move(token), std::move(stop));
+    }
+  }
+  static constexpr LibraryHooks kHooks{.link = Link};
 
   void Run() {
     GREENBACK_TRY {
@@ -116,13 +121,15 @@ class FnOperation final : private SenderTask {
     catch (const SenderStopped&) {
       is_stopped_ = true;
     }
+    catch (const Abandoned&) {  // by what had the handle that it awaited with
+      is_stopped_ = true;
+    }
 #endif
     GREENBACK_CATCH_ALL { outcome_.SetCurrentException(); }
-    End();
   }
 
   void Complete() noexcept override {
-    on_stop_.reset();
+    EndCancellation();  // its stop token ends with the receiver
     // The receiver may destroy this before it uses its arguments.
     Receiver receiver = std::move(receiver_);
     if (is_stopped_) {
@@ -151,7 +158,6 @@ class FnOperation final : private SenderTask {
   Receiver receiver_;
   Outcome<R> outcome_;
   bool is_stopped_ = false;
-  std::optional<typename StopToken::template callback_type<OnStop>> on_stop_;
 };
 
 template <class SenderConcept, class Fn, class... Args>
