@@ -36,9 +36,10 @@ class ForeignTask::Cancellation {
   bool is_stopped() const noexcept { return stop_.stop_requested(); }
 
   bool Add(CancelHook& hook) {
-    if (is_stopped()) return false;
     hooks_.push_back(std::make_unique<Registered>(stop_.get_token(), hook));
-    return true;
+    if (hooks_.back()->Arm()) return true;
+    hooks_.pop_back();
+    return false;
   }
   void Remove(const CancelHook& hook) noexcept {
     const auto found =
@@ -54,14 +55,24 @@ class ForeignTask::Cancellation {
   }
 
  private:
-  struct Notify {
-    CancelHook* hook;
-    void operator()() const { hook->OnCancel(); }
-  };
   struct Registered {
+    struct Notify {
+      Registered* registered;
+      void operator()() const {
+        if (registered->is_armed_or_stopped.exchange(true)) {
+          registered->hook.OnCancel();
+        }
+      }
+    };
+
     Registered(std::stop_token token, CancelHook& added)
-        : hook(added), callback(std::move(token), Notify{&added}) {}
+        : hook(added), callback(std::move(token), Notify{this}) {}
+    // From here on, a stop notifies the hook, which may remove itself then.
+    // False: a stop was requested before.
+    bool Arm() { return !is_armed_or_stopped.exchange(true); }
+
     CancelHook& hook;
+    std::atomic<bool> is_armed_or_stopped = false;
     std::stop_callback<Notify> callback;
   };
 
