@@ -83,29 +83,6 @@ class PortalForCall {
 // time, or after it was moved from.
 [[noreturn]] void ReportAwaitedTwice(const char* what);
 
-// What a library has handed to the awaiter of a call before it suspends: with
-// await_set_executor(), or as a second argument of await_suspend(). Awaiters
-// below the portal receive it in the same way.
-class HandedContext {
- public:
-  template <class T>
-  void Set(T* context) noexcept {
-    type_ = TypeIdOf<std::remove_cv_t<T>>();
-    context_ = const_cast<std::remove_cv_t<T>*>(context);
-  }
-  void set_asks_for_result() noexcept { asks_for_result_ = true; }
-  void AddTo(OuterCoroutine& outer) const {
-    outer.handed_type = type_;
-    outer.handed = context_;
-    outer.asks_for_result = asks_for_result_;
-  }
-
- private:
-  bool asks_for_result_ = false;
-  TypeId type_ = nullptr;
-  void* context_ = nullptr;
-};
-
 // A function that was made with PortalOptions.
 template <class Fn>
 concept HasPortalName = requires(const Fn& fn) { fn.portal_name(); };
@@ -117,11 +94,82 @@ concept HasPortalName = requires(const Fn& fn) { fn.portal_name(); };
 template <class Run>
 class InTask;
 
+// Base of the two: what a coroutine of another library does with a Run. Some do
+// more than the compiler: they hand a context to the awaiter before it
+// suspends, which awaiters below the portal receive in the same way, and cancel
+// it.
+template <class Run, class Result>
+class ForeignRun {
+ public:
+  // Some libraries' coroutines require that it is const and noexcept.
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
+    static_assert(Run::kFollows || std::is_void_v<Promise>,
+                  "greenback::WithPortalRun(async_fn, args...) in a coroutine "
+                  "of another library: a portal cannot follow what async_fn "
+                  "returns; it must return a greenback::Co, or be a plain "
+                  "function for WithPortalRunSync()");
+    return Start(Outer(coroutine));
+  }
+  template <class Promise, class Env>
+  bool await_suspend(std::coroutine_handle<Promise> coroutine, Env* env) {
+    Hand(env);
+    return await_suspend(coroutine);
+  }
+  template <class Executor>
+  void await_set_executor(Executor* executor) noexcept {
+    Hand(executor);
+    asks_for_result_ = true;
+  }
+  bool await_cancel(std::coroutine_handle<>) noexcept {
+    run().foreign_->RequestStop();
+    return false;
+  }
+  bool await_must_resume() const noexcept {
+    return !run().foreign_->was_dropped();
+  }
+  Result await_resume() { return run().foreign_->Take(); }
+
+ private:
+  friend class InTask<Run>;
+
+  ForeignRun() = default;
+  friend Run;
+
+  Run& run() { return static_cast<Run&>(*this); }
+  const Run& run() const { return static_cast<const Run&>(*this); }
+
+  template <class T>
+  void Hand(T* context) noexcept {
+    handed_type_ = TypeIdOf<std::remove_cv_t<T>>();
+    handed_ = const_cast<std::remove_cv_t<T>*>(context);
+  }
+  bool Start(OuterCoroutine outer) {
+    outer.handed_type = handed_type_;
+    outer.handed = handed_;
+    outer.asks_for_result = asks_for_result_;
+    auto& call = run().MakeForeign();
+    if constexpr (HasPortalName<typename Run::Function>) {
+      call.set_name(run().fn_.portal_name());
+    }
+    return call.Start(run(), outer);
+  }
+
+  bool asks_for_result_ = false;
+  TypeId handed_type_ = nullptr;
+  void* handed_ = nullptr;
+};
+
 // Calls sync_fn(args...).
 template <class Fn, class... Args>
-class [[nodiscard]] SyncRun {
+class [[nodiscard]] SyncRun
+    : public ForeignRun<SyncRun<Fn, Args...>,
+                        std::invoke_result_t<Fn, Args...>> {
  public:
+  using Function = Fn;
   using Result = std::invoke_result_t<Fn, Args...>;
+  static constexpr bool kFollows = true;
 
   explicit SyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
@@ -135,31 +183,6 @@ class [[nodiscard]] SyncRun {
 
   InTask<SyncRun> GreenbackInTask() noexcept { return InTask<SyncRun>(*this); }
 
-  // Some libraries' coroutines require that it is const and noexcept.
-  bool await_ready() const noexcept { return false; }
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
-    return StartForeign(Outer(coroutine));
-  }
-  Result await_resume() { return foreign_->Take(); }
-
-  // What some libraries do to an awaiter beyond that; see HandedContext.
-  template <class Promise, class Env>
-  bool await_suspend(std::coroutine_handle<Promise> coroutine, Env* env) {
-    handed_.Set(env);
-    return StartForeign(Outer(coroutine));
-  }
-  template <class Executor>
-  void await_set_executor(Executor* executor) noexcept {
-    handed_.Set(executor);
-    handed_.set_asks_for_result();
-  }
-  bool await_cancel(std::coroutine_handle<>) noexcept {
-    foreign_->RequestStop();
-    return false;
-  }
-  bool await_must_resume() const noexcept { return !foreign_->was_dropped(); }
-
   // The call itself.
   __attribute__((always_inline)) Result operator()() {
     return std::apply(std::move(fn_), std::move(args_));
@@ -169,20 +192,17 @@ class [[nodiscard]] SyncRun {
 
  private:
   friend class InTask<SyncRun>;
+  friend ForeignRun<SyncRun, Result>;
 
-  bool StartForeign(OuterCoroutine outer) {
+  ForeignCall<Result>& MakeForeign() {
     if (UseUp()) [[unlikely]]
       ReportAwaitedTwice("WithPortalRunSync");
-    foreign_.emplace();
-    if constexpr (HasPortalName<Fn>) foreign_->set_name(fn_.portal_name());
-    handed_.AddTo(outer);
-    return foreign_->Start(*this, outer);
+    return foreign_.emplace();
   }
 
   Fn fn_;
   std::tuple<Args...> args_;
   bool is_used_up_ = false;
-  HandedContext handed_;
   // Destroyed first: its frames use the rest.
   std::optional<ForeignCall<Result>> foreign_;
 };
@@ -201,7 +221,7 @@ class InTask<SyncRun<Fn, Args...>> : private ResumesAtHome {
   }
   // Without a task, as in a coroutine of another library; or an error.
   bool await_suspend(std::coroutine_handle<> coroutine) {
-    return run_.StartForeign(Outer(coroutine));
+    return run_.Start(Outer(coroutine));
   }
   __attribute__((always_inline)) typename Run::Result await_resume() {
     if (task_ == nullptr) [[unlikely]]
@@ -217,11 +237,16 @@ class InTask<SyncRun<Fn, Args...>> : private ResumesAtHome {
 
 // Calls async_fn(args...) and awaits the result, with a portal open meanwhile.
 template <class Fn, class... Args>
-class [[nodiscard]] AsyncRun {
+class [[nodiscard]] AsyncRun
+    : public ForeignRun<AsyncRun<Fn, Args...>,
+                        AwaitResult<std::invoke_result_t<Fn, Args...>>> {
  public:
+  using Function = Fn;
   using Made = std::invoke_result_t<Fn, Args...>;
   using Inner = decltype(GetAwaiterInTask(std::declval<Made>()));
   using Result = AwaitResult<Made>;
+  // Whether the portal follows what it awaits.
+  static constexpr bool kFollows = HomeAwaiter<Inner>;
 
   explicit AsyncRun(Fn fn, Args... args)
       : fn_(std::move(fn)), args_(std::move(args)...) {}
@@ -237,47 +262,17 @@ class [[nodiscard]] AsyncRun {
     return InTask<AsyncRun>(*this);
   }
 
-  bool await_ready() const noexcept { return false; }
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> coroutine) {
-    static_assert(HomeAwaiter<Inner> || std::is_void_v<Promise>,
-                  "greenback::WithPortalRun(async_fn, args...) in a coroutine "
-                  "of another library: a portal cannot follow what async_fn "
-                  "returns; it must return a greenback::Co, or be a plain "
-                  "function for WithPortalRunSync()");
-    return StartForeign(Outer(coroutine));
-  }
-  Result await_resume() { return foreign_->Take(); }
-
-  // What some libraries do to an awaiter beyond that; see HandedContext.
-  template <class Promise, class Env>
-  bool await_suspend(std::coroutine_handle<Promise> coroutine, Env* env) {
-    handed_.Set(env);
-    return await_suspend(coroutine);
-  }
-  template <class Executor>
-  void await_set_executor(Executor* executor) noexcept {
-    handed_.Set(executor);
-    handed_.set_asks_for_result();
-  }
-  bool await_cancel(std::coroutine_handle<>) noexcept {
-    foreign_->RequestStop();
-    return false;
-  }
-  bool await_must_resume() const noexcept { return !foreign_->was_dropped(); }
-
   // The call that the ForeignCall makes.
   Result operator()() { return Await(Make()); }
 
  private:
   friend class InTask<AsyncRun>;
+  friend ForeignRun<AsyncRun, Result>;
 
-  bool StartForeign(OuterCoroutine outer) {
+  ForeignCall<Result>& MakeForeign() {
     UseUp();
     foreign_ = std::make_unique<ForeignCall<Result>>();
-    if constexpr (HasPortalName<Fn>) foreign_->set_name(fn_.portal_name());
-    handed_.AddTo(outer);
-    return foreign_->Start(*this, outer);
+    return *foreign_;
   }
   void UseUp() {
     if (std::exchange(is_used_up_, true)) [[unlikely]]
@@ -291,7 +286,6 @@ class [[nodiscard]] AsyncRun {
   InPlace<Made> made_;
   InPlace<Inner> inner_;
   bool is_used_up_ = false;
-  HandedContext handed_;
   // Of its own allocation, since few calls have one.
   std::unique_ptr<ForeignCall<Result>> foreign_;
 };
@@ -323,18 +317,18 @@ class InTask<AsyncRun<Fn, Args...>> {
   auto await_suspend(std::coroutine_handle<Promise> coroutine) {
     using Suspend = decltype(CallSuspend<Inner>(*run_.inner_, coroutine));
     if constexpr (std::is_void_v<Suspend>) {
-      if (!run_.inner_) return run_.StartForeign(Outer(coroutine));
+      if (!run_.inner_) return run_.Start(Outer(coroutine));
       CallSuspend<Inner>(*run_.inner_, coroutine);
       return true;
     } else if constexpr (std::is_same_v<Suspend, bool>) {
-      if (!run_.inner_) return run_.StartForeign(Outer(coroutine));
+      if (!run_.inner_) return run_.Start(Outer(coroutine));
       return CallSuspend<Inner>(*run_.inner_, coroutine);
     } else {
       if (run_.inner_) [[likely]] {
         return std::coroutine_handle<>(
             CallSuspend<Inner>(*run_.inner_, coroutine));
       }
-      return run_.StartForeign(Outer(coroutine))
+      return run_.Start(Outer(coroutine))
                  ? std::coroutine_handle<>(std::noop_coroutine())
                  : TransferTo(coroutine);
     }
