@@ -24,7 +24,7 @@
 #include "greenback/host/step_task.h"
 #include "greenback/host/transfer.h"
 #include "greenback/host/waker.h"
-#include "greenback/internal/exceptions.h"
+#include "greenback/internal/awaitable_traits.h"
 
 namespace greenback::internal {
 
@@ -53,7 +53,9 @@ class ForeignAwaiter : private ResumesAtHome, private LateStart {
       }
       return SuspendParked(starts_late);
     }
-    const std::coroutine_handle<> next = Suspend(waker_->handle(), caller);
+    const std::coroutine_handle<> next = NextAfter(
+        [this] { return CallSuspend<Inner>(inner_, waker_->handle()); },
+        caller);
     if (next == caller) return TransferTo(caller);
     if (waiter_->Park()) return TransferTo(next);
     ResumeAndTransfer(next);  // the waiter has fired already
@@ -91,22 +93,6 @@ class ForeignAwaiter : private ResumesAtHome, private LateStart {
     bool is_late = false;
   };
 
-  // Suspends on the awaitable. Returns the coroutine that the awaitable wants
-  // to run next, which is `caller` if it has completed already.
-  std::coroutine_handle<> Suspend(WakerHandle continuation,
-                                  std::coroutine_handle<> caller) {
-    using Result = decltype(CallSuspend<Inner>(inner_, continuation));
-    if constexpr (std::is_void_v<Result>) {
-      CallSuspend<Inner>(inner_, continuation);
-      return std::noop_coroutine();
-    } else if constexpr (std::is_same_v<Result, bool>) {
-      return CallSuspend<Inner>(inner_, continuation) ? std::noop_coroutine()
-                                                      : caller;
-    } else {
-      return CallSuspend<Inner>(inner_, continuation);
-    }
-  }
-
   // await_suspend() for a coroutine that the completer continues. Where an
   // Await() is about to park for the coroutine, the operation starts after
   // that, so that the completer continues the Await(), too. Not inlined: clang
@@ -133,20 +119,10 @@ class ForeignAwaiter : private ResumesAtHome, private LateStart {
   // Starts the operation. False: the caller continues the coroutine. True: the
   // completer does, and this object may have been destroyed.
   bool StartNow() {
-    return StartParked(*waiter_, [this] {
-      const std::coroutine_handle<> caller = waiter_->handle;
-      const WakerHandle waker = waker_->handle();
-      std::coroutine_handle<> next;
-      GREENBACK_TRY { next = Suspend(waker, caller); }
-      GREENBACK_CATCH_ALL {
-        error_ = std::current_exception();
-        return false;
-      }
-      if (next == caller || next == waker) return false;
-      // As part of the start: it may complete the operation.
-      ResumeAndTransfer(next);
-      return true;
-    });
+    const WakerHandle waker = waker_->handle();
+    return StartParked(
+        *waiter_, [this, waker] { return CallSuspend<Inner>(inner_, waker); },
+        waker, error_);
   }
 
   std::optional<HomeWaiter> waiter_;

@@ -20,6 +20,7 @@
 #include "greenback/host/portal_access.h"
 #include "greenback/host/portal_task.h"
 #include "greenback/host/waker.h"
+#include "greenback/internal/awaitable_traits.h"
 
 namespace greenback::internal {
 
@@ -71,16 +72,7 @@ class LibraryAwaiter : private CancelHook {
       }
     }
     // This object may be destroyed as soon as the awaitable has started.
-    using Suspended = decltype(Suspend(waker));
-    if constexpr (std::is_void_v<Suspended>) {
-      Suspend(waker);
-      return std::noop_coroutine();
-    } else if constexpr (std::is_same_v<Suspended, bool>) {
-      if (Suspend(waker)) return std::noop_coroutine();
-      return waker;
-    } else {
-      return Suspend(waker);
-    }
+    return NextAfter([this, waker] { return Suspend(waker); }, waker);
   }
 
   // When the wait is over: whether it has ended without a result. Then the call

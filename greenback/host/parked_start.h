@@ -12,11 +12,16 @@
 #ifndef GREENBACK_HOST_PARKED_START_H_
 #define GREENBACK_HOST_PARKED_START_H_
 
+#include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <utility>
 
 #include "greenback/host/thread_state.h"
+#include "greenback/host/transfer.h"
 #include "greenback/host/waiter.h"
+#include "greenback/internal/awaitable_traits.h"
+#include "greenback/internal/exceptions.h"
 
 namespace greenback::internal {
 
@@ -86,6 +91,25 @@ template <class Start>
 bool StartParked(Waiter& waiter, Start start) {
   const ParkedStart parked(waiter);
   return start() && !parked.has_completed();
+}
+
+// The same for an awaiter: suspend() is its await_suspend(), which receives
+// `waker`. If that throws, `error` is set, and the caller continues `waiter`.
+template <class Suspend>
+bool StartParked(Waiter& waiter, Suspend suspend, std::coroutine_handle<> waker,
+                 std::exception_ptr& error) {
+  return StartParked(waiter, [&] {
+    std::coroutine_handle<> next;
+    GREENBACK_TRY { next = NextAfter(suspend, waker); }
+    GREENBACK_CATCH_ALL {
+      error = std::current_exception();
+      return false;
+    }
+    if (next == waker) return false;
+    // As part of the start: it may complete the operation.
+    ResumeAndTransfer(next);
+    return true;
+  });
 }
 
 }  // namespace greenback::internal

@@ -22,6 +22,7 @@
 #include "greenback/host/portal_task.h"
 #include "greenback/host/transfer.h"
 #include "greenback/host/waker.h"
+#include "greenback/internal/awaitable_traits.h"
 #include "greenback/internal/carries_status.h"
 #include "greenback/internal/exceptions.h"
 
@@ -60,48 +61,19 @@ GREENBACK_AWAIT_INLINE void ParkUnlessOver(FiberWaiter& waiter) {
 
 // The start of an awaiter whose Await() parks first; see parked_start.h.
 template <class A>
-class AwaiterStart {
- public:
-  AwaiterStart(AwaiterLvalue<A> awaiter, WakerHandle waker)
-      : awaiter_(awaiter), waker_(waker) {}
+struct AwaiterStart {
+  AwaiterLvalue<A> awaiter;
+  const WakerHandle waker;
+  std::exception_ptr error;  // what await_suspend() has thrown
 
-  // For FiberWaiter::start.
+  // For FiberWaiter::start. The object may be destroyed as soon as
+  // await_suspend() has begun.
   static bool Call(void* argument, FiberWaiter& waiter) {
-    return StartParked(waiter, [argument] {
-      return static_cast<AwaiterStart*>(argument)->Start();
-    });
+    AwaiterStart& self = *static_cast<AwaiterStart*>(argument);
+    return StartParked(
+        waiter, [&self] { return CallSuspend<A>(self.awaiter, self.waker); },
+        self.waker, self.error);
   }
-
-  // What await_suspend() has thrown; null: nothing.
-  const std::exception_ptr& error() const { return error_; }
-
- private:
-  // This object may be destroyed as soon as await_suspend() has begun.
-  bool Start() {
-    using Suspend = decltype(CallSuspend<A>(awaiter_, waker_));
-    std::coroutine_handle<> next = std::noop_coroutine();
-    const WakerHandle waker = waker_;
-    GREENBACK_TRY {
-      if constexpr (std::is_void_v<Suspend>) {
-        CallSuspend<A>(awaiter_, waker);
-      } else if constexpr (std::is_same_v<Suspend, bool>) {
-        return CallSuspend<A>(awaiter_, waker);
-      } else {
-        next = CallSuspend<A>(awaiter_, waker);
-      }
-    }
-    GREENBACK_CATCH_ALL {
-      error_ = std::current_exception();
-      return false;
-    }
-    if (next == waker) return false;
-    ResumeAndTransfer(next);
-    return true;
-  }
-
-  AwaiterLvalue<A> awaiter_;
-  const WakerHandle waker_;
-  std::exception_ptr error_;
 };
 
 // Parks, has the host start the awaiter then, and returns when the wait is
@@ -110,12 +82,12 @@ template <class A>
 __attribute__((noinline)) void ParkAndStart(AwaiterLvalue<A> awaiter,
                                             WakerHandle waker,
                                             FiberWaiter& waiter) {
-  AwaiterStart<A> start(awaiter, waker);
+  AwaiterStart<A> start{awaiter, waker, nullptr};
   waiter.start = AwaiterStart<A>::Call;
   waiter.start_argument = &start;
   ParkUnlessOver(waiter);
-  if (start.error()) [[unlikely]]
-    std::rethrow_exception(start.error());
+  if (start.error) [[unlikely]]
+    std::rethrow_exception(start.error);
 }
 
 // Suspends on `awaiter`, and returns when the wait is over.

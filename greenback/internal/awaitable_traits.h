@@ -83,6 +83,22 @@ inline __attribute__((always_inline)) decltype(auto) CallSuspend(
     AwaiterLvalue<T> awaiter, std::coroutine_handle<Promise> waker) {
   return static_cast<ForSuspend<T>>(awaiter).await_suspend(waker);
 }
+// Calls suspend(), the await_suspend() of an awaiter that receives `handle`.
+// Returns the coroutine to resume next: `handle` if it is not suspended after
+// all, and one that does nothing if there is none.
+template <class Suspend>
+std::coroutine_handle<> NextAfter(Suspend suspend,
+                                  std::coroutine_handle<> handle) {
+  using Result = decltype(suspend());
+  if constexpr (std::is_void_v<Result>) {
+    suspend();
+    return std::noop_coroutine();
+  } else if constexpr (std::is_same_v<Result, bool>) {
+    return suspend() ? std::noop_coroutine() : handle;
+  } else {
+    return suspend();
+  }
+}
 template <class T>
 inline __attribute__((always_inline)) decltype(auto) CallResume(
     AwaiterLvalue<T> awaiter) {
