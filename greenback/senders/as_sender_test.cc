@@ -70,7 +70,7 @@ class Started {
     operation_.emplace(std::move(sender), Receiver{this});
   }
   void Start() { operation_->op.start(); }
-  void RequestStop() { source_.RequestStop(); }
+  void RequestStop() { source_.request_stop(); }
 
   bool done() const { return done_; }
   bool is_stopped() const { return is_stopped_; }
@@ -103,7 +103,7 @@ class Started {
       started->Done();
     }
     Env get_env() const noexcept {
-      return {internal::StopToken(started->source_)};
+      return {internal::StopToken(started->source_.get_token())};
     }
   };
   struct Connected {
@@ -117,7 +117,7 @@ class Started {
     done_ = true;
   }
 
-  internal::StopSource source_;
+  std::stop_source source_;
   std::optional<Connected> operation_;
   std::thread::id thread_;
   bool is_stopped_ = false;

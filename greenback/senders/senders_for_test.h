@@ -439,18 +439,18 @@ struct WhenAll {
       }
       void set_stopped() noexcept {
         all->is_stopped_ = true;
-        all->source_.RequestStop();
+        all->source_.request_stop();
         all->Arrive();
       }
       Env get_env() const noexcept {
-        return {greenback::internal::StopToken(all->source_)};
+        return {greenback::internal::StopToken(all->source_.get_token())};
       }
     };
     struct OnStop {
       Operation* all;
       void operator()() const {
         ++all->running_;
-        all->source_.RequestStop();
+        all->source_.request_stop();
         all->Arrive();
       }
     };
@@ -466,7 +466,7 @@ struct WhenAll {
     }
 
     R receiver_;
-    greenback::internal::StopSource source_;
+    std::stop_source source_;
     std::atomic<int> running_{3};  // both, and start()
     std::atomic<bool> is_stopped_{false};
     std::tuple<std::optional<VA>, std::optional<VB>> values_;

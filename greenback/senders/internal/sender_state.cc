@@ -14,7 +14,7 @@ void SenderStateBase::RequestStop() noexcept {
     // The callbacks are other code's, and other frames of this task may be in
     // the middle of a cancellation.
     const NoAwaitScope no_await;
-    stop_source_.RequestStop();
+    stop_source_.request_stop();
   }
   Release();
 }

@@ -14,6 +14,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
+#include <stop_token>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -51,7 +52,7 @@ class SenderStateBase {
 
   // For the receiver.
 
-  StopSource& stop_source() { return stop_source_; }
+  StopToken stop_token() const { return StopToken(stop_source_.get_token()); }
 
  protected:
   SenderStateBase() = default;
@@ -65,7 +66,7 @@ class SenderStateBase {
 
   SuspendRace race_;
   std::coroutine_handle<> handle_;
-  StopSource stop_source_;
+  std::stop_source stop_source_;
   // The awaiter, or the operation after Leave(); and those that request a stop.
   std::atomic<uint32_t> owners_{1};
 };
@@ -134,7 +135,7 @@ class SenderResult : public SenderStateBase {
 template <class Library>
 class SenderEnv {
  public:
-  explicit SenderEnv(StopToken token) : token_(token) {}
+  explicit SenderEnv(StopToken token) : token_(std::move(token)) {}
 
   StopToken get_stop_token() const noexcept { return token_; }
   template <class Query>
@@ -166,7 +167,7 @@ class SenderReceiver {
   }
   void set_stopped() noexcept { result_->SetStopped(); }
   SenderEnv<Library> get_env() const noexcept {
-    return SenderEnv<Library>(StopToken(result_->stop_source()));
+    return SenderEnv<Library>(result_->stop_token());
   }
 
  private:
