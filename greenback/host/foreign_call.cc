@@ -104,7 +104,7 @@ void ForeignTask::Drop() noexcept {
 }
 
 void* ForeignTask::FindContext(TypeId type) const noexcept {
-  if (outer_.handed_type == type) return outer_.handed;
+  if (handed_type_ == type) return handed_;
   if (outer_.hooks == nullptr || outer_.hooks->context == nullptr) {
     return nullptr;
   }
@@ -193,7 +193,10 @@ OneResumption Arrive(Passage passage) {
 }  // namespace
 
 void ForeignTask::ScheduleContinue(Waiter& waiter) noexcept {
-  if (StartMark::Completes(waiter.start_mark)) return;
+  // What waits in such a call has a waker: the awaiters of other hosts, which
+  // have none, are refused in it.
+  const WakenWaiter& waken = static_cast<const WakenWaiter&>(waiter);
+  if (StartMark::Completes(waken.start_mark)) return;
   if (outer_.hooks == nullptr || outer_.hooks->resume == nullptr) {
     Continue(waiter);
     return;

@@ -35,6 +35,15 @@ class ForeignTask : public StepTask {
   // The name must live as long as the call.
   void set_name(absl::string_view name) { name_ = name; }
 
+  // Before the call begins: its library has handed this to the awaiter of the
+  // call.
+  void Hand(TypeId type, void* context) {
+    handed_type_ = type;
+    handed_ = context;
+  }
+  // The library asks that awaiter for await_must_resume().
+  void set_asks_for_result() { asks_for_result_ = true; }
+
   // `task` if it is one; null otherwise. `task` may be null.
   static const ForeignTask* From(const PortalTask* task) noexcept;
 
@@ -45,7 +54,7 @@ class ForeignTask : public StepTask {
   void RequestStop();
   bool was_stopped() const noexcept;
   // Whether the library asks for was_dropped() before it asks for the result.
-  bool can_drop() const noexcept { return outer_.asks_for_result; }
+  bool can_drop() const noexcept { return asks_for_result_; }
   // Whether it has ended without a result; see DropCall().
   bool was_dropped() const noexcept { return was_dropped_; }
   void Drop() noexcept;
@@ -71,7 +80,10 @@ class ForeignTask : public StepTask {
   void RemoveCancelHook(CancelHook& hook) noexcept override;
 
   absl::string_view name_ = "foreign coroutine";
+  bool asks_for_result_ = false;
   bool was_dropped_ = false;
+  TypeId handed_type_ = nullptr;
+  void* handed_ = nullptr;
   // Null until something waits that can be cancelled.
   std::atomic<Cancellation*> cancellation_ = nullptr;
 };

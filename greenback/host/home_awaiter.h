@@ -84,8 +84,8 @@ class ForeignAwaiter : private ResumesAtHome, private LateStart {
  private:
   // If the coroutine is destroyed when its wait is over, and before it has
   // resumed, or before the wait has started, its host has to forget it.
-  struct HomeWaiter : Waiter {
-    HomeWaiter() : Waiter(Kind::kCoroutine) {}
+  struct HomeWaiter : WakenWaiter {
+    HomeWaiter() : WakenWaiter(Kind::kCoroutine) {}
     ~HomeWaiter() {
       if (task != nullptr && (is_over() || is_late)) [[unlikely]]
         PortalAccess::Withdraw(*this);

@@ -53,11 +53,6 @@ struct OuterCoroutine {
   std::coroutine_handle<> handle;
   void* promise = nullptr;
   const LibraryHooks* hooks = nullptr;  // null: nothing is known
-  // Of what the library has handed to the awaiter of the call itself.
-  TypeId handed_type = nullptr;
-  void* handed = nullptr;
-  // Whether the library asks it for await_must_resume().
-  bool asks_for_result = false;
 };
 
 // The context of that type of the coroutine around the call that `task` is;

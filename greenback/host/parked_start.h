@@ -74,7 +74,7 @@ class StartMark {
 // thread in no task meanwhile. The waiter may be continued and destroyed.
 class ParkedStart : public StartMark {
  public:
-  explicit ParkedStart(Waiter& waiter)
+  explicit ParkedStart(WakenWaiter& waiter)
       : task_(std::exchange(state_.current_task, nullptr)) {
     waiter.start_mark = id();
   }
@@ -88,7 +88,7 @@ class ParkedStart : public StartMark {
 // returns whether it has. False: the caller continues `waiter`. True: the
 // completer does, or has done so, and `waiter` may have been destroyed.
 template <class Start>
-bool StartParked(Waiter& waiter, Start start) {
+bool StartParked(WakenWaiter& waiter, Start start) {
   const ParkedStart parked(waiter);
   return start() && !parked.has_completed();
 }
@@ -96,8 +96,8 @@ bool StartParked(Waiter& waiter, Start start) {
 // The same for an awaiter: suspend() is its await_suspend(), which receives
 // `waker`. If that throws, `error` is set, and the caller continues `waiter`.
 template <class Suspend>
-bool StartParked(Waiter& waiter, Suspend suspend, std::coroutine_handle<> waker,
-                 std::exception_ptr& error) {
+bool StartParked(WakenWaiter& waiter, Suspend suspend,
+                 std::coroutine_handle<> waker, std::exception_ptr& error) {
   return StartParked(waiter, [&] {
     std::coroutine_handle<> next;
     GREENBACK_TRY { next = NextAfter(suspend, waker); }

@@ -85,7 +85,8 @@ struct PortalAccess {
   static void ParkWithHooks(FiberWaiter& waiter);
 };
 
-inline FiberWaiter::FiberWaiter(PortalTask& waiting) : Waiter(Kind::kFiber) {
+inline FiberWaiter::FiberWaiter(PortalTask& waiting)
+    : WakenWaiter(Kind::kFiber) {
   task = &waiting;
   FiberWaiter*& innermost = PortalAccess::Innermost(waiting);
   outer = innermost;

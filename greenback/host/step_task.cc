@@ -1,6 +1,5 @@
 #include "greenback/host/step_task.h"
 
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "greenback/context/switch.h"

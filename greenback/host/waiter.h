@@ -46,10 +46,6 @@ class Waiter : public Posted {
   // Of the coroutine; of a fiber, the waker that resumes it, if there is one.
   std::coroutine_handle<> handle;
 
-  // The id of the StartMark of its operation; 0: it was not parked before the
-  // start. See parked_start.h.
-  uintptr_t start_mark = 0;
-
   Kind kind() const { return kind_; }
 
   // False: it has fired already, and the caller continues at once.
@@ -104,6 +100,16 @@ class Waiter : public Posted {
   SuspendRace race_;
 };
 
+// A waiter that a waker fires, in an await of anything but greenback's own.
+class WakenWaiter : public Waiter {
+ public:
+  using Waiter::Waiter;
+
+  // The id of the StartMark of its operation; 0: it was not parked before the
+  // start. See parked_start.h.
+  uintptr_t start_mark = 0;
+};
+
 // A call to be made, on a fiber in most places. Without a function: none.
 struct FiberCall {
   void (*function)(void* argument) = nullptr;
@@ -117,7 +123,7 @@ struct FiberCall {
 
 // An Await() that waits. Its task knows of it from before anything is started,
 // when no other thread can run a step of the task yet.
-class FiberWaiter : public Waiter {
+class FiberWaiter : public WakenWaiter {
  public:
   explicit FiberWaiter(PortalTask& waiting);
   ~FiberWaiter();

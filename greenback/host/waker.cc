@@ -16,7 +16,7 @@ namespace greenback::internal {
 namespace {
 
 // Ends the wait of `waiter`, and lets it resume.
-void EndWait(Waiter& waiter) noexcept {
+void EndWait(WakenWaiter& waiter) noexcept {
   if (waiter.task != nullptr) {
     PortalAccess::Wake(waiter);
   } else if (waiter.Fire() && !StartMark::Completes(waiter.start_mark)) {
@@ -139,7 +139,7 @@ WakerPromise::~WakerPromise() {
   EndWait(*waiter_);
 }
 
-WakerLease::WakerLease(Waiter& waiter) {
+WakerLease::WakerLease(WakenWaiter& waiter) {
   WakerCache& cache = Cache();
   WakerHandle waker = cache.idle;
   if (waker) [[likely]] {

@@ -46,7 +46,7 @@ class WakerPromise {
   friend struct Fire;
   friend struct WakerCache;
 
-  Waiter* waiter_ = nullptr;
+  WakenWaiter* waiter_ = nullptr;
   WakerLease* lease_ = nullptr;               // null: idle
   std::unique_ptr<StopOnCancel> stop_;        // null: nothing has asked for it
   std::coroutine_handle<WakerPromise> next_;  // in the list of idle wakers
@@ -67,7 +67,7 @@ using WakerHandle = std::coroutine_handle<WakerPromise>;
 class WakerLease {
  public:
   // `waiter` fires when handle() is resumed.
-  explicit WakerLease(Waiter& waiter);
+  explicit WakerLease(WakenWaiter& waiter);
   WakerLease(const WakerLease&) = delete;
   WakerLease& operator=(const WakerLease&) = delete;
   ~WakerLease();

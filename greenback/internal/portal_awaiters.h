@@ -120,7 +120,7 @@ class ForeignRun {
   template <class Executor>
   void await_set_executor(Executor* executor) noexcept {
     Hand(executor);
-    asks_for_result_ = true;
+    run().foreign_->set_asks_for_result();
   }
   bool await_cancel(std::coroutine_handle<>) noexcept {
     run().foreign_->RequestStop();
@@ -142,23 +142,18 @@ class ForeignRun {
 
   template <class T>
   void Hand(T* context) noexcept {
-    handed_type_ = TypeIdOf<std::remove_cv_t<T>>();
-    handed_ = const_cast<std::remove_cv_t<T>*>(context);
+    run().Foreign().Hand(TypeIdOf<std::remove_cv_t<T>>(),
+                         const_cast<std::remove_cv_t<T>*>(context));
   }
-  bool Start(OuterCoroutine outer) {
-    outer.handed_type = handed_type_;
-    outer.handed = handed_;
-    outer.asks_for_result = asks_for_result_;
-    auto& call = run().MakeForeign();
+  bool Start(const OuterCoroutine& outer) {
+    if (run().UseUp()) [[unlikely]]
+      ReportAwaitedTwice(Run::kWhat);
+    ForeignCall<Result>& call = run().Foreign();
     if constexpr (HasPortalName<typename Run::Function>) {
       call.set_name(run().fn_.portal_name());
     }
     return call.Start(run(), outer);
   }
-
-  bool asks_for_result_ = false;
-  TypeId handed_type_ = nullptr;
-  void* handed_ = nullptr;
 };
 
 // Calls sync_fn(args...).
@@ -169,6 +164,7 @@ class [[nodiscard]] SyncRun
  public:
   using Function = Fn;
   using Result = std::invoke_result_t<Fn, Args...>;
+  static constexpr char kWhat[] = "WithPortalRunSync";
   static constexpr bool kFollows = true;
 
   explicit SyncRun(Fn fn, Args... args)
@@ -194,10 +190,8 @@ class [[nodiscard]] SyncRun
   friend class InTask<SyncRun>;
   friend ForeignRun<SyncRun, Result>;
 
-  ForeignCall<Result>& MakeForeign() {
-    if (UseUp()) [[unlikely]]
-      ReportAwaitedTwice("WithPortalRunSync");
-    return foreign_.emplace();
+  ForeignCall<Result>& Foreign() {
+    return foreign_ ? *foreign_ : foreign_.emplace();
   }
 
   Fn fn_;
@@ -245,6 +239,7 @@ class [[nodiscard]] AsyncRun
   using Made = std::invoke_result_t<Fn, Args...>;
   using Inner = decltype(GetAwaiterInTask(std::declval<Made>()));
   using Result = AwaitResult<Made>;
+  static constexpr char kWhat[] = "WithPortalRun";
   // Whether the portal follows what it awaits.
   static constexpr bool kFollows = HomeAwaiter<Inner>;
 
@@ -269,15 +264,14 @@ class [[nodiscard]] AsyncRun
   friend class InTask<AsyncRun>;
   friend ForeignRun<AsyncRun, Result>;
 
-  ForeignCall<Result>& MakeForeign() {
-    UseUp();
-    foreign_ = std::make_unique<ForeignCall<Result>>();
+  ForeignCall<Result>& Foreign() {
+    if (foreign_ == nullptr) {
+      foreign_ = std::make_unique<ForeignCall<Result>>();
+    }
     return *foreign_;
   }
-  void UseUp() {
-    if (std::exchange(is_used_up_, true)) [[unlikely]]
-      ReportAwaitedTwice("WithPortalRun");
-  }
+  // Returns whether it was used up already.
+  bool UseUp() noexcept { return std::exchange(is_used_up_, true); }
   Made Make() { return std::apply(std::move(fn_), std::move(args_)); }
 
   Fn fn_;
@@ -305,7 +299,8 @@ class InTask<AsyncRun<Fn, Args...>> {
     PortalTask* const task = ThisThread().current_task;
     if (task == nullptr) [[unlikely]]
       return false;
-    run_.UseUp();
+    if (run_.UseUp()) [[unlikely]]
+      ReportAwaitedTwice(Run::kWhat);
     run_.portal_.Emplace([task] { return PortalForCall(*task); });
     run_.made_.Emplace([this]() -> typename Run::Made { return run_.Make(); });
     run_.inner_.Emplace([this]() -> Inner {
