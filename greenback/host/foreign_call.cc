@@ -88,7 +88,7 @@ ForeignTask::ForeignTask() : StepTask(kHost, kStartsParked) {
 
 ForeignTask::~ForeignTask() { EndCancellation(); }
 
-void ForeignTask::EndCancellation() noexcept {
+void ForeignTask::DeleteCancellation() noexcept {
   delete cancellation_.exchange(nullptr, std::memory_order_acq_rel);
 }
 

@@ -64,7 +64,10 @@ class ForeignTask : public StepTask {
   ~ForeignTask() override;
 
   // Nothing is cancelled any more. Waits for a cancellation on another thread.
-  void EndCancellation() noexcept;
+  void EndCancellation() noexcept {
+    if (cancellation_.load(std::memory_order_acquire) != nullptr) [[unlikely]]
+      DeleteCancellation();
+  }
 
   OuterCoroutine outer_;
 
@@ -73,6 +76,7 @@ class ForeignTask : public StepTask {
   class Passage;
 
   Cancellation& GetCancellation();
+  void DeleteCancellation() noexcept;
 
   void ScheduleContinue(Waiter& waiter) noexcept override;
   absl::Status FinishCheckpoint() override;

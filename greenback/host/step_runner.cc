@@ -209,12 +209,13 @@ FiberCall StepRunner::BeginOn(ThreadState& state, FiberWaiter& waiter,
   fiber.call = call;
   waiter.nested.function = CallStep;
   waiter.nested.argument = &fiber;
-  return Resume(state, waiter);
+  return RunFrom(state, *waiter.task, fiber, &waiter.context);
 }
 
-FiberCall StepRunner::Resume(ThreadState& state, FiberWaiter& waiter) {
-  return RunFrom(state, *waiter.task,
-                 *static_cast<StepFiber*>(waiter.host_fiber), &waiter.context);
+void StepRunner::Resume(ThreadState& state, FiberWaiter& waiter) {
+  RunFrom(state, *waiter.task, *static_cast<StepFiber*>(waiter.host_fiber),
+          &waiter.context)
+      .CallIfSet();
 }
 
 absl::Status StepRunner::MakeIdle() {

@@ -62,15 +62,16 @@ class StepRunner {
   // The innermost step on this thread; there is one.
   Run& run() { return *run_; }
 
-  // Each of these returns what is to be called because the step has ended.
+  // Each of these two returns what is to be called because the step has ended.
   //
   // Calls `call` as a step of `task`, on a fiber.
   FiberCall Begin(ThreadState& state, PortalTask& task, FiberCall call);
   // Calls `call` as a step of the task of `waiter`, on the stack of that, which
   // the caller has borrowed.
   FiberCall BeginOn(ThreadState& state, FiberWaiter& waiter, FiberCall call);
-  // Continues the step in which `waiter` has parked.
-  FiberCall Resume(ThreadState& state, FiberWaiter& waiter);
+  // Continues the step in which `waiter` has parked, and calls what is to be
+  // called then. (A caller that did that would have one return more to predict.)
+  void Resume(ThreadState& state, FiberWaiter& waiter);
 
   // Makes sure that the next step will find a fiber, for as long as the thread
   // keeps any.

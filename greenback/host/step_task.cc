@@ -32,20 +32,18 @@ FiberCall StepTask::RunStep(FiberCall call, FiberWaiter* waiter) {
 
 void StepTask::Continue(Waiter& waiter) {
   ThreadState& state = ThisThread();
-  FiberCall after;
   if (waiter.kind() == Waiter::Kind::kCoroutine) {
     // On a fiber of its own, also where a step of the task has just parked.
     Promote();
-    after = StepRunner::Of(state).Begin(
-        state, *this, {ResumeAddress, waiter.handle.address()});
+    StepRunner::Of(state)
+        .Begin(state, *this, {ResumeAddress, waiter.handle.address()})
+        .CallIfSet();
   } else if (state.current_task == this) [[unlikely]] {
     ContinueAfterStep(waiter);
   } else {
     Promote();
-    after =
-        StepRunner::Of(state).Resume(state, static_cast<FiberWaiter&>(waiter));
+    StepRunner::Of(state).Resume(state, static_cast<FiberWaiter&>(waiter));
   }
-  after.CallIfSet();
 }
 
 bool StepTask::StartLate(LateStart& late) noexcept {

@@ -210,8 +210,14 @@ class InTask<SyncRun<Fn, Args...>> : private ResumesAtHome {
   explicit InTask(Run& run) : run_(run) {}
 
   bool await_ready() const noexcept {
+    // In this order, so that the optimiser knows the answer.
+    if (run_.is_used_up_) [[unlikely]]
+      return false;
     task_ = ThisThread().current_task;
-    return task_ != nullptr && !run_.UseUp();
+    if (task_ == nullptr) [[unlikely]]
+      return false;
+    run_.is_used_up_ = true;
+    return true;
   }
   // Without a task, as in a coroutine of another library; or an error.
   bool await_suspend(std::coroutine_handle<> coroutine) {
