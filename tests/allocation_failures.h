@@ -10,8 +10,9 @@
 // happens in child processes, so that a crash does not end the test, but is a
 // failure with a text that says how to repeat it. It is done three times: with
 // one failure, after the scenario has run once without; the same in a new
-// process, where nothing has been allocated before; and with a failure of that
-// allocation and of all that follow.
+// process, where nothing has been allocated before (with AddressSanitizer,
+// which makes processes slow, for one allocation in three); and with a failure
+// of that allocation and of all that follow.
 //
 // Each time, the scenario must end with an error that says that memory has run
 // out, or complete: Expect() what it has done. Without exceptions, where
