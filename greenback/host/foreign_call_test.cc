@@ -23,6 +23,8 @@
 #include "greenback/runtime/run.h"
 #include "greenback/task_local.h"
 #include "gtest/gtest.h"
+#include "tests/support/inline_event.h"
+#include "tests/support/leave_mark.h"
 #include "tests/support/owned_coroutine.h"
 
 namespace greenback {
@@ -212,16 +214,6 @@ TEST(ForeignCallTest, R06_CompletionsRaceWithTheParking) {
   EXPECT_EQ(rounds, kRounds);
 }
 
-// Leaves a mark when it is destroyed, and how.
-struct Mark {
-  std::vector<std::string>& log;
-  std::string name;
-  ~Mark() {
-    log.push_back(name +
-                  (std::uncaught_exceptions() > 0 ? " unwound" : " left"));
-  }
-};
-
 #if defined(__cpp_exceptions)
 
 TEST(ForeignCallTest, ExceptionsPropagate) {
@@ -248,11 +240,11 @@ TEST(ForeignCallTest, R02_DestroyingTheCoroutineUnwindsItsFrames) {
   std::vector<std::string> log;
   Gate gate;
   auto body = [&]() -> OwnedCoroutine {
-    Mark outer{log, "coroutine"};
+    LeaveMark outer{log, "coroutine"};
     auto call = [&] {
-      Mark mark{log, "outer"};
+      LeaveMark mark{log, "outer"};
       [&] {
-        Mark mark{log, "inner"};
+        LeaveMark mark{log, "inner"};
         Await(gate);
         log.push_back("not reached");
       }();
@@ -327,12 +319,12 @@ TEST(ForeignCallTest, R02_NestedWaitsAreUnwoundInnermostFirst) {
   Gate gate;
   auto inner = [&]() -> Co<void> {
     (void)co_await EnsurePortal();  // continues as a step of its own
-    Mark mark{log, "inner"};
+    LeaveMark mark{log, "inner"};
     Await(gate);
   };
   auto body = [&]() -> OwnedCoroutine {
     auto call = [&] {
-      Mark mark{log, "outer"};
+      LeaveMark mark{log, "outer"};
       Await(inner());
     };
     co_await WithPortalRunSync(call);
@@ -503,33 +495,9 @@ TEST(ForeignCallTest, R24_ResultsThatCanSayItAreReturnedInDestructors) {
 
 // ------------------------------------------------ R17: a task of its own
 
-// Resumes its waiter inside Set().
-class Event {
- public:
-  // (g++ 12 copies an awaiter that is captured by a lambda.)
-  struct Awaiter {
-    bool await_ready() const noexcept { return event->is_set_; }
-    void await_suspend(std::coroutine_handle<> waiter) const {
-      event->waiter_ = waiter;
-    }
-    void await_resume() const noexcept {}
-    Event* event;
-  };
-  Awaiter operator co_await() { return {this}; }
-
-  void Set() {
-    is_set_ = true;
-    if (waiter_) std::exchange(waiter_, nullptr).resume();
-  }
-
- private:
-  bool is_set_ = false;
-  std::coroutine_handle<> waiter_;
-};
-
 TEST(ForeignCallTest, R17_ACallInsideTheStepOfAnotherIsATaskOfItsOwn) {
-  Event first;
-  Event second;
+  InlineEvent first;
+  InlineEvent second;
   std::vector<std::string> log;
   const auto inner = [&]() -> OwnedCoroutine {
     co_await first;
@@ -563,7 +531,7 @@ TEST(ForeignCallTest, R17_ACallInsideTheStepOfAnotherIsATaskOfItsOwn) {
 
 TEST(ForeignCallTest, R17_TheLocalsOfTheOuterTaskAreNotItsOwn) {
   static TaskLocal<int> local;
-  Event event;
+  InlineEvent event;
   int inside = -1;
   const auto inner = [&]() -> OwnedCoroutine {
     co_await event;
@@ -584,8 +552,8 @@ TEST(ForeignCallTest, R17_TheLocalsOfTheOuterTaskAreNotItsOwn) {
 }
 
 TEST(ForeignCallTest, R17_ATaskOfARunIsNotParkedByACallInsideIt) {
-  Event first;
-  Event second;
+  InlineEvent first;
+  InlineEvent second;
   std::vector<std::string> log;
   const auto inner = [&]() -> OwnedCoroutine {
     co_await first;
@@ -607,13 +575,13 @@ TEST(ForeignCallTest, R17_ATaskOfARunIsNotParkedByACallInsideIt) {
 #if defined(__cpp_exceptions)
 
 TEST(ForeignCallTest, R17_DestroyingTheInnerCoroutineUnwindsItsFramesAlone) {
-  Event first;
-  Event second;
+  InlineEvent first;
+  InlineEvent second;
   std::vector<std::string> log;
   const auto inner = [&]() -> OwnedCoroutine {
     co_await first;
     co_await WithPortalRunSync([&] {
-      const Mark mark{log, "inner"};
+      const LeaveMark mark{log, "inner"};
       Await(second);
     });
   };
@@ -621,7 +589,7 @@ TEST(ForeignCallTest, R17_DestroyingTheInnerCoroutineUnwindsItsFramesAlone) {
   std::optional<OwnedCoroutine> b = inner();
   const auto outer = [&]() -> OwnedCoroutine {
     co_await WithPortalRunSync([&] {
-      const Mark mark{log, "outer"};
+      const LeaveMark mark{log, "outer"};
       first.Set();
       log.push_back("destroy");
       b.reset();
@@ -665,9 +633,9 @@ TEST(ForeignCallTest, R19_ADestroyedHandleUnwindsTheFramesOnce) {
   std::vector<std::string> log;
   auto operation = std::make_unique<OwnedOperation>();
   const auto body = [&]() -> OwnedCoroutine {
-    const Mark mark{log, "coroutine"};
+    const LeaveMark mark{log, "coroutine"};
     co_await WithPortalRunSync([&] {
-      const Mark mark{log, "call"};
+      const LeaveMark mark{log, "call"};
       Await(*operation);
       log.push_back("not reached");
     });
@@ -697,7 +665,7 @@ TEST(ForeignCallTest, R19_AThreadMayDestroyTheHandle) {
   OwnedOperation operation;
   const auto body = [&]() -> OwnedCoroutine {
     co_await WithPortalRunSync([&] {
-      const Mark mark{log, "call"};
+      const LeaveMark mark{log, "call"};
       Await(operation);
     });
   };
@@ -710,13 +678,13 @@ TEST(ForeignCallTest, R19_InACoTheHandleMayBeDestroyedToo) {
   std::vector<std::string> log;
   OwnedOperation operation;
   const auto inner = [&]() -> Co<void> {
-    const Mark mark{log, "inner"};
+    const LeaveMark mark{log, "inner"};
     co_await operation;
     log.push_back("not reached");
   };
   const auto body = [&]() -> OwnedCoroutine {
     co_await WithPortalRunSync([&] {
-      const Mark mark{log, "call"};
+      const LeaveMark mark{log, "call"};
       Await(inner());
       log.push_back("not reached");
     });
@@ -741,7 +709,7 @@ TEST(ForeignCallTest, R19_ATaskOfARunIsAbandonedByADestroyedHandle) {
       nursery.StartSoon(drop);
       try {
         co_await WithPortalRunSync([&] {
-          const Mark mark{log, "call"};
+          const LeaveMark mark{log, "call"};
           Await(operation);
         });
       } catch (const Abandoned&) {
@@ -1075,7 +1043,7 @@ TEST(ForeignCallTest, ACoroutineMayBeDestroyedWhileItWaitsInEnsurePortal) {
   std::vector<std::string> log;
   Gate gate;
   const auto waiting = [&]() -> OwnedCoroutine {
-    Mark mark{log, "waiting"};
+    LeaveMark mark{log, "waiting"};
     (void)co_await EnsurePortal();
     log.push_back("not reached");
   };
@@ -1105,12 +1073,12 @@ TEST(ForeignCallTest, ACoroutineMayBeDestroyedWhileItWaitsInEnsurePortal) {
 TEST(ForeignCallTest, SoMayOneThatAwaitsACoWhichWaitsInEnsurePortal) {
   std::vector<std::string> log;
   const auto inner = [&]() -> Co<void> {
-    Mark mark{log, "inner"};
+    LeaveMark mark{log, "inner"};
     (void)co_await EnsurePortal();
     log.push_back("not reached");
   };
   const auto outer = [&]() -> OwnedCoroutine {
-    Mark mark{log, "outer"};
+    LeaveMark mark{log, "outer"};
     co_await inner();
     log.push_back("not reached");
   };
@@ -1161,7 +1129,7 @@ TEST(ForeignCallTest, OneThatWaitsInEnsurePortalMayBeDestroyedWhileUnwinding) {
   std::vector<std::string> log;
   Gate gate;
   const auto waiting = [&]() -> OwnedCoroutine {
-    Mark mark{log, "waiting"};
+    LeaveMark mark{log, "waiting"};
     (void)co_await EnsurePortal();
     log.push_back("not reached");
   };
@@ -1174,7 +1142,7 @@ TEST(ForeignCallTest, OneThatWaitsInEnsurePortalMayBeDestroyedWhileUnwinding) {
   };
   const auto body = [&]() -> OwnedCoroutine {
     const auto call = [&] {
-      Mark mark{log, "call"};
+      LeaveMark mark{log, "call"};
       AtEnd at_end{waiting};
       Await(gate);
     };
