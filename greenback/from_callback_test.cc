@@ -2,13 +2,11 @@
 
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -27,6 +25,7 @@
 #include "tests/support/owned_coroutine.h"
 #include "tests/support/run_nursery.h"
 #include "tests/support/test_awaitables.h"
+#include "tests/support/worker.h"
 
 namespace greenback {
 namespace {
@@ -64,44 +63,6 @@ class Library {
 
  private:
   std::deque<Function> pending_;
-};
-
-// A thread of such a library: calls the functions that are posted to it, in
-// order, and is joined at its end.
-class Worker {
- public:
-  Worker() : thread_([this] { Serve(); }) {}
-  ~Worker() {
-    Post(nullptr);
-    thread_.join();
-  }
-
-  void Post(std::function<void()> function) {
-    {
-      std::lock_guard lock(mutex_);
-      queue_.push_back(std::move(function));
-    }
-    some_.notify_one();
-  }
-  std::thread::id id() const { return thread_.get_id(); }
-
- private:
-  void Serve() {
-    for (;;) {
-      std::unique_lock lock(mutex_);
-      some_.wait(lock, [this] { return !queue_.empty(); });
-      std::function<void()> function = std::move(queue_.front());
-      queue_.pop_front();
-      lock.unlock();
-      if (function == nullptr) return;
-      function();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable some_;
-  std::deque<std::function<void()>> queue_;
-  std::thread thread_;
 };
 
 // Spends a moment that the optimiser does not remove.

@@ -4,6 +4,7 @@
 #include <coroutine>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -26,6 +27,8 @@
 #include "tests/support/inline_event.h"
 #include "tests/support/leave_mark.h"
 #include "tests/support/owned_coroutine.h"
+#include "tests/support/test_awaitables.h"
+#include "tests/support/worker.h"
 
 namespace greenback {
 namespace {
@@ -766,123 +769,81 @@ TEST(ForeignCallTest, R19_WithoutExceptionsAStatusSaysSo) {
 
 // ---------------------------------------- R20: who completes, continues
 
-// Resumes what is scheduled with it, on a thread of its own.
-class ThreadExecutor {
- public:
-  ThreadExecutor() : thread_([this] { Loop(); }) {}
-  ~ThreadExecutor() {
-    waiting_ = this;  // stops the thread
-    waiting_.notify_one();
-    thread_.join();
-  }
-
+// Resumes its awaiter on a worker's thread, early or not: an early one has
+// begun when await_suspend() returns.
+struct ResumeOn {
   bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) {
-    waiting_.store(waiter.address(), std::memory_order_release);
-    waiting_.notify_one();
+  // (Not inlined: a coroutine whose frame held `has_begun` may end meanwhile.)
+  __attribute__((noinline)) void await_suspend(
+      std::coroutine_handle<> waiter) const {
+    if (!is_early) {
+      worker->Post([waiter] { waiter.resume(); });
+      return;
+    }
+    std::atomic<bool> has_begun = false;
+    worker->Post([waiter, &has_begun] {
+      has_begun = true;
+      waiter.resume();
+    });
+    while (!has_begun) std::this_thread::yield();
   }
   void await_resume() const noexcept {}
-
-  bool IsHere() const { return CurrentThread() == thread_.get_id(); }
-
- private:
-  // Not std::this_thread::get_id() where it is used: compilers keep its value
-  // in functions that Await().
-  __attribute__((noinline)) static std::thread::id CurrentThread() {
-    asm volatile("" ::: "memory");
-    return std::this_thread::get_id();
-  }
-  void Loop() {
-    for (;;) {
-      // For a while it looks often, to be as quick as it can.
-      for (int i = 0; i < 10'000 && waiting_ == nullptr; ++i) continue;
-      waiting_.wait(nullptr);
-      void* const waiter = waiting_.exchange(nullptr);
-      if (waiter == this) return;
-      std::coroutine_handle<>::from_address(waiter).resume();
-    }
-  }
-
-  std::atomic<void*> waiting_ = nullptr;
-  std::thread thread_;
+  Worker* worker;
+  bool is_early;
 };
 
-// A coroutine that ends on the thread where it ends.
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() const noexcept { return {}; }
-    std::suspend_never initial_suspend() const noexcept { return {}; }
-    std::suspend_never final_suspend() const noexcept { return {}; }
-    void return_void() const noexcept {}
-    void unhandled_exception() const noexcept { std::terminate(); }
-  };
-};
+// Notes a mistake if it is not called on the worker's thread.
+using CheckThread = std::function<void()>;
 
-constexpr int kHops = 2'000;
-
-TEST(ForeignCallTest, R20_AwaitingAnExecutorAlwaysHops) {
+// Awaits hop(resume, check), which awaits `resume` and calls `check` after
+// that, in many coroutines, one after another. Returns the number of mistakes.
+template <class Hop>
+int CountWrongThreads(Hop hop) {
+  constexpr int kHops = 2'000;
   int wrong = 0;
   std::atomic<int> done = 0;
-  ThreadExecutor executor;
+  Worker worker;
+  const CheckThread check = [&] { wrong += !worker.IsThisThread(); };
+  const auto body = [&](int number) -> Detached {
+    co_await hop(ResumeOn{&worker, number % 2 == 0}, check);
+    check();
+    done = number;
+    done.notify_one();
+  };
   for (int i = 0; i < kHops; ++i) {
-    const auto body = [&, i]() -> Detached {
-      co_await WithPortalRunSync([&] {
-        Await(executor);
-        wrong += !executor.IsHere();
-      });
-      wrong += !executor.IsHere();
-      done = i + 1;
-      done.notify_one();
-    };
-    body();
+    body(i + 1);
     done.wait(i);
   }
-  EXPECT_EQ(wrong, 0);
+  return wrong;
+}
+
+Co<void> HopInACo(ResumeOn resume, const CheckThread& check) {
+  co_await resume;
+  check();
+}
+
+TEST(ForeignCallTest, R20_AwaitingAnExecutorAlwaysHops) {
+  const auto hop = [](ResumeOn resume, const CheckThread& check) {
+    return WithPortalRunSync([resume, &check] {
+      Await(resume);
+      check();
+    });
+  };
+  EXPECT_EQ(CountWrongThreads(hop), 0);
 }
 
 TEST(ForeignCallTest, R20_SoDoesWhatAwaitsACoThatAwaitsIt) {
-  int wrong = 0;
-  std::atomic<int> done = 0;
-  ThreadExecutor executor;
-  for (int i = 0; i < kHops; ++i) {
-    const auto hop = [&]() -> Co<void> {
-      co_await executor;
-      wrong += !executor.IsHere();
-    };
-    const auto body = [&, i]() -> Detached {
-      co_await WithPortalRunSync([&] {
-        Await(hop());
-        wrong += !executor.IsHere();
-      });
-      wrong += !executor.IsHere();
-      done = i + 1;
-      done.notify_one();
-    };
-    body();
-    done.wait(i);
-  }
-  EXPECT_EQ(wrong, 0);
+  const auto hop = [](ResumeOn resume, const CheckThread& check) {
+    return WithPortalRunSync([resume, &check] {
+      Await(HopInACo(resume, check));
+      check();
+    });
+  };
+  EXPECT_EQ(CountWrongThreads(hop), 0);
 }
 
 TEST(ForeignCallTest, R20_SoDoesACoInNoTask) {
-  int wrong = 0;
-  std::atomic<int> done = 0;
-  ThreadExecutor executor;
-  for (int i = 0; i < kHops; ++i) {
-    const auto hop = [&]() -> Co<void> {
-      co_await executor;
-      wrong += !executor.IsHere();
-    };
-    const auto body = [&, i]() -> Detached {
-      co_await hop();
-      wrong += !executor.IsHere();
-      done = i + 1;
-      done.notify_one();
-    };
-    body();
-    done.wait(i);
-  }
-  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(CountWrongThreads(HopInACo), 0);
 }
 
 // An executor that runs what is scheduled with it inside the next await.
