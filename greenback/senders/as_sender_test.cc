@@ -18,8 +18,11 @@
 #include "greenback/greenback.h"
 #include "greenback/senders/internal/stop_token.h"
 #include "greenback/senders/places_for_test.h"
+#include "greenback/senders/sender_algorithms_for_test.h"
+#include "greenback/senders/sender_library_for_test.h"
 #include "greenback/senders/senders_for_test.h"
 #include "gtest/gtest.h"
+#include "tests/support/worker.h"
 
 // The library is named once.
 template <>
@@ -158,12 +161,12 @@ TYPED_TEST(AsSenderTest, AStatusIsAValue) {
 }
 
 TYPED_TEST(AsSenderTest, TheFunctionMayAwait) {
-  demo::Worker worker;
+  Worker worker;
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(Get<TypeParam>([&] {
                 return AsSender([&] {
                   const int sum = Await(just(i)) + 1;
-                  Await(worker.schedule());
+                  Await(demo::schedule(worker));
                   return sum;
                 });
               }),
@@ -172,11 +175,11 @@ TYPED_TEST(AsSenderTest, TheFunctionMayAwait) {
 }
 
 TYPED_TEST(AsSenderTest, AlgorithmsAcceptIt) {
-  demo::Worker one;
-  demo::Worker other;
-  const auto on = [](demo::Worker& worker, int value) {
+  Worker one;
+  Worker other;
+  const auto on = [](Worker& worker, int value) {
     return demo::SenderOf<int>(DemoSender([&worker, value] {
-      Await(worker.schedule());
+      Await(demo::schedule(worker));
       return value;
     }));
   };
@@ -377,8 +380,8 @@ TEST(AsSenderCancelTest, AStopReachesWhatIsStillBeingStarted) {
 }
 
 TEST(AsSenderCancelTest, AStopMayRaceWithACompletion) {
-  demo::Worker completer;
-  demo::Worker requester;
+  Worker completer;
+  Worker requester;
   for (int i = 0; i < 300; ++i) {
     demo::Manual<IntOr> manual;
     std::atomic<bool> is_completed{false};
@@ -407,11 +410,11 @@ TEST(AsSenderCancelTest, AStopMayRaceWithACompletion) {
 }
 
 TEST(AsSenderCancelTest, AStopMayRaceWithTheStart) {
-  demo::Worker completer;
-  demo::Worker requester;
+  Worker completer;
+  Worker requester;
   for (int i = 0; i < 300; ++i) {
     auto started = Connect<int>([&] {
-      for (int waits = 0; waits < 3; ++waits) Await(completer.schedule());
+      for (int waits = 0; waits < 3; ++waits) Await(demo::schedule(completer));
       return 7;
     });
     std::atomic<bool> is_requested{false};

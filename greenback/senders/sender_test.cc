@@ -11,6 +11,7 @@
 #include <system_error>
 #include <thread>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -19,10 +20,13 @@
 #include "gmock/gmock.h"
 #include "greenback/greenback.h"
 #include "greenback/senders/places_for_test.h"
+#include "greenback/senders/sender_algorithms_for_test.h"
+#include "greenback/senders/sender_library_for_test.h"
 #include "greenback/senders/senders_for_test.h"
 #include "gtest/gtest.h"
 #include "tests/support/owned_coroutine.h"
 #include "tests/support/run_nursery.h"
+#include "tests/support/worker.h"
 
 namespace greenback {
 namespace {
@@ -82,8 +86,33 @@ TYPED_TEST(SenderTest, OneValueIsTheResult) {
   EXPECT_EQ(Get<TypeParam>([] { return just(42); }), 42);
 }
 
+// Completes without a value, and counts how often.
+struct CountsCompletions {
+  using sender_concept = demo::sender_tag;
+  using completion_signatures =
+      demo::completion_signatures<demo::set_value_t()>;
+  template <class R>
+  struct Operation {
+    int& completions;
+    R receiver;
+    void start() noexcept {
+      ++completions;
+      demo::set_value_t()(std::move(receiver));
+    }
+  };
+  template <class R>
+  Operation<R> connect(R receiver) const {
+    return {completions, std::move(receiver)};
+  }
+  int& completions;
+};
+
 TYPED_TEST(SenderTest, NoValueIsVoid) {
-  Get<TypeParam>([] { return just(); });
+  int completions = 0;
+  const auto make = [&] { return CountsCompletions{completions}; };
+  static_assert(std::is_void_v<decltype(Get<TypeParam>(make))>);
+  Get<TypeParam>(make);
+  EXPECT_EQ(completions, 1);
 }
 
 TYPED_TEST(SenderTest, SeveralValuesAreATuple) {
@@ -118,10 +147,10 @@ TYPED_TEST(SenderTest, AnLvalueMayBeAwaitedAgain) {
 }
 
 TYPED_TEST(SenderTest, CompletesOnAnotherThread) {
-  demo::Worker worker;
+  Worker worker;
   for (int i = 0; i < 100; ++i) {
     const std::thread::id id = Get<TypeParam>([&] {
-      return demo::then(worker.schedule(),
+      return demo::then(demo::schedule(worker),
                         [] { return std::this_thread::get_id(); });
     });
     EXPECT_EQ(id, worker.id());
@@ -129,10 +158,10 @@ TYPED_TEST(SenderTest, CompletesOnAnotherThread) {
 }
 
 TYPED_TEST(SenderTest, SendersMayBeComposed) {
-  demo::Worker one;
-  demo::Worker other;
-  const auto value = [](demo::Worker& worker, int v) {
-    return demo::then(worker.schedule(), [v] { return v; });
+  Worker one;
+  Worker other;
+  const auto value = [](Worker& worker, int v) {
+    return demo::then(demo::schedule(worker), [v] { return v; });
   };
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(Get<TypeParam>([&] {
@@ -314,7 +343,7 @@ TEST(SenderCancelTest, TheStopReachesWhatASenderIsMadeOf) {
 }
 
 TEST(SenderCancelTest, AStopMayRaceWithACompletionOnAnotherThread) {
-  demo::Worker worker;
+  Worker worker;
   for (int i = 0; i < 100; ++i) {
     demo::Manual<int> manual;
     int result = 0;
@@ -385,7 +414,7 @@ TEST(SenderAbandonedTest, TheOperationMayCompleteOnAnotherThread) {
   for (int i = 0; i < 100; ++i) {
     demo::Manual<int> manual;
     {
-      demo::Worker worker;
+      Worker worker;
       // The completion races with the end of the request.
       manual.on_stop = [&] { worker.Post([&] { manual.SetStopped(); }); };
       bool unwound = false;
