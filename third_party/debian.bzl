@@ -240,7 +240,8 @@ def debian_repositories():
         headers = ["boost/version.hpp"],
         libraries = ["libboost_context.a"],
         minimum_version = 108100,
-        optional_libraries = ["libboost_fiber.a"],  # libboost-fiber<version>-dev
+        # Of libboost-cobalt<version>-dev and libboost-fiber<version>-dev.
+        optional_libraries = ["libboost_cobalt.a", "libboost_fiber.a"],
         package = "libboost-context<version>-dev, with 1.81 or newer as the version",
         version_header = "boost/version.hpp",
         version_macro = "BOOST_VERSION",
