@@ -23,9 +23,15 @@
 //     static auto OnCancel(Promise& promise, Stop stop) {
 //       return mylib::CancelCallback(promise.cancel_token, std::move(stop));
 //     }
+//     // Ownership: who holds the handle of a waiting coroutine owns it. When
+//     // the handle of what waits below a portal was destroyed, and the frames
+//     // are unwound, the coroutine is destroyed, too.
+//     static void Destroy(std::coroutine_handle<Promise> coroutine) {
+//       coroutine.destroy();
+//     }
 //   };
 //
-// Each of the three is optional. Nothing needs to be told of a library without
+// Each of the four is optional. Nothing needs to be told of a library without
 // such things, nor of a promise with a member `get_stop_token()`, or
 // `get_env().get_stop_token()`: its stop token is used. What there is reaches
 // awaitables in these ways:
@@ -48,7 +54,8 @@
 // on any thread. The library resumes that once, or destroys it, and the frames
 // are unwound.
 // Ownership: the promise belongs to the library, and lives until the call ends.
-// Errors: if Resume() throws, the program ends.
+// Without Destroy(), a coroutine whose call was unwound stays suspended.
+// Errors: if Resume() or Destroy() throws, the program ends.
 #ifndef GREENBACK_COROUTINE_LIBRARY_H_
 #define GREENBACK_COROUTINE_LIBRARY_H_
 

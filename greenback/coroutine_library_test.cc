@@ -413,6 +413,152 @@ TEST(CoroutineLibraryTest, R21_SoAreThoseWithACoBetween) {
   EXPECT_EQ(log, (std::vector<std::string>{"inner unwound", "call unwound"}));
 }
 
+// A coroutine that belongs to whoever holds its handle, and the handle of what
+// waits in it. It may have an executor.
+template <bool kHasExecutor>
+struct HandleOwned {
+  struct promise_type {
+    HandleOwned get_return_object() {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }
+    Executor* executor = nullptr;
+  };
+  std::coroutine_handle<promise_type> handle;
+};
+
+struct HandleOwnedLibrary {
+  template <class Promise>
+  static void Destroy(std::coroutine_handle<Promise> coroutine) {
+    coroutine.destroy();
+  }
+};
+
+}  // namespace
+
+template <>
+struct CoroutineLibrary<HandleOwned<false>::promise_type> : HandleOwnedLibrary {
+};
+template <>
+struct CoroutineLibrary<HandleOwned<true>::promise_type> : HandleOwnedLibrary {
+  static void Resume(HandleOwned<true>::promise_type& promise,
+                     std::coroutine_handle<> frames) {
+    promise.executor->Schedule(frames);
+  }
+};
+
+namespace {
+
+// Owns the handle of what waits for it.
+class Holder {
+ public:
+  // Destroys the handle when it receives it if `destroys_at_once`.
+  explicit Holder(bool destroys_at_once = false)
+      : destroys_at_once_(destroys_at_once) {}
+  Holder(const Holder&) = delete;
+  Holder& operator=(const Holder&) = delete;
+  ~Holder() { Drop(); }
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) {
+    if (destroys_at_once_) {
+      waiter.destroy();
+    } else {
+      waiter_ = waiter;
+    }
+  }
+  void await_resume() const noexcept {}
+
+  void Complete() { std::exchange(waiter_, nullptr).resume(); }
+  void Drop() {
+    if (waiter_) std::exchange(waiter_, nullptr).destroy();
+  }
+  // What waited has been destroyed.
+  void Forget() { waiter_ = nullptr; }
+
+ private:
+  const bool destroys_at_once_;
+  std::coroutine_handle<> waiter_;
+};
+
+class HandleOwnedTest : public testing::Test {
+ protected:
+  // Waits for `holder` in a call of a coroutine. Returns the handle of that.
+  template <bool kHasExecutor>
+  std::coroutine_handle<> Start(Holder& holder) {
+    const auto body = [](std::vector<std::string>& log,
+                         Holder& holder) -> HandleOwned<kHasExecutor> {
+      const Mark coroutine_mark{log, "coroutine"};
+      const auto wait = [&] {
+        const Mark call_mark{log, "call"};
+        Await(holder);
+      };
+      co_await WithPortalRunSync(wait);
+      log.push_back("resumed");
+    };
+    const auto handle = body(log_, holder).handle;
+    handle.promise().executor = &executor_;
+    handle.resume();
+    return handle;
+  }
+
+  Executor executor_;
+  std::vector<std::string> log_;
+  const std::vector<std::string> kDestroyed = {"call unwound",
+                                               "coroutine left"};
+};
+
+TEST_F(HandleOwnedTest, R19_ItIsDestroyedWithTheFramesInIt) {
+  Holder holder;
+  Start<false>(holder);
+  EXPECT_TRUE(log_.empty());
+  holder.Drop();
+  EXPECT_EQ(log_, kDestroyed);
+}
+
+TEST_F(HandleOwnedTest, R19_AlsoWhereTheWaitBegins) {
+  Holder holder(true);
+  Start<false>(holder);
+  EXPECT_EQ(log_, kDestroyed);
+}
+
+TEST_F(HandleOwnedTest, R19_AlsoAfterTheWayHome) {
+  Holder holder;
+  Start<true>(holder);
+  holder.Drop();
+  EXPECT_TRUE(log_.empty());
+  executor_.RunAll();
+  EXPECT_EQ(log_, kDestroyed);
+}
+
+TEST_F(HandleOwnedTest, R19_AlsoOnTheWayHome) {
+  Holder holder;
+  Start<true>(holder);
+  holder.Complete();
+  EXPECT_TRUE(log_.empty());
+  executor_.Drop();
+  EXPECT_EQ(log_, kDestroyed);
+}
+
+TEST_F(HandleOwnedTest, R19_OnlyOnce) {
+  Holder holder;
+  Start<false>(holder).destroy();
+  holder.Forget();
+  EXPECT_EQ(log_, kDestroyed);
+}
+
+TEST_F(HandleOwnedTest, R19_NotWhereTheCallHasEnded) {
+  Holder holder;
+  Start<true>(holder);
+  holder.Complete();
+  executor_.RunAll();
+  EXPECT_EQ(log_, (std::vector<std::string>{"call left", "resumed",
+                                            "coroutine left"}));
+}
+
 #else
 
 TEST(CoroutineLibraryTest, R21_AStatusSaysThatTheExecutorHasDestroyedFrames) {

@@ -92,6 +92,11 @@ void ForeignTask::DeleteCancellation() noexcept {
   delete cancellation_.exchange(nullptr, std::memory_order_acq_rel);
 }
 
+void ForeignTask::DestroyCoroutine(void* task) noexcept {
+  const OuterCoroutine& outer = static_cast<ForeignTask*>(task)->outer_;
+  outer.hooks->destroy(outer.promise);
+}
+
 const ForeignTask* ForeignTask::From(const PortalTask* task) noexcept {
   return task != nullptr && task->host() == kHost
              ? static_cast<const ForeignTask*>(task)
@@ -158,7 +163,12 @@ class ForeignTask::Passage {
       : task_(other.task_), waiter_(std::exchange(other.waiter_, nullptr)) {}
   // The library has destroyed the handle: the frames are unwound.
   ~Passage() {
-    if (waiter_ != nullptr) task_.Abandon();
+    if (waiter_ == nullptr) return;
+    // After Abandon(), which makes no call that follows a step.
+    const bool destroys_coroutine = task_.destroys_coroutine();
+    if (destroys_coroutine) task_.outer_.handle = nullptr;
+    task_.Abandon();
+    if (destroys_coroutine) DestroyCoroutine(&task_);
   }
 
   void Arrive() { task_.Continue(*std::exchange(waiter_, nullptr)); }

@@ -69,6 +69,16 @@ class ForeignTask : public StepTask {
       DeleteCancellation();
   }
 
+  // Whether the library destroys a coroutine whose call was unwound. Not while
+  // that is what unwinds the call.
+  bool destroys_coroutine() const noexcept {
+    return outer_.handle != nullptr && outer_.hooks != nullptr &&
+           outer_.hooks->destroy != nullptr;
+  }
+  // Does it, and destroys this with it. `task` is a ForeignTask whose step has
+  // ended.
+  static void DestroyCoroutine(void* task) noexcept;
+
   OuterCoroutine outer_;
 
  private:
@@ -122,9 +132,14 @@ class ForeignCall final : public ForeignTask {
       if (was_dropped() ||
           PortalAccess::Get(*this) != PortalAccess::Portal::kAbandoned) {
         CallAfterStep({ResumeAddress, outer_.handle.address()});
+      } else if (destroys_coroutine()) {
+        CallAfterStep({DestroyCoroutine, static_cast<ForeignTask*>(this)});
       }
     };
-    return !BeginStep(step);
+    const FiberCall after = BeginStep(step);
+    if (after.function == ResumeAddress) return false;
+    after.CallIfSet();
+    return true;
   }
 
   R Take() { return outcome_.Take(); }

@@ -42,9 +42,12 @@ struct LibraryHooks {
   void (*resume)(void* promise, std::coroutine_handle<> frames) = nullptr;
   std::unique_ptr<CancelLink> (*link)(void* promise,
                                       std::stop_source stop) = nullptr;
+  // Destroys the coroutine, whose call has ended without a result.
+  void (*destroy)(void* promise) noexcept = nullptr;
 
   constexpr bool empty() const {
-    return context == nullptr && resume == nullptr && link == nullptr;
+    return context == nullptr && resume == nullptr && link == nullptr &&
+           destroy == nullptr;
   }
 };
 

@@ -40,6 +40,10 @@ concept LibraryCancels = requires(Promise& promise, RequestStop stop) {
   CoroutineLibrary<Promise>::OnCancel(promise, stop);
 };
 template <class Promise>
+concept LibraryDestroys = requires(std::coroutine_handle<Promise> coroutine) {
+  CoroutineLibrary<Promise>::Destroy(coroutine);
+};
+template <class Promise>
 concept HasStopToken =
     requires(Promise& promise) { promise.get_stop_token().stop_requested(); };
 template <class Promise>
@@ -138,6 +142,13 @@ constexpr LibraryHooks MakeLibraryHooks() {
   if constexpr (LibraryCancels<Promise> || HasStopToken<Promise> ||
                 HasStopTokenInEnv<Promise>) {
     hooks.link = LinkTo<Promise>;
+  }
+  if constexpr (LibraryDestroys<Promise>) {
+    hooks.destroy = [](void* promise) noexcept {
+      CoroutineLibrary<Promise>::Destroy(
+          std::coroutine_handle<Promise>::from_promise(
+              *static_cast<Promise*>(promise)));
+    };
   }
   return hooks;
 }
