@@ -586,7 +586,8 @@ TEST(DocsTest, R15_NothingButAsioNeedsExceptions) {
                                  name.find("asio") != std::string::npos ||
                                  name == "exception_group_test" ||
                                  name.starts_with("owning_library") ||
-                                 name == "qcoro_test";
+                                 name == "qcoro_test" ||
+                                 name.starts_with("cobalt_");
       EXPECT_TRUE(may_need_them)
           << file << ": " << name << " must do without exceptions";
       ++tagged;
