@@ -70,7 +70,8 @@ class StepRunner {
   // the caller has borrowed.
   FiberCall BeginOn(ThreadState& state, FiberWaiter& waiter, FiberCall call);
   // Continues the step in which `waiter` has parked, and calls what is to be
-  // called then. (A caller that did that would have one return more to predict.)
+  // called then. (A caller that did that would have one return more to
+  // predict.)
   void Resume(ThreadState& state, FiberWaiter& waiter);
 
   // Makes sure that the next step will find a fiber, for as long as the thread

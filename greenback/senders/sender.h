@@ -38,10 +38,10 @@
 // completes on. Under WithPortalRunSync() in a coroutine of another library, by
 // the completion itself, on its thread.
 // Ownership: two allocations for each await, for the operation and the state of
-// its stop token. The operation is destroyed when the await ends. If the waiting
-// frames are destroyed or unwound before that, a stop is requested, and the
-// operation lives on until it completes: what the sender refers to has to live
-// as long. A waiting coroutine must not be destroyed while another thread
+// its stop token. The operation is destroyed when the await ends. If the
+// waiting frames are destroyed or unwound before that, a stop is requested, and
+// the operation lives on until it completes: what the sender refers to has to
+// live as long. A waiting coroutine must not be destroyed while another thread
 // completes the sender.
 // Errors: a std::exception_ptr is rethrown, a std::error_code is thrown in a
 // std::system_error, and any other error is thrown as it is. If the sender is
