@@ -413,6 +413,49 @@ TEST(CoroutineLibraryTest, R21_SoAreThoseWithACoBetween) {
   EXPECT_EQ(log, (std::vector<std::string>{"inner unwound", "call unwound"}));
 }
 
+// Coroutines that hide their promise from every awaiter but those that have a
+// function coAwait(), which receives their executor.
+struct HidingPromise : ExecutorPromise {
+  template <class A>
+  struct Hidden {
+    A inner;
+    bool await_ready() const noexcept { return inner.await_ready(); }
+    auto await_suspend(std::coroutine_handle<> waiter) {
+      return inner.await_suspend(waiter);
+    }
+    decltype(auto) await_resume() { return inner.await_resume(); }
+  };
+  template <class A>
+  auto await_transform(A&& awaitable) {
+    if constexpr (requires { std::forward<A>(awaitable).coAwait(nullptr); }) {
+      return std::forward<A>(awaitable).coAwait(executor);
+    } else {
+      return Hidden<A>{std::forward<A>(awaitable)};
+    }
+  }
+};
+
+TEST(CoroutineLibraryTest, R21_ACallSeesThePromiseOfCoroutinesThatHideIt) {
+  Executor executor;
+  Executor* in_function = nullptr;
+  Executor* in_co = nullptr;
+  const auto body = [&]() -> LibraryTask<HidingPromise> {
+    co_await std::suspend_always();
+    co_await WithPortalRunSync([&] { in_function = OuterContext<Executor>(); });
+    co_await WithPortalRun([&]() -> Co<void> {
+      in_co = OuterContext<Executor>();
+      co_return;
+    });
+  };
+  const LibraryTask<HidingPromise> task = body();
+  task.promise().executor = &executor;
+  task.Start();
+  task.Start();
+  EXPECT_TRUE(task.done());
+  EXPECT_EQ(in_function, &executor);
+  EXPECT_EQ(in_co, &executor);
+}
+
 // A coroutine that belongs to whoever holds its handle, and the handle of what
 // waits in it. It may have an executor.
 template <bool kHasExecutor>

@@ -129,6 +129,10 @@ class ForeignRun {
   bool await_must_resume() const noexcept {
     return !run().foreign_->was_dropped();
   }
+  // async_simple's coroutines wrap whatever does not have this function in an
+  // awaiter that hides their promise. They ask for it with a null pointer, so
+  // the type of their executor is not known here.
+  Run coAwait(auto /*executor*/) { return std::move(run()); }
   Result await_resume() { return run().foreign_->Take(); }
 
  private:
