@@ -203,10 +203,10 @@ OneResumption Arrive(Passage passage) {
 }  // namespace
 
 void ForeignTask::ScheduleContinue(Waiter& waiter) noexcept {
-  // What waits in such a call has a waker: the awaiters of other hosts, which
-  // have none, are refused in it.
-  const WakenWaiter& waken = static_cast<const WakenWaiter&>(waiter);
-  if (StartMark::Completes(waken.start_mark)) return;
+  if (waiter.kind() != Waiter::Kind::kCoroutine &&
+      StartMark::Completes(static_cast<WakenWaiter&>(waiter).start_mark)) {
+    return;
+  }
   if (outer_.hooks == nullptr || outer_.hooks->resume == nullptr) {
     Continue(waiter);
     return;

@@ -85,7 +85,7 @@ class ForeignAwaiter : private ResumesAtHome, private LateStart {
   // If the coroutine is destroyed when its wait is over, and before it has
   // resumed, or before the wait has started, its host has to forget it.
   struct HomeWaiter : WakenWaiter {
-    HomeWaiter() : WakenWaiter(Kind::kCoroutine) {}
+    HomeWaiter() : WakenWaiter(Kind::kWokenCoroutine) {}
     ~HomeWaiter() {
       if (task != nullptr && (is_over() || is_late)) [[unlikely]]
         PortalAccess::Withdraw(*this);

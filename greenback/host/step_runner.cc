@@ -172,7 +172,7 @@ inline __attribute__((always_inline)) context::SavedContext* StepRunner::Next(
     return nullptr;
   }
   // What fired in its own task's step is the rest of that step.
-  if (fired->kind() == Waiter::Kind::kCoroutine) {
+  if (fired->kind() != Waiter::Kind::kFiber) {
     fiber.call.function = ResumeAddress;
     fiber.call.argument = fired->handle.address();
     return &fiber.idle;

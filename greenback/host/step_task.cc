@@ -32,7 +32,7 @@ FiberCall StepTask::RunStep(FiberCall call, FiberWaiter* waiter) {
 
 void StepTask::Continue(Waiter& waiter) {
   ThreadState& state = ThisThread();
-  if (waiter.kind() == Waiter::Kind::kCoroutine) {
+  if (waiter.kind() != Waiter::Kind::kFiber) {
     // On a fiber of its own, also where a step of the task has just parked.
     Promote();
     StepRunner::Of(state)

@@ -37,7 +37,8 @@ namespace internal {
 // thread.
 class Waiter : public Posted {
  public:
-  enum class Kind : uint8_t { kCoroutine, kFiber };
+  // kWokenCoroutine and kFiber: a WakenWaiter.
+  enum class Kind : uint8_t { kCoroutine, kWokenCoroutine, kFiber };
   explicit Waiter(Kind kind) : kind_(kind) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
@@ -64,7 +65,7 @@ class Waiter : public Posted {
   // The wait of a coroutine is over, and the caller puts it into the host's
   // queue, where it is found until Resumed(). On the host's thread.
   void Queue() {
-    assert(kind() == Kind::kCoroutine);
+    assert(kind() != Kind::kFiber);
     race_.CompleteUnshared();
   }
   // It has been resumed, and may wait again.

@@ -159,7 +159,7 @@ inline __attribute__((always_inline)) void Loop::RunOne() {
     observer_->StepBegins(*waiter->task);
   thread_state_->current_task = waiter->task;
   FiberWaiter* woken = nullptr;
-  if (waiter->kind() == Waiter::Kind::kCoroutine) [[likely]] {
+  if (waiter->kind() != Waiter::Kind::kFiber) [[likely]] {
     waiter->handle.resume();
     if (thread_state_->attention) [[unlikely]]
       woken = AfterStep();
