@@ -227,6 +227,11 @@ void StepRunner::Resume(ThreadState& state, FiberWaiter& waiter) {
       .CallIfSet();
 }
 
+void StepRunner::Unwind(ThreadState& state, FiberWaiter& waiter) {
+  RunFrom(state, *waiter.task, *static_cast<StepFiber*>(waiter.host_fiber),
+          &waiter.context);
+}
+
 absl::Status StepRunner::MakeIdle() {
   context::StackOrError made = context::StackPool::Default().Acquire();
   if (!made.stack) return absl::ResourceExhaustedError(made.error);

@@ -73,6 +73,9 @@ class StepRunner {
   // called then. (A caller that did that would have one return more to
   // predict.)
   void Resume(ThreadState& state, FiberWaiter& waiter);
+  // The same for a task that is being abandoned: nothing is called, since that
+  // might destroy the task.
+  void Unwind(ThreadState& state, FiberWaiter& waiter);
 
   // Makes sure that the next step will find a fiber, for as long as the thread
   // keeps any.

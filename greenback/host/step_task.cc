@@ -160,7 +160,7 @@ void StepTask::Abandon() noexcept {
     innermost->Abandon();
     GREENBACK_TRY {
       ThreadState& state = ThisThread();
-      StepRunner::Of(state).Resume(state, *innermost);
+      StepRunner::Of(state).Unwind(state, *innermost);
     }
     GREENBACK_CATCH_ALL {
       // An exception from a destructor of the frames is dropped.
